@@ -1,0 +1,88 @@
+package multiserver
+
+import (
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Defaults of both programs, those of the original pair.
+const (
+	DefaultPort        = 16000
+	DefaultControlPort = 7500
+	DefaultQuietTime   = time.Second
+	// DefaultTTL keeps the stream on the local network.
+	DefaultTTL = 1
+	// DefaultStartTimeout and DefaultReceiveTimeout end a client that nobody serves.
+	DefaultStartTimeout   = 60 * time.Second
+	DefaultReceiveTimeout = 60 * time.Second
+	// NoTimeout as a time limit waits for ever.
+	NoTimeout = time.Duration(-1)
+)
+
+// DefaultGroup is the multicast group of the original pair.
+var DefaultGroup = netip.AddrFrom4([4]byte{225, 0, 20, 10})
+
+// originalServer is where an original client asks that is told no host.
+var originalServer = netip.AddrFrom4([4]byte{192, 168, 1, 1})
+
+// ServerConfig says what to serve and where. Only File has no default.
+type ServerConfig struct {
+	// File is the path of a regular file or a block device of 1 byte to 4 TiB.
+	File string
+	// Group and Port are where the blocks go: DefaultGroup and DefaultPort.
+	Group netip.Addr
+	Port  uint16
+	// ControlHost and ControlPort are where requests are heard, and the source of
+	// every packet: all addresses, and DefaultControlPort.
+	ControlHost netip.Addr
+	ControlPort uint16
+	// Interface is the name of the only interface to use. If empty, every one that
+	// is up and multicast-capable is heard, and the first one to ask is served.
+	Interface string
+	// TTL is how many routers the blocks may pass, plus one: DefaultTTL.
+	TTL int
+	// RateBitsPerSec bounds the stream, counted as on the wire of an Ethernet,
+	// preamble and gap included. If 0, the queue of the interface sets the pace.
+	RateBitsPerSec uint64
+	// Delay is a pause after each packet, as the original's DELAY.
+	Delay time.Duration
+	// Log takes warnings and what a person may want to know: slog.Default().
+	Log *slog.Logger
+}
+
+// ClientConfig says what to receive and where to put it. The zero value receives
+// from whichever server answers into a file of the served name.
+type ClientConfig struct {
+	// Output is the path of a file or a block device. If empty, it is the base
+	// name that the server describes, in the current folder. "-" is Stdout.
+	Output string
+	// Stdout takes the image in order if Output is "-": os.Stdout.
+	Stdout io.Writer
+	// Group and Port are where the blocks arrive: DefaultGroup and DefaultPort.
+	Group netip.Addr
+	Port  uint16
+	// ControlHost and ControlPort are the server to ask. An empty host is searched:
+	// by multicast to Group, by broadcast, and at 192.168.1.1.
+	ControlHost string
+	ControlPort uint16
+	// FromPort is the port to ask from. If 0, a free one from 32767 to 65535.
+	FromPort uint16
+	// Interface is the name of the only interface to use. If empty, every one that
+	// is up and multicast-capable is tried, and the first one to answer is used.
+	Interface string
+	// QuietTime is how long nothing may arrive before missing blocks are asked for.
+	QuietTime time.Duration
+	// StartTimeout ends the search for a server, ReceiveTimeout the wait for blocks
+	// that stay away: DefaultStartTimeout, DefaultReceiveTimeout; NoTimeout waits.
+	StartTimeout   time.Duration
+	ReceiveTimeout time.Duration
+	// Allocate takes all of the target file's space first and leaves no holes.
+	Allocate bool
+	// Force writes to a target although it is mounted or in use, and makes a
+	// regular file of a path below /dev that does not exist.
+	Force bool
+	// Log takes warnings and what a person may want to know: slog.Default().
+	Log *slog.Logger
+}

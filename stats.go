@@ -1,0 +1,92 @@
+package multiserver
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ServerStats is the state of a Server at one moment.
+type ServerStats struct {
+	Name      string // as described to clients
+	SizeBytes uint64 // of the image
+	Group     netip.AddrPort
+	Control   netip.AddrPort
+	// Interface is the one that is served; empty before the first request if none was named.
+	Interface string
+	Elapsed   time.Duration // since Run began
+
+	// ImageBytesSent counts the image's bytes in all blocks sent, each time that
+	// they are sent; WireBytesSent is the same on the wire, all headers included.
+	ImageBytesSent uint64
+	WireBytesSent  uint64
+	PacketsSent    uint64
+	// ImageBytesOwed are asked for and not yet sent.
+	ImageBytesOwed uint64
+	Requests       uint64 // requests for blocks
+	// BadPackets were no packet of ours or asked for what there is not.
+	BadPackets uint64
+	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".
+	SendMethod string
+	// Clients are those that asked within the last minutes, by first request, the
+	// newest left out if they are very many.
+	Clients []ServedClient
+}
+
+// ServedClient is a client as an MXB 1 server sees it: it knows of one only what
+// it asked for last.
+type ServedClient struct {
+	Addr      netip.AddrPort
+	FirstSeen time.Time
+	LastSeen  time.Time
+	Requests  uint64 // for blocks
+	// AskedBytes is the sum of the image's bytes that it asked for, each time.
+	AskedBytes uint64
+}
+
+// ClientPhase is what a Client is busy with.
+type ClientPhase int
+
+// The phases of a client, in their order.
+const (
+	PhaseFinding   ClientPhase = iota // looking for a server
+	PhaseReceiving                    // blocks are still missing
+	PhaseSyncing                      // all blocks are in; waiting for the disk
+	PhaseDone                         // everything is on the target
+)
+
+func (p ClientPhase) String() string {
+	return [...]string{"finding", "receiving", "syncing", "done"}[p]
+}
+
+// ClientStats is the state of a Client at one moment.
+type ClientStats struct {
+	Phase     ClientPhase
+	Name      string // as the server describes it; empty until it is found
+	Output    string // where the image goes
+	SizeBytes uint64 // of the image; 0 until the server is found
+	Server    netip.AddrPort
+	Interface string
+	Elapsed   time.Duration // since Run began
+	// Streaming is the time from the first block that arrived until now, or until
+	// the last one was in.
+	Streaming time.Duration
+
+	BytesDone uint64 // of the image, received
+	// AskedAgainBytes is the sum of the image's bytes that were asked for after
+	// the first request, each time.
+	AskedAgainBytes uint64
+
+	PacketsReceived uint64 // blocks of our server, duplicates included
+	Duplicates      uint64 // blocks that were in already
+	Strangers       uint64 // packets from somebody else than our server
+	BadPackets      uint64 // no valid packet, or a block of the wrong size
+	// SocketDrops is how often the kernel dropped what arrived for lack of room in
+	// our socket's receive buffer: datagrams, or bursts that it had joined.
+	SocketDrops uint64
+	// MemoryDrops are blocks that arrived while the target was too slow to take
+	// them, and that are asked for again.
+	MemoryDrops uint64
+	// WaitingFor says what has not come for a while and the likely cause; empty
+	// while all is well.
+	WaitingFor string
+}
