@@ -1,0 +1,7 @@
+//go:build !linux
+
+package image
+
+import "os"
+
+func adviseSequential(*os.File) {}

@@ -1,0 +1,74 @@
+package target
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// openDevice opens the block device that info describes, after the safeguards.
+func openDevice(o Options, info fs.FileInfo) (*File, error) {
+	dev := uint64(info.Sys().(*syscall.Stat_t).Rdev)
+	name := o.Path
+	if known := system.deviceName(dev); known != "" && known != name {
+		name += " (" + known + ")"
+	}
+	if readOnly, err := isReadOnly(o.Path); err != nil {
+		return nil, refusedBy(name, err)
+	} else if readOnly {
+		return nil, refused(name, "it is read-only")
+	}
+	// O_EXCL fails with EBUSY if the kernel or another program holds the device, in
+	// whatever namespace, and keeps it from being mounted while we write.
+	flags := os.O_WRONLY | unix.O_EXCL
+	if o.Force {
+		flags = os.O_WRONLY
+	} else if why, err := system.use(dev); err != nil {
+		return nil, refused(name, "cannot tell whether it is in use: "+err.Error()+" (--force writes anyway)")
+	} else if why != "" {
+		return nil, refused(name, why+" (--force writes anyway)")
+	}
+	file, err := os.OpenFile(o.Path, flags, 0)
+	if errors.Is(err, unix.EBUSY) && !o.Force {
+		return nil, refused(name, "it is in use (--force writes anyway)")
+	}
+	if err != nil {
+		return nil, refusedBy(name, err)
+	}
+	f := &File{file: file, name: o.Path, device: true}
+	if err := f.measure(dev); err != nil {
+		file.Close()
+		return nil, refusedBy(name, err)
+	}
+	return f, nil
+}
+
+// measure checks that the file is the device that the safeguards looked at, and
+// sets its capacity.
+func (f *File) measure(dev uint64) error {
+	info, err := f.file.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeDevice || uint64(info.Sys().(*syscall.Stat_t).Rdev) != dev {
+		return errors.New("it was replaced while it was opened")
+	}
+	end, err := f.file.Seek(0, io.SeekEnd)
+	f.capacity = uint64(end)
+	return err
+}
+
+// isReadOnly asks the device: one that is opens for writing, and fails at the first write.
+func isReadOnly(path string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	flag, err := unix.IoctlGetInt(int(file.Fd()), unix.BLKROGET)
+	return flag != 0, err
+}

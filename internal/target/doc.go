@@ -1,0 +1,27 @@
+// Package target is where a client puts the image: a regular file, a block device
+// or a stream. It keeps the wrong disk from being erased, keeps holes holes in new
+// files, and bounds what waits in the page cache. It leaves to its caller to verify
+// what is written, and to join small writes into runs of about a MiB.
+//
+// Call Open (or NewStream), then Prepare once with the size of the image, WriteAt
+// for each run, Sync, and Close. Open and Prepare make every check; until Prepare
+// has passed all of them, not one byte of an existing target changes, its length
+// included. None of the types is safe for concurrent use.
+//
+// A target that Open made and that Prepare never got ready is removed by Close. A
+// partial image is left in place.
+package target
+
+// Target takes one image.
+type Target interface {
+	// Prepare gets the target ready for an image of size bytes. It may take as long
+	// as writing size bytes does. It is called once.
+	Prepare(size uint64) error
+	// WriteAt writes all of p, which it does not keep, at byte offset off of the image.
+	WriteAt(p []byte, off uint64) error
+	// Sync returns after everything written has reached the device.
+	Sync() error
+	Close() error
+	// Name is what the target is called in messages.
+	Name() string
+}

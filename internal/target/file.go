@@ -1,0 +1,269 @@
+package target
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"multiserver/internal/block"
+)
+
+const (
+	// pieceBytes is the least that becomes a hole: a page, and a block of most file systems.
+	pieceBytes = 4 << 10
+	// chunkBytes is the grain of File.written: 2 bytes of memory for a MiB of image.
+	chunkBytes = 64 << 10
+)
+
+// File is a regular file or a block device that takes an image.
+type File struct {
+	file     *os.File
+	name     string // as given
+	path     string // of a regular file: absolute, without symbolic links
+	device   bool
+	capacity uint64 // of a device, in bytes
+	created  bool   // Open made it
+	isNew    bool   // a regular file that held nothing when it was opened
+	allocate bool
+
+	prepared bool
+	size     uint64 // of the image
+	// written are the chunks that hold data that we wrote. Zeros are only left out
+	// where they are not: WriteAt may overwrite. nil if zeros are never left out.
+	written   *block.Set
+	writeback writeback
+	// err is the first failure. It stays: the kernel tells of a page that it could
+	// not write only once, and a later fsync would succeed.
+	err error
+}
+
+// Name is the path that Open was given.
+func (f *File) Name() string { return f.name }
+
+// IsDevice tells whether the target is a block device.
+func (f *File) IsDevice() bool { return f.device }
+
+// New tells whether the target is a regular file that held no data before.
+func (f *File) New() bool { return f.isNew }
+
+// Prepare checks that size bytes fit, takes the space if Options.Allocate says so,
+// and then gives a regular file its length. A device must hold size bytes, and may
+// hold more. What does not fit wraps ErrRefused.
+func (f *File) Prepare(size uint64) error {
+	if f.prepared {
+		panic("target: Prepare called twice")
+	}
+	if f.device {
+		if size > f.capacity {
+			return refused(f.name, fmt.Sprintf("it holds %d bytes, the image has %d", f.capacity, size))
+		}
+	} else if err := f.prepareRegular(size); err != nil {
+		return err
+	}
+	f.prepared, f.size = true, size
+	if f.isNew && !f.allocate {
+		f.written = block.NewSet((size + chunkBytes - 1) / chunkBytes)
+	}
+	f.writeback = writeback{fd: int(f.file.Fd())}
+	return nil
+}
+
+func (f *File) prepareRegular(size uint64) error {
+	if size > math.MaxInt64 {
+		return refused(f.name, fmt.Sprintf("no file holds %d bytes", size))
+	}
+	info, err := f.file.Stat()
+	if err != nil {
+		return failed("stat", f.name, err)
+	}
+	if f.allocate {
+		if err := f.takeSpace(info, int64(size)); err != nil {
+			// Back to the length that it had, so that nothing has changed. What says
+			// why is the first error, whatever comes of this.
+			f.file.Truncate(info.Size())
+			return err
+		}
+	}
+	return f.noRoom(fmt.Sprintf("set the length to %d bytes", size), f.file.Truncate(int64(size)))
+}
+
+// noRoom turns the error of an action that makes room for the image into a refusal,
+// unless it is the device that failed.
+func (f *File) noRoom(action string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EIO):
+		return failed(action+" of", f.name, err)
+	}
+	return refusedBy(f.name, fmt.Errorf("%s: %w", action, bare(err)))
+}
+
+// takeSpace allocates the first size bytes of the file that info describes.
+func (f *File) takeSpace(info os.FileInfo, size int64) error {
+	var space unix.Statfs_t
+	if err := unix.Fstatfs(int(f.file.Fd()), &space); err != nil {
+		return failed("stat file system of", f.name, err)
+	}
+	available := space.Bavail
+	if os.Geteuid() == 0 { // may use what is kept for root
+		available = space.Bfree
+	}
+	free := available * uint64(space.Bsize)
+	held := min(size, info.Sys().(*syscall.Stat_t).Blocks*512)
+	if needed := uint64(size - held); needed > free {
+		return refused(f.name, fmt.Sprintf("its file system has %d bytes free, the image needs %d more", free, needed))
+	}
+	err := allocate(f.file, size)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = writeZeros(f.file, info.Size(), size)
+	}
+	return f.noRoom(fmt.Sprintf("allocate %d bytes", size), err)
+}
+
+// writeZeros writes zeros to bytes [lo, hi), for file systems that allocate nothing
+// without data. What the file held before stays, holes included.
+func writeZeros(file *os.File, lo, hi int64) error {
+	zeros := make([]byte, 1<<20)
+	for lo < hi {
+		n, err := file.WriteAt(zeros[:min(hi-lo, int64(len(zeros)))], lo)
+		if err != nil {
+			return err
+		}
+		lo += int64(n)
+	}
+	return nil
+}
+
+// WriteAt writes all of p, which it does not keep, at byte offset off of the image.
+// In a file that held nothing before, zeros are left out, so that holes stay holes.
+// It returns only after all but the last 16 MiB or so are on their way to the
+// device. After an error, every call returns that error.
+func (f *File) WriteAt(p []byte, off uint64) error {
+	if f.err != nil {
+		return f.err
+	}
+	if off > f.size || uint64(len(p)) > f.size-off {
+		return writeFailed(f.name, off, fmt.Errorf("%d bytes do not fit into an image of %d", len(p), f.size))
+	}
+	if f.written == nil {
+		f.err = f.write(p, off)
+	} else {
+		f.err = f.writeData(p, off)
+	}
+	return f.err
+}
+
+// writeData writes p but for the pieces that are zero and have been zero since the
+// file was new.
+func (f *File) writeData(p []byte, off uint64) error {
+	var wrote block.Range // all that is written, what is left out between included
+	data := 0             // p[data:i] is to be written
+	flush := func(i int) error {
+		if data == i {
+			return nil
+		}
+		if wrote.Hi == 0 {
+			wrote.Lo = off + uint64(data)
+		}
+		wrote.Hi = off + uint64(i)
+		return f.write(p[data:i], off+uint64(data))
+	}
+	for i := 0; i < len(p); {
+		at := off + uint64(i)
+		n := min(len(p)-i, pieceBytes-int(at%pieceBytes))
+		if isZero(p[i:i+n]) && !f.written.Has(at/chunkBytes) {
+			if err := flush(i); err != nil {
+				return err
+			}
+			data = i + n
+		}
+		i += n
+	}
+	if err := flush(len(p)); err != nil {
+		return err
+	}
+	// Only now: a piece of this very run does not make the next one written.
+	if wrote.Hi != 0 {
+		f.written.Add(block.Range{Lo: wrote.Lo / chunkBytes, Hi: (wrote.Hi-1)/chunkBytes + 1})
+	}
+	return nil
+}
+
+func (f *File) write(p []byte, off uint64) error {
+	n, err := f.file.WriteAt(p, int64(off))
+	if err != nil {
+		return writeFailed(f.name, off+uint64(n), err)
+	}
+	if err := f.writeback.wrote(off, uint64(n)); err != nil {
+		return writeFailed(f.name, off, err)
+	}
+	return nil
+}
+
+var zeroPiece [pieceBytes]byte
+
+// isZero tells whether p, of at most pieceBytes, is all zeros.
+func isZero(p []byte) bool { return bytes.Equal(p, zeroPiece[:len(p)]) }
+
+// Sync returns after everything written, and the name of a file that Open made, has
+// reached the device.
+func (f *File) Sync() error {
+	if f.err != nil {
+		return f.err
+	}
+	if err := f.file.Sync(); err != nil {
+		f.err = failed("sync", f.name, err)
+		return f.err
+	}
+	if f.created {
+		f.err = syncFolder(filepath.Dir(f.path))
+	}
+	return f.err
+}
+
+// syncFolder makes the names in a folder durable. A folder that we may not read
+// cannot be synced, and some file systems sync none; neither can be mended.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if errors.Is(err, os.ErrPermission) {
+		return nil
+	}
+	if err != nil {
+		return failed("open", path, err)
+	}
+	defer folder.Close()
+	if err := folder.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return failed("sync", path, err)
+	}
+	return nil
+}
+
+// Close closes the target. It removes a file that Open made and Prepare never got ready.
+func (f *File) Close() error {
+	if f.created && !f.prepared {
+		f.remove()
+	}
+	if err := f.file.Close(); err != nil {
+		return failed("close", f.name, err)
+	}
+	return nil
+}
+
+// remove removes the file if it is still ours and empty. Failing that, an empty
+// file stays, which harms nobody.
+func (f *File) remove() {
+	ours, err := f.file.Stat()
+	if err != nil || ours.Size() != 0 {
+		return
+	}
+	if there, err := os.Lstat(f.path); err == nil && os.SameFile(ours, there) {
+		os.Remove(f.path)
+	}
+}

@@ -1,0 +1,203 @@
+package target
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say what to open. Only Path has no default.
+type Options struct {
+	// Path is a regular file, there or not, or a block device. Symbolic links are followed.
+	Path string
+	// Served says that Path is a name that came from the network: it must be a
+	// plain name, and is a regular file in the current folder, there or not; a
+	// symbolic link in its place is refused.
+	Served bool
+	// Allocate takes all of a regular file's space before anything is written to
+	// it, and leaves no holes.
+	Allocate bool
+	// Force writes to a device although it is mounted or in use, and to a regular
+	// file below /dev. A target that cannot take the image is refused all the same.
+	Force bool
+}
+
+// maxNameBytes is the longest name that file systems take.
+const maxNameBytes = 255
+
+// maxSymlinks is the count of symbolic links after which the kernel gives up too.
+const maxSymlinks = 40
+
+// Open makes every check that needs no size and opens the target, without changing
+// a byte of it. A device is opened exclusively: as long as it is open, it cannot be
+// mounted. All errors wrap ErrRefused.
+func Open(o Options) (*File, error) {
+	stat := os.Stat
+	if o.Served {
+		if why := unfitName(o.Path); why != "" {
+			return nil, refused(printable(o.Path), why+"; name a file to write to instead (-o FILE)")
+		}
+		stat = os.Lstat
+	}
+	if o.Path == "" {
+		return nil, refused(`""`, "a path is needed")
+	}
+	info, err := stat(o.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return openRegular(o, true)
+	case err != nil:
+		return nil, refusedBy(o.Path, err)
+	case info.Mode().IsRegular():
+		return openRegular(o, false)
+	case info.Mode().Type() == fs.ModeDevice && !o.Served:
+		return openDevice(o, info)
+	}
+	return nil, refused(o.Path, unfitType(info.Mode()))
+}
+
+// unfitName says why name is none that may be made in the current folder, or
+// nothing. Hidden files are settings of programs, never images.
+func unfitName(name string) string {
+	switch {
+	case name == "":
+		return "the served name is empty"
+	case len(name) > maxNameBytes:
+		return "the served name is too long"
+	case strings.HasPrefix(name, "."):
+		return "the served name begins with a dot"
+	case strings.Contains(name, "/"):
+		return "the served name leads out of the current folder"
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return "the served name holds characters that cannot be shown"
+	}
+	return ""
+}
+
+// printable is a hostile name as one line of bounded length.
+func printable(name string) string {
+	name = name[:min(len(name), maxNameBytes)]
+	clean := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, strings.ToValidUTF8(name, "?"))
+	return `"` + clean + `"`
+}
+
+// unfitType says why something that is neither a regular file nor a block device
+// is no target.
+func unfitType(m fs.FileMode) string {
+	switch m.Type() {
+	case fs.ModeDir:
+		return "it is a folder"
+	case fs.ModeSymlink:
+		return "it is a symbolic link, which a served name does not follow"
+	case fs.ModeDevice:
+		return "it is a block device, which a served name cannot mean"
+	case fs.ModeSocket:
+		return "it is a socket"
+	case fs.ModeDevice | fs.ModeCharDevice:
+		return "it is a character device; for a stream use -o - and redirect it"
+	case fs.ModeNamedPipe:
+		return "it is a pipe; for a stream use -o - and redirect it"
+	}
+	return "it is neither a regular file nor a block device"
+}
+
+// openRegular opens o.Path, which is a regular file, or is missing and is made.
+func openRegular(o Options, missing bool) (*File, error) {
+	path, err := resolve(o.Path, !o.Served)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, refused(o.Path, "its folder does not exist")
+		}
+		return nil, refusedBy(o.Path, err)
+	}
+	if belowDev(path) && !o.Force {
+		if missing {
+			return nil, refused(o.Path, "there is no such device (--force makes a regular file)")
+		}
+		return nil, refused(o.Path, "it is a regular file below /dev, no device (--force writes anyway)")
+	}
+	// The path holds no symbolic link any more. O_NOFOLLOW and O_EXCL see to it that
+	// nobody puts one there now, O_NONBLOCK that a pipe put there does not hang us.
+	flags := os.O_WRONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	if missing {
+		flags |= os.O_CREATE | os.O_EXCL
+	}
+	file, err := os.OpenFile(path, flags, 0o666)
+	if err != nil {
+		return nil, refusedBy(o.Path, err)
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it was replaced while it was opened")
+	}
+	if err != nil {
+		file.Close()
+		return nil, refusedBy(o.Path, err)
+	}
+	return &File{
+		file:     file,
+		name:     o.Path,
+		path:     path,
+		created:  missing,
+		isNew:    info.Size() == 0,
+		allocate: o.Allocate,
+	}, nil
+}
+
+// resolve is path, absolute, with no symbolic link left in its folder, nor in its
+// last element if that is to be followed. Nothing need be there, but it returns
+// fs.ErrNotExist if the folder is missing.
+func resolve(path string, follow bool) (string, error) {
+	for range maxSymlinks {
+		// Not filepath.Abs and Join: they take "link/.." for "."
+		if !filepath.IsAbs(path) {
+			wd, err := os.Getwd()
+			if err != nil {
+				return "", err
+			}
+			path = wd + "/" + path
+		}
+		folder, base := filepath.Split(path)
+		folder, err := filepath.EvalSymlinks(folder)
+		if err != nil {
+			return "", err
+		}
+		if base == "" {
+			return "", fs.ErrNotExist
+		}
+		path = filepath.Join(folder, base)
+		info, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return path, nil
+		case err != nil:
+			return "", err
+		case info.Mode().Type() != fs.ModeSymlink || !follow:
+			return path, nil
+		}
+		if path, err = os.Readlink(path); err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(path) {
+			path = folder + "/" + path
+		}
+	}
+	return "", unix.ELOOP
+}
+
+// belowDev tells whether a resolved path is where devices are and files are not: a
+// regular file there is a typing error, and takes memory.
+func belowDev(path string) bool {
+	return strings.HasPrefix(path, "/dev/") && !strings.HasPrefix(path, "/dev/shm/")
+}

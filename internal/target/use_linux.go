@@ -1,0 +1,207 @@
+package target
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// tables are where the kernel tells what uses a device.
+type tables struct {
+	mounts string // mountinfo
+	swaps  string
+	blocks string // folder with a link MAJOR:MINOR for each block device
+	root   string // folder of the running system
+}
+
+var system = tables{
+	mounts: "/proc/self/mountinfo",
+	swaps:  "/proc/swaps",
+	blocks: "/sys/dev/block",
+	root:   "/",
+}
+
+// member is a device whose bytes are bytes of the target: itself, a partition, or
+// what holds one of those (device-mapper, md).
+type member struct {
+	dev    uint64
+	name   string // "/dev/sda1"
+	holder bool
+}
+
+// use says what the device, a partition of it or something that lies on it is used
+// for, or nothing: "/dev/sda1 is mounted on /boot".
+func (t tables) use(dev uint64) (string, error) {
+	family, err := t.family(dev, false, nil)
+	if err != nil {
+		return "", err
+	}
+	mounts, err := t.mounted()
+	if err != nil {
+		return "", err
+	}
+	swaps, err := t.swapping()
+	if err != nil {
+		return "", err
+	}
+	for _, m := range family {
+		if where, ok := mounts[m.dev]; ok {
+			return m.name + " is mounted on " + where, nil
+		}
+	}
+	for _, m := range family {
+		if swaps[m.dev] {
+			return m.name + " is used for swap", nil
+		}
+	}
+	for _, m := range family {
+		if m.holder {
+			return m.name + " lies on it", nil
+		}
+	}
+	return "", nil
+}
+
+// family appends dev, its partitions, and all that holds them.
+func (t tables) family(dev uint64, holder bool, found []member) ([]member, error) {
+	for _, m := range found {
+		if m.dev == dev {
+			return found, nil
+		}
+	}
+	folder := t.folder(dev)
+	found = append(found, member{dev, t.deviceName(dev), holder})
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(folder, e.Name(), "partition")); err != nil {
+			continue
+		}
+		part, err := readDev(filepath.Join(folder, e.Name(), "dev"))
+		if err != nil {
+			return nil, err
+		}
+		if found, err = t.family(part, holder, found); err != nil {
+			return nil, err
+		}
+	}
+	holders, err := os.ReadDir(filepath.Join(folder, "holders"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, h := range holders {
+		dev, err := readDev(filepath.Join(folder, "holders", h.Name(), "dev"))
+		if err != nil {
+			return nil, err
+		}
+		if found, err = t.family(dev, true, found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func (t tables) folder(dev uint64) string {
+	return filepath.Join(t.blocks, fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)))
+}
+
+// deviceName is the kernel's name of a device, below /dev; empty if unknown.
+func (t tables) deviceName(dev uint64) string {
+	folder, err := os.Readlink(t.folder(dev))
+	if err != nil {
+		return ""
+	}
+	return "/dev/" + strings.ReplaceAll(filepath.Base(folder), "!", "/")
+}
+
+// readDev reads a device's number from a file that holds "8:1\n".
+func readDev(path string) (uint64, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	var major, minor uint32
+	if _, err := fmt.Sscanf(string(text), "%d:%d", &major, &minor); err != nil {
+		return 0, fmt.Errorf("%s holds %q: %w", path, text, err)
+	}
+	return unix.Mkdev(major, minor), nil
+}
+
+// mounted is where each mounted device is mounted first.
+func (t tables) mounted() (map[uint64]string, error) {
+	file, err := os.Open(t.mounts)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	mounts, err := mountinfo.GetMountsFromReader(file, nil)
+	if err != nil {
+		return nil, err
+	}
+	where := make(map[uint64]string)
+	// In a chroot the mount of the root is not among the mounts.
+	var root unix.Stat_t
+	if err := unix.Stat(t.root, &root); err != nil {
+		return nil, err
+	}
+	where[uint64(root.Dev)] = "/"
+	for _, m := range mounts {
+		devs := []uint64{unix.Mkdev(uint32(m.Major), uint32(m.Minor))}
+		// btrfs has numbers of its own and names the device as the source.
+		if dev, ok := blockDevice(m.Source); ok {
+			devs = append(devs, dev)
+		}
+		for _, dev := range devs {
+			if _, ok := where[dev]; !ok {
+				where[dev] = m.Mountpoint
+			}
+		}
+	}
+	return where, nil
+}
+
+// swapping is the set of the block devices that are swapped to.
+func (t tables) swapping() (map[uint64]bool, error) {
+	file, err := os.Open(t.swaps)
+	if errors.Is(err, fs.ErrNotExist) { // a kernel without swap
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return parseSwaps(file)
+}
+
+// parseSwaps reads a table of which the first word of each line but the first is a path.
+func parseSwaps(r io.Reader) (map[uint64]bool, error) {
+	devs := make(map[uint64]bool)
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		path, _, _ := strings.Cut(lines.Text(), " ")
+		if dev, ok := blockDevice(path); ok {
+			devs[dev] = true
+		}
+	}
+	return devs, lines.Err()
+}
+
+// blockDevice is the number of the block device at path, which must be below /dev:
+// a mount's source may be any text.
+func blockDevice(path string) (dev uint64, ok bool) {
+	var st unix.Stat_t
+	if !strings.HasPrefix(path, "/dev/") || unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return 0, false
+	}
+	return uint64(st.Rdev), true
+}
