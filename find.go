@@ -1,0 +1,162 @@
+package multiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"multiserver/internal/mxb1"
+	"multiserver/internal/udp"
+)
+
+// Constants of the search for a server.
+const (
+	// findInterval is how often the description is asked for.
+	findInterval = time.Second
+	// findStep is between asking by multicast, by broadcast, and at the original's
+	// address, so that a server that hears the first is not asked thrice.
+	findStep = 250 * time.Millisecond
+	// findGrace is how long other servers may take to answer after the first: with
+	// two images on the network nobody can tell which one is meant.
+	findGrace = 200 * time.Millisecond
+)
+
+var broadcastAll = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// found is a server and what it serves.
+type found struct {
+	mxb1.Description
+	server  netip.AddrPort
+	ifIndex int // of the interface that the answer came in by
+	askFrom int // of the interface to ask by; 0 leaves it to the routing table
+}
+
+// same tells whether d describes the image that was found.
+func (f *found) same(d mxb1.Description) bool {
+	return d.SizeBytes == f.SizeBytes && d.Name == f.Name && d.Identity == f.Identity && d.Ours == f.Ours
+}
+
+// find asks for a description once a second until one comes. Where no host is
+// named, it fails with ErrIntegrity if two servers offer different images.
+func (c *Client) find(ctx context.Context, conn *udp.Conn, interfaces []udp.Interface) (found, error) {
+	var host netip.Addr
+	if c.cfg.ControlHost != "" {
+		var err error
+		if host, err = resolve(ctx, c.cfg.ControlHost); err != nil {
+			return found{}, err
+		}
+	}
+	var first *found
+	var grace time.Time // when the first answer stands
+	start := time.Now()
+	step, next := 0, start
+	buf := make([]byte, 4096)
+	for {
+		now := time.Now()
+		switch {
+		case ctx.Err() != nil:
+			return found{}, ctx.Err()
+		case first != nil && now.After(grace):
+			return *first, nil
+		case c.cfg.StartTimeout != NoTimeout && now.Sub(start) > c.cfg.StartTimeout:
+			return found{}, fmt.Errorf("%w: no server answered for %s: %s", ErrTimeLimit, c.cfg.StartTimeout, c.findHint(interfaces))
+		case first == nil && !now.Before(next):
+			next = now.Add(c.askWhere(conn, interfaces, host, step))
+			step++
+		}
+		if now.Sub(start) > worryTime {
+			c.update(func(st *ClientStats) {
+				st.WaitingFor = fmt.Sprintf("no server answered for %s: %s", now.Sub(start).Round(time.Second), c.findHint(interfaces))
+			})
+		}
+		until := now.Add(receiveTick)
+		if next.After(now) && next.Before(until) {
+			until = next
+		}
+		conn.SetReadDeadline(until)
+		n, from, ifIndex, err := conn.ReadFrom(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err != nil {
+			return found{}, fmt.Errorf("wait for a server's answer: %w", err)
+		}
+		h, payload, err := mxb1.Parse(buf[:n])
+		if err != nil || h.Op != mxb1.OpDescription {
+			c.update(func(st *ClientStats) { st.BadPackets++ })
+			continue
+		}
+		d, err := mxb1.ParseDescription(payload)
+		if err != nil {
+			c.cfg.Log.Debug("a description that cannot be used", "server", from, "err", err)
+			continue
+		}
+		f := found{Description: d, server: from, ifIndex: ifIndex}
+		if host.IsValid() {
+			return f, nil
+		}
+		f.askFrom = ifIndex
+		if first == nil {
+			first, grace = &f, time.Now().Add(findGrace)
+		} else if !first.same(d) {
+			return found{}, fmt.Errorf("%w: two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with -s HOST:PORT",
+				ErrIntegrity, first.server, first.Name, first.SizeBytes, f.server, f.Name, f.SizeBytes)
+		}
+	}
+}
+
+// askWhere sends a map request to where step of a search looks, and returns how
+// long to wait before the next step.
+func (c *Client) askWhere(conn *udp.Conn, interfaces []udp.Interface, host netip.Addr, step int) time.Duration {
+	packet := mxb1.AppendMapRequest(nil)
+	ask := func(to netip.Addr, ifIndex int) {
+		if err := conn.WriteTo(packet, netip.AddrPortFrom(to, c.cfg.ControlPort), ifIndex); err != nil {
+			c.cfg.Log.Debug("ask for a server", "at", to, "err", err)
+		}
+	}
+	if host.IsValid() {
+		ask(host, 0)
+		return findInterval
+	}
+	switch step % 3 {
+	case 0:
+		for _, each := range interfaces {
+			ask(c.cfg.Group, each.Index)
+		}
+		return findStep
+	case 1:
+		for _, each := range interfaces {
+			ask(broadcastAll, each.Index)
+			for _, to := range each.Broadcasts() {
+				ask(to, each.Index)
+			}
+		}
+		return findStep
+	default:
+		if !interfaces[0].Loopback {
+			ask(originalServer, 0)
+		}
+		return findInterval - 2*findStep
+	}
+}
+
+func (c *Client) findHint(interfaces []udp.Interface) string {
+	if c.cfg.ControlHost != "" {
+		return fmt.Sprintf("is multiserver running on %s, and does its firewall let UDP port %d in?", c.cfg.ControlHost, c.cfg.ControlPort)
+	}
+	return fmt.Sprintf("asked on %s by multicast and broadcast at UDP port %d: is multiserver running in this network, is another interface meant (-i), does a firewall stand between? -s HOST asks one host",
+		interfaceNames(interfaces), c.cfg.ControlPort)
+}
+
+// resolve returns the first IPv4 address of host.
+func resolve(ctx context.Context, host string) (netip.Addr, error) {
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find the server %s: %w", host, err)
+	}
+	return addrs[0].Unmap(), nil
+}

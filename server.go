@@ -1,0 +1,505 @@
+package multiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"multiserver/internal/image"
+	"multiserver/internal/mxb1"
+	"multiserver/internal/udp"
+)
+
+// Constants of the server's driver.
+const (
+	// batchesInFlight is how many batches are read ahead of the socket. They are
+	// off the list of what is owed, so that a block that is asked for while its
+	// batch waits goes twice: few, and still a millisecond at 1 Gbit/s.
+	batchesInFlight = 8
+	// requestQueueLen holds the requests of eight clients that burst at once.
+	requestQueueLen = 8 * mxb1.MaxBurst
+	// settleTime is how long nobody may have asked before a request from another
+	// network moves the stream there.
+	settleTime = 10 * time.Second
+	// sourceCheckInterval is how often the image is held against what it was.
+	sourceCheckInterval = time.Second
+	// sendRetryInterval spaces attempts while the interface refuses to send.
+	sendRetryInterval = 200 * time.Millisecond
+	// maxServedClients bounds the table of clients, clientMemory how long one that
+	// is silent stays in it once it is full.
+	maxServedClients = 4096
+	clientMemory     = 10 * time.Minute
+)
+
+// Server serves one image. Make it by NewServer.
+type Server struct {
+	cfg ServerConfig
+
+	mu      sync.Mutex // guards what follows
+	started time.Time
+	stats   ServerStats // without Elapsed and Clients
+	clients map[netip.AddrPort]*ServedClient
+}
+
+// NewServer checks cfg and returns a Server that has opened nothing yet. The error
+// wraps ErrConfig and names the field.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &Server{cfg: cfg, clients: map[netip.AddrPort]*ServedClient{}}, nil
+}
+
+// Stats returns the state at this moment.
+func (s *Server) Stats() ServerStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	if !s.started.IsZero() {
+		st.Elapsed = time.Since(s.started)
+	}
+	st.Clients = make([]ServedClient, 0, len(s.clients))
+	for _, c := range s.clients {
+		st.Clients = append(st.Clients, *c)
+	}
+	slices.SortFunc(st.Clients, func(a, b ServedClient) int {
+		if d := a.FirstSeen.Compare(b.FirstSeen); d != 0 {
+			return d
+		}
+		return a.Addr.Compare(b.Addr)
+	})
+	return st
+}
+
+// Run serves the image until ctx ends, and then returns nil. It returns an error
+// if the image cannot be read or changes, or if the control port cannot be had.
+func (s *Server) Run(ctx context.Context) error {
+	source, err := image.Open(s.cfg.File)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	if err := mxb1.CheckImageSize(source.Size()); err != nil {
+		return fmt.Errorf("serve %s: %w", s.cfg.File, err)
+	}
+	if len(source.Name()) > mxb1.MaxNameLen {
+		return fmt.Errorf("serve %s: the name is longer than %d bytes", s.cfg.File, mxb1.MaxNameLen)
+	}
+	interfaces, err := candidateInterfaces(s.cfg.Interface)
+	if err != nil {
+		return err
+	}
+	conn, err := udp.Listen(udp.ConnConfig{
+		Addr:       netip.AddrPortFrom(s.cfg.ControlHost, s.cfg.ControlPort),
+		Group:      s.cfg.Group,
+		Interfaces: interfaces,
+		TTL:        s.cfg.TTL,
+	})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+
+	r := &serverRun{
+		Server:   s,
+		source:   source,
+		conn:     conn,
+		engine:   mxb1.NewSender(source.Size()),
+		requests: make(chan request, requestQueueLen),
+		empty:    make(chan *batch, batchesInFlight),
+		full:     make(chan *batch, batchesInFlight),
+	}
+	for range batchesInFlight {
+		r.empty <- newBatch(s.cfg.batchPackets())
+	}
+	s.mu.Lock()
+	s.started = time.Now()
+	s.stats = ServerStats{
+		Name:      source.Name(),
+		SizeBytes: source.Size(),
+		Group:     netip.AddrPortFrom(s.cfg.Group, s.cfg.Port),
+		Control:   conn.LocalAddr(),
+	}
+	s.mu.Unlock()
+	if s.cfg.Interface != "" {
+		if err := r.serveOn(interfaces[0].Index); err != nil {
+			return err
+		}
+	}
+	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s:%d", source.Name(), s.cfg.Group, s.cfg.Port),
+		"bytes", source.Size(), "control", conn.LocalAddr().String(), "interfaces", interfaceNames(interfaces))
+
+	group, inner := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.listen(inner) })
+	group.Go(func() error { return r.fill(inner) })
+	group.Go(func() error { return r.send(inner) })
+	group.Go(func() error { // ends the blocking calls of the others
+		<-inner.Done()
+		return conn.Close()
+	})
+	err = group.Wait()
+	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
+		return nil
+	}
+	return err
+}
+
+// request is what a client asked for and where it was heard.
+type request struct {
+	blocks  mxb1.BlockRequest
+	from    netip.AddrPort
+	ifIndex int
+}
+
+// batch is what one system call sends: packets of one size, the last one perhaps
+// shorter, in one flat buffer.
+type batch struct {
+	buf     []byte
+	packets int
+	bytes   int // of buf, in use
+	image   int // of them, bytes of the image
+	sender  *udp.Sender
+	slots   [][]byte // scratch: where blocks are read to
+}
+
+func newBatch(packets int) *batch {
+	return &batch{buf: make([]byte, packets*mxb1.MaxPacketSize), slots: make([][]byte, 0, packets)}
+}
+
+// serverRun is one run of a Server. The goroutine of fill owns the engine.
+type serverRun struct {
+	*Server
+	source *image.Source
+	conn   *udp.Conn
+	engine *mxb1.Sender
+
+	// requests go from listen to fill; when it is full, listen waits and the
+	// socket's buffer takes, or drops, what comes.
+	requests chan request
+	// empty goes from send to fill and full from fill to send; each has room for
+	// all batches, so that neither blocks. Nobody closes them.
+	empty, full chan *batch
+
+	// Owned by fill:
+	sender        *udp.Sender // nil until an interface is settled on
+	servedIndex   int         // its interface
+	lastRequest   time.Time
+	elsewhereSaid map[int]bool // interfaces whose requests were warned about
+}
+
+// listen answers map requests and passes on requests for blocks.
+func (r *serverRun) listen(ctx context.Context) error {
+	line, err := r.source.Identity()
+	if err != nil {
+		return err
+	}
+	identity := fnv.New64a()
+	identity.Write([]byte(line))
+	answer := mxb1.Description{SizeBytes: r.source.Size(), Name: r.source.Name()}
+	toOriginal := answer.AppendTo(nil)
+	answer.Ours, answer.Identity = true, identity.Sum64()
+	toOurs := answer.AppendTo(nil)
+
+	buf := make([]byte, 2048)
+	for {
+		n, from, ifIndex, err := r.conn.ReadFrom(buf)
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return ctx.Err()
+			}
+			return fmt.Errorf("read requests: %w", err)
+		}
+		h, payload, err := mxb1.Parse(buf[:n])
+		if err != nil {
+			r.countBad()
+			continue
+		}
+		switch h.Op {
+		case mxb1.OpMapRequest:
+			out := toOriginal
+			if mxb1.IsOffer(payload) {
+				out = toOurs
+			}
+			// The answer leaves where the question came in; a question that was
+			// routed may need another way back.
+			if r.conn.WriteTo(out, from, ifIndex) != nil {
+				if err := r.conn.WriteTo(out, from, 0); err != nil {
+					r.cfg.Log.Debug("no way to answer", "client", from, "err", err)
+				}
+			}
+		case mxb1.OpBlockRequest:
+			blocks, err := mxb1.ParseBlockRequest(payload)
+			if err != nil {
+				r.countBad()
+				continue
+			}
+			select {
+			case r.requests <- request{blocks, from, ifIndex}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		default:
+			r.countBad()
+		}
+	}
+}
+
+// fill owns the engine: it takes requests in and hands full batches out.
+func (r *serverRun) fill(ctx context.Context) error {
+	check := time.NewTicker(sourceCheckInterval)
+	defer check.Stop()
+	for {
+		// A batch is taken only when there is something to put in.
+		var empty chan *batch
+		if r.engine.Owed() > 0 {
+			empty = r.empty
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-check.C:
+			if err := r.source.Changed(); err != nil {
+				return err
+			}
+		case q := <-r.requests:
+			r.take(q)
+			r.publishOwed()
+		case b := <-empty:
+			if err := r.read(b); err != nil {
+				return err
+			}
+			r.full <- b
+			r.publishOwed()
+		}
+	}
+}
+
+func (r *serverRun) publishOwed() {
+	r.mu.Lock()
+	r.stats.ImageBytesOwed = r.engine.Owed() * mxb1.BlockSize
+	r.mu.Unlock()
+}
+
+// take hands a request to the engine.
+func (r *serverRun) take(q request) {
+	now := time.Now()
+	if !r.settle(now, q) {
+		return
+	}
+	blocks, err := r.engine.Request(q.blocks)
+	if err != nil {
+		r.countBad()
+		return
+	}
+	r.lastRequest = now
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.Requests++
+	c := r.clients[q.from]
+	if c == nil {
+		if len(r.clients) >= maxServedClients {
+			r.forgetClients(now)
+		}
+		if len(r.clients) >= maxServedClients {
+			return
+		}
+		c = &ServedClient{Addr: q.from, FirstSeen: now}
+		r.clients[q.from] = c
+	}
+	c.LastSeen = now
+	c.Requests++
+	c.AskedBytes += blocks * mxb1.BlockSize
+}
+
+// forgetClients drops those that have not asked for a while. Call it with mu held.
+func (r *serverRun) forgetClients(now time.Time) {
+	for addr, c := range r.clients {
+		if now.Sub(c.LastSeen) > clientMemory {
+			delete(r.clients, addr)
+		}
+	}
+}
+
+// settle makes sure that the stream goes where q was heard and tells whether it
+// does. With an interface named, it always goes there. Otherwise the first to ask
+// decides, until nobody has asked for a while.
+func (r *serverRun) settle(now time.Time, q request) bool {
+	if r.cfg.Interface != "" || r.sender != nil && q.ifIndex == r.servedIndex {
+		return true
+	}
+	if r.sender == nil || r.engine.Owed() == 0 && now.Sub(r.lastRequest) > settleTime {
+		if err := r.serveOn(q.ifIndex); err != nil {
+			r.cfg.Log.Warn("cannot serve the network that a client asks from", "client", q.from, "err", err)
+			return false
+		}
+		return true
+	}
+	if !r.elsewhereSaid[q.ifIndex] {
+		r.elsewhereSaid[q.ifIndex] = true
+		r.cfg.Log.Warn("a client asks from another network than the one that is served: start a second server there, with -i and its own -s port",
+			"client", q.from, "served", r.Stats().Interface)
+	}
+	return false
+}
+
+// serveOn sends from now on through the interface of that index.
+func (r *serverRun) serveOn(ifIndex int) error {
+	sender, err := r.conn.NewSender(netip.AddrPortFrom(r.cfg.Group, r.cfg.Port), ifIndex, udp.MethodAuto)
+	if err != nil {
+		return err
+	}
+	r.sender, r.servedIndex = sender, ifIndex
+	r.elsewhereSaid = map[int]bool{}
+	r.mu.Lock()
+	r.stats.Interface = interfaceName(ifIndex)
+	r.mu.Unlock()
+	return nil
+}
+
+// read fills b with what the engine owes next.
+func (r *serverRun) read(b *batch) error {
+	b.packets, b.bytes, b.image, b.sender = 0, 0, 0, r.sender
+	size := r.source.Size()
+	for room := len(b.buf) / mxb1.MaxPacketSize; room > 0; {
+		run := r.engine.Next(uint64(room))
+		if run.Len() == 0 {
+			break
+		}
+		b.slots = b.slots[:0]
+		for id := run.Lo; id < run.Hi; id++ {
+			n := mxb1.BlockLen(size, id)
+			slot := b.buf[b.bytes : b.bytes+mxb1.HeaderSize+n]
+			mxb1.Header{Op: mxb1.OpBlock, Size: uint16(n), Block: uint32(id)}.AppendTo(slot[:0])
+			b.slots = append(b.slots, slot[mxb1.HeaderSize:])
+			b.bytes += len(slot)
+			b.image += n
+		}
+		if err := r.source.ReadScattered(b.slots, run.Lo*mxb1.BlockSize); err != nil {
+			return err
+		}
+		b.packets += int(run.Len())
+		room -= int(run.Len())
+		if b.bytes < b.packets*mxb1.MaxPacketSize {
+			break // only the last packet of a batch may be short
+		}
+	}
+	return nil
+}
+
+// send paces and sends full batches.
+func (r *serverRun) send(ctx context.Context) error {
+	pacer := udp.NewPacer(r.cfg.RateBitsPerSec, r.cfg.Delay)
+	refused := false
+	for {
+		var b *batch
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case b = <-r.full:
+		}
+		wire := b.bytes + b.packets*udp.PacketWireBytes(0)
+		if err := pacer.Wait(ctx, wire, b.packets); err != nil {
+			return err
+		}
+		err := b.sender.Send(b.buf[:b.bytes], mxb1.MaxPacketSize)
+		switch {
+		case err == nil:
+			refused = false
+			r.mu.Lock()
+			r.stats.PacketsSent += uint64(b.packets)
+			r.stats.ImageBytesSent += uint64(b.image)
+			r.stats.WireBytesSent += uint64(wire)
+			r.stats.SendMethod = b.sender.Method().String()
+			r.mu.Unlock()
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			// A cable that is out for a moment must not end the session: clients ask
+			// again for what is not sent.
+			if !refused {
+				refused = true
+				r.cfg.Log.Warn("the interface does not take packets; trying on", "err", err)
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(sendRetryInterval):
+			}
+		}
+		r.empty <- b
+	}
+}
+
+func (r *serverRun) countBad() {
+	r.mu.Lock()
+	r.stats.BadPackets++
+	r.mu.Unlock()
+}
+
+// batchPackets is how many packets go in one system call: more cost less CPU, but
+// a switch's queue must hold them. At a given rate, what goes in 150 µs; 16 fit a
+// queue of 32 KB, which loses half of a burst of 44.
+func (c *ServerConfig) batchPackets() int {
+	const defaultPackets, burstTime = 16, 150 * time.Microsecond
+	if c.Delay > 0 {
+		return int(min(max(burstTime/c.Delay, 1), defaultPackets))
+	}
+	if c.RateBitsPerSec == 0 {
+		return defaultPackets
+	}
+	burst := float64(c.RateBitsPerSec) / 8 * burstTime.Seconds() / float64(udp.PacketWireBytes(mxb1.MaxPacketSize))
+	return int(min(max(burst, 1), float64(udp.MaxSegments(mxb1.MaxPacketSize))))
+}
+
+func (c *ServerConfig) validate() error {
+	if c.File == "" {
+		return fmt.Errorf("%w: File: no file to serve", ErrConfig)
+	}
+	if c.TTL < 0 || c.TTL > math.MaxUint8 {
+		return fmt.Errorf("%w: TTL: %d is not within 0 to 255", ErrConfig, c.TTL)
+	}
+	if c.Delay < 0 {
+		return fmt.Errorf("%w: Delay: %v is negative", ErrConfig, c.Delay)
+	}
+	if !c.ControlHost.IsValid() {
+		c.ControlHost = netip.IPv4Unspecified()
+	}
+	if c.TTL == 0 {
+		c.TTL = DefaultTTL
+	}
+	setLogDefault(&c.Log)
+	return setGroupDefaults(&c.Group, &c.Port, &c.ControlPort)
+}
+
+// setGroupDefaults checks and completes the fields that both programs have.
+func setGroupDefaults(group *netip.Addr, port, controlPort *uint16) error {
+	if !group.IsValid() {
+		*group = DefaultGroup
+	}
+	if *group = group.Unmap(); !group.Is4() || !group.IsMulticast() {
+		return fmt.Errorf("%w: Group: %s is not an IPv4 multicast group (224.0.0.0 to 239.255.255.255)", ErrConfig, group)
+	}
+	if *port == 0 {
+		*port = DefaultPort
+	}
+	if *controlPort == 0 {
+		*controlPort = DefaultControlPort
+	}
+	return nil
+}
+
+func setLogDefault(log **slog.Logger) {
+	if *log == nil {
+		*log = slog.Default()
+	}
+}
