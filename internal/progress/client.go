@@ -1,0 +1,152 @@
+package progress
+
+import (
+	"fmt"
+	"strings"
+
+	"multiserver"
+)
+
+// client is one sample of a Client.
+type client struct {
+	multiserver.ClientStats
+	bytesPerSec float64 // over the last rateWindow
+}
+
+// clientSubject reads a Client again and again.
+type clientSubject struct {
+	read func() multiserver.ClientStats
+	rate average
+	now  client
+}
+
+func (s *clientSubject) sample() (news []string) {
+	before := s.now
+	stats := s.read()
+	s.now = client{stats, s.rate.add(stats.Elapsed, stats.BytesDone)}
+	return s.now.news(before)
+}
+
+func (s *clientSubject) line() string            { return s.now.line() }
+func (s *clientSubject) bar() barText            { return s.now.bar() }
+func (s *clientSubject) summary() []string       { return s.now.summary() }
+func (s *clientSubject) record(h RecordHead) any { return s.now.record(h) }
+
+// news says what happened since the sample before.
+func (c client) news(before client) []string {
+	var news []string
+	if before.Phase == multiserver.PhaseFinding && c.Phase != multiserver.PhaseFinding {
+		news = append(news, printable(fmt.Sprintf("found %s (%s) at %v%s, writing to %s",
+			c.Name, sizeText(c.SizeBytes), c.Server, c.onInterface(), c.Output)))
+	}
+	if before.Phase < multiserver.PhaseSyncing && c.Phase == multiserver.PhaseSyncing {
+		news = append(news, printable("all blocks are in, waiting for "+c.Output+" to sync"))
+	}
+	return news
+}
+
+// line is the state as one plain line, without the program's name.
+func (c client) line() string {
+	fields := []string{c.Phase.String()}
+	switch c.Phase {
+	case multiserver.PhaseFinding:
+		fields = []string{"looking for a server" + c.onInterface(), clockText(c.Elapsed)}
+	case multiserver.PhaseReceiving:
+		fields = []string{
+			shareText(c.BytesDone, c.SizeBytes),
+			c.bytesText(),
+			clockText(c.Elapsed),
+			rateText(c.bytesPerSec),
+			c.etaText(),
+		}
+		fields = append(fields, c.askedAgain()...)
+	case multiserver.PhaseSyncing:
+		fields = []string{"waiting for " + c.Output + " to sync", clockText(c.Elapsed)}
+	}
+	if c.WaitingFor != "" {
+		fields = append(fields, c.hint())
+	}
+	return printable(strings.Join(fields, ", "))
+}
+
+func (c client) bar() barText {
+	switch c.Phase {
+	case multiserver.PhaseFinding:
+		return barText{
+			fields: []string{printable("looking for a server" + c.onInterface()), clockText(c.Elapsed)},
+			hint:   c.hint(),
+		}
+	case multiserver.PhaseReceiving:
+		return barText{
+			done: c.BytesDone, total: c.SizeBytes,
+			share:  shareText(c.BytesDone, c.SizeBytes),
+			fields: append([]string{rateText(c.bytesPerSec), c.etaText(), c.bytesText()}, c.askedAgain()...),
+			hint:   c.hint(),
+		}
+	default:
+		return barText{
+			done: c.BytesDone, total: c.SizeBytes,
+			share:  shareText(c.BytesDone, c.SizeBytes),
+			fields: []string{printable("syncing " + c.Output)},
+			hint:   c.hint(),
+		}
+	}
+}
+
+// summary is what a success leaves behind.
+func (c client) summary() []string {
+	lines := []string{printable(fmt.Sprintf("%s is on %s: %s in %s, %s; %s in all%s",
+		c.Name, c.Output, exactSizeText(c.SizeBytes), secondsText(c.Streaming),
+		rateText(meanRate(c.BytesDone, c.Streaming)), secondsText(c.Elapsed), c.askedAgainShare()))}
+	if c.SocketDrops > 0 {
+		lines = append(lines, countText(c.SocketDrops, "drop")+
+			" at our own socket for lack of room: raise net.core.rmem_max (sysctl -w net.core.rmem_max=67108864)")
+	}
+	if c.MemoryDrops > 0 {
+		lines = append(lines, countText(c.MemoryDrops, "block")+" asked for again because the target was too slow to take them")
+	}
+	if c.Strangers > 0 {
+		lines = append(lines, countText(c.Strangers, "packet")+" from somebody else on our group and port: give each server its own (-g, -p)")
+	}
+	if c.BadPackets > 0 {
+		lines = append(lines, countText(c.BadPackets, "bad packet")+" ignored")
+	}
+	return lines
+}
+
+func (c client) onInterface() string {
+	if c.Interface == "" {
+		return ""
+	}
+	return " on " + c.Interface
+}
+
+func (c client) bytesText() string {
+	return sizeText(c.BytesDone) + " of " + sizeText(c.SizeBytes)
+}
+
+func (c client) etaText() string { return etaText(c.restBytes(), c.bytesPerSec) }
+
+func (c client) restBytes() uint64 { return c.SizeBytes - min(c.BytesDone, c.SizeBytes) }
+
+// askedAgain is no field at all while nothing was lost.
+func (c client) askedAgain() []string {
+	if c.AskedAgainBytes == 0 {
+		return nil
+	}
+	return []string{"asked again " + sizeText(c.AskedAgainBytes)}
+}
+
+func (c client) askedAgainShare() string {
+	if c.AskedAgainBytes == 0 {
+		return ", nothing asked again"
+	}
+	return fmt.Sprintf(", asked again %s (%s)", sizeText(c.AskedAgainBytes), shareText(c.AskedAgainBytes, c.SizeBytes))
+}
+
+func (c client) hint() string {
+	if c.WaitingFor == "" {
+		return ""
+	}
+	return printable("waiting for " + c.WaitingFor)
+}

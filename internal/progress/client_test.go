@@ -1,0 +1,110 @@
+package progress
+
+import (
+	"testing"
+	"time"
+
+	"multiserver"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func receivingBar() barText {
+	stats := with(receiving, func(s *multiserver.ClientStats) { s.AskedAgainBytes = 1_200_000 })
+	return client{stats, 117.4e6}.bar()
+}
+
+func TestClientLine(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		in   client
+		want string
+	}{
+		{"finding on some interfaces", client{finding, 0}, "looking for a server on eth0, wlan0, 0:15"},
+		{"finding, nothing known", client{multiserver.ClientStats{}, 0}, "looking for a server, 0:00"},
+		{"finding, with a hint", client{with(finding, func(s *multiserver.ClientStats) {
+			s.WaitingFor = "an answer (is UDP port 7500 open?)"
+		}), 0}, "looking for a server on eth0, wlan0, 0:15, waiting for an answer (is UDP port 7500 open?)"},
+		{"receiving", client{receiving, 117.4e6}, "13.6%, 587 MB of 4.3 GB, 0:06, 117.4 MB/s, ETA 0:32"},
+		{"stalled", client{with(receiving, func(s *multiserver.ClientStats) {
+			s.AskedAgainBytes = 1_200_000
+			s.WaitingFor = "blocks for 3 s"
+		}), 0}, "13.6%, 587 MB of 4.3 GB, 0:06, 0.0 MB/s, ETA -, asked again 1.2 MB, waiting for blocks for 3 s"},
+		{"syncing", client{with(done, func(s *multiserver.ClientStats) { s.Phase = multiserver.PhaseSyncing }), 0},
+			"waiting for /dev/sda to sync, 0:38"},
+		{"done", client{done, 0}, "done"},
+	} {
+		if got := c.in.line(); got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestClientBar(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		in   client
+		want barText
+	}{
+		{"finding has no total", client{finding, 0},
+			barText{fields: []string{"looking for a server on eth0, wlan0", "0:15"}}},
+		{"receiving", client{receiving, 117.4e6}, barText{
+			done: 587_000_000, total: 4 << 30, share: "13.6%",
+			fields: []string{"117.4 MB/s", "ETA 0:32", "587 MB of 4.3 GB"},
+		}},
+		{"syncing", client{with(done, func(s *multiserver.ClientStats) { s.Phase = multiserver.PhaseSyncing }), 0},
+			barText{done: 4 << 30, total: 4 << 30, share: "100.0%", fields: []string{"syncing /dev/sda"}}},
+	} {
+		if diff := cmp.Diff(c.want, c.in.bar(), cmp.AllowUnexported(barText{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestClientNews(t *testing.T) {
+	syncing := with(done, func(s *multiserver.ClientStats) { s.Phase = multiserver.PhaseSyncing })
+	for _, c := range []struct {
+		name        string
+		before, now multiserver.ClientStats
+		want        []string
+	}{
+		{"nothing", receiving, receiving, nil},
+		{"found", finding, receiving, []string{"found debian.img (4.3 GB) at 10.0.0.1:7500 on eth0, writing to /dev/sda"}},
+		{"a name that would clear the screen", finding,
+			with(receiving, func(s *multiserver.ClientStats) { s.Name = "\x1b[2J" }),
+			[]string{"found ?[2J (4.3 GB) at 10.0.0.1:7500 on eth0, writing to /dev/sda"}},
+		{"all in", receiving, syncing, []string{"all blocks are in, waiting for /dev/sda to sync"}},
+		{"synced", syncing, done, nil},
+	} {
+		if diff := cmp.Diff(c.want, client{ClientStats: c.now}.news(client{ClientStats: c.before})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestClientSummary(t *testing.T) {
+	const clean = "debian.img is on /dev/sda: 4294967296 bytes (4.3 GB, 4.0 GiB) in 36.6 s, 117.3 MB/s; 38.1 s in all"
+	for _, c := range []struct {
+		name string
+		in   multiserver.ClientStats
+		want []string
+	}{
+		{"all well", done, []string{clean + ", nothing asked again"}},
+		{"nothing well", with(done, func(s *multiserver.ClientStats) {
+			s.AskedAgainBytes = 50_000_000
+			s.SocketDrops, s.MemoryDrops, s.Strangers, s.BadPackets = 123, 1, 5, 2
+		}), []string{
+			clean + ", asked again 50 MB (1.1%)",
+			"123 drops at our own socket for lack of room: raise net.core.rmem_max (sysctl -w net.core.rmem_max=67108864)",
+			"1 block asked for again because the target was too slow to take them",
+			"5 packets from somebody else on our group and port: give each server its own (-g, -p)",
+			"2 bad packets ignored",
+		}},
+		{"no time at all", with(done, func(s *multiserver.ClientStats) { s.Streaming, s.Elapsed = 0, time.Millisecond }),
+			[]string{"debian.img is on /dev/sda: 4294967296 bytes (4.3 GB, 4.0 GiB) in 0.0 s, 0.0 MB/s; 0.0 s in all, nothing asked again"}},
+	} {
+		if diff := cmp.Diff(c.want, client{ClientStats: c.in}.summary()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package progress
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"net/netip"
+	"time"
+)
+
+// An Event is the kind of an object.
+type Event string
+
+// The kinds of objects. An EventLog object has "time", "level" ("debug", "info",
+// "warn", "error"), "msg" and the attributes of its log record; the others are a
+// ClientRecord or a ServerRecord. The last object is EventDone or EventFailed.
+const (
+	EventLog      Event = "log"
+	EventProgress Event = "progress"
+	EventDone     Event = "done"
+	EventFailed   Event = "failed"
+)
+
+// RecordHead begins a ClientRecord and a ServerRecord. It is all of an EventFailed
+// object if the program failed before there was anything to follow.
+type RecordHead struct {
+	Event Event     `json:"event"`
+	Time  time.Time `json:"time"`            // when it was written
+	Error string    `json:"error,omitempty"` // EventFailed: what, where, what to do
+	Exit  *int      `json:"exit,omitempty"`  // EventDone and EventFailed: the exit status
+}
+
+// ClientRecord is the state of multiclient at one moment.
+type ClientRecord struct {
+	RecordHead
+	Phase            string   `json:"phase"`                 // "finding", "receiving", "syncing", "done"
+	Name             string   `json:"name"`                  // of the image; "" until a server is found
+	Output           string   `json:"output"`                // where the image goes
+	Server           string   `json:"server"`                // ADDRESS:PORT that answered; "" until then
+	Interface        string   `json:"interface"`             // in use
+	SizeBytes        uint64   `json:"size_bytes"`            // of the image; 0 until a server is found
+	BytesDone        uint64   `json:"bytes_done"`            // of the image, received
+	BytesPerSecond   uint64   `json:"bytes_per_second"`      // over the last seconds; in EventDone and EventFailed the mean
+	ETASeconds       *float64 `json:"eta_seconds"`           // null if nobody can tell, and at the end
+	ElapsedSeconds   float64  `json:"elapsed_seconds"`       // since the start
+	StreamingSeconds float64  `json:"streaming_seconds"`     // since the first block, until the last one was in
+	AskedAgainBytes  uint64   `json:"asked_again_bytes"`     // of the image, after the first request, each time
+	PacketsReceived  uint64   `json:"packets_received"`      // blocks of our server, duplicates included
+	Duplicates       uint64   `json:"duplicates"`            // blocks that were in already
+	Strangers        uint64   `json:"strangers"`             // packets from somebody else than our server
+	BadPackets       uint64   `json:"bad_packets"`           // no valid packets
+	SocketDrops      uint64   `json:"socket_drops"`          // at our socket's receive buffer
+	MemoryDrops      uint64   `json:"memory_drops"`          // blocks refused because the target was too slow
+	WaitingFor       string   `json:"waiting_for,omitempty"` // what has not come for a while, and the likely cause
+}
+
+// ServerRecord is the state of multiserver at one moment.
+type ServerRecord struct {
+	RecordHead
+	Name           string        `json:"name"`              // as described to clients
+	SizeBytes      uint64        `json:"size_bytes"`        // of the image
+	Group          string        `json:"group"`             // ADDRESS:PORT the blocks go to
+	Control        string        `json:"control"`           // ADDRESS:PORT where requests are heard
+	Interface      string        `json:"interface"`         // that is served; "" until the first request if none was named
+	ElapsedSeconds float64       `json:"elapsed_seconds"`   // since the start
+	ImageBytesSent uint64        `json:"image_bytes_sent"`  // of the image, each time that they were sent
+	ImageRatio     float64       `json:"image_ratio"`       // the same, over the image's size
+	WireBytesSent  uint64        `json:"wire_bytes_sent"`   // the same, with all headers
+	PacketsSent    uint64        `json:"packets_sent"`      //
+	BytesPerSecond uint64        `json:"bytes_per_second"`  // of the image, over the last seconds
+	ImageBytesOwed uint64        `json:"image_bytes_owed"`  // asked for and not yet sent
+	ETASeconds     *float64      `json:"eta_seconds"`       // until nothing is owed; null if nobody can tell
+	Requests       uint64        `json:"requests"`          // for blocks
+	BadPackets     uint64        `json:"bad_packets"`       // no packets of ours, or for what there is not
+	SendMethod     string        `json:"send_method"`       // "gso", "sendmmsg" or "write"
+	ClientsSeen    int           `json:"clients_seen"`      // since the start
+	Clients        []VisitRecord `json:"clients,omitempty"` // EventDone and EventFailed only
+}
+
+// VisitRecord is one client of a ServerRecord.
+type VisitRecord struct {
+	Addr       string    `json:"addr"`        // ADDRESS:PORT that it asked from
+	FirstSeen  time.Time `json:"first_seen"`  //
+	LastSeen   time.Time `json:"last_seen"`   //
+	Requests   uint64    `json:"requests"`    // for blocks
+	AskedBytes uint64    `json:"asked_bytes"` // of the image, each time
+}
+
+func (c client) record(h RecordHead) ClientRecord {
+	rate, eta := c.bytesPerSec, c.etaSeconds()
+	if h.Event != EventProgress {
+		rate, eta = meanRate(c.BytesDone, c.Streaming), nil
+	}
+	return ClientRecord{
+		RecordHead: h,
+		Phase:      c.Phase.String(), Name: c.Name, Output: c.Output,
+		Server: addrText(c.Server), Interface: c.Interface,
+		SizeBytes: c.SizeBytes, BytesDone: c.BytesDone,
+		BytesPerSecond: uint64(rate), ETASeconds: eta,
+		ElapsedSeconds: seconds(c.Elapsed), StreamingSeconds: seconds(c.Streaming),
+		AskedAgainBytes: c.AskedAgainBytes, PacketsReceived: c.PacketsReceived, Duplicates: c.Duplicates,
+		Strangers: c.Strangers, BadPackets: c.BadPackets,
+		SocketDrops: c.SocketDrops, MemoryDrops: c.MemoryDrops,
+		WaitingFor: c.WaitingFor,
+	}
+}
+
+// etaSeconds is nil before the size is known, when the rest is not known to be 0.
+func (c client) etaSeconds() *float64 {
+	if c.SizeBytes == 0 {
+		return nil
+	}
+	return etaSeconds(c.restBytes(), c.bytesPerSec)
+}
+
+func (v server) record(h RecordHead) ServerRecord {
+	r := ServerRecord{
+		RecordHead: h,
+		Name:       v.Name, SizeBytes: v.SizeBytes,
+		Group: addrText(v.Group), Control: addrText(v.Control), Interface: v.Interface,
+		ElapsedSeconds: seconds(v.Elapsed),
+		ImageBytesSent: v.ImageBytesSent, ImageRatio: math.Round(v.ratio()*1000) / 1000,
+		WireBytesSent: v.WireBytesSent, PacketsSent: v.PacketsSent,
+		BytesPerSecond: uint64(v.bytesPerSec), ImageBytesOwed: v.ImageBytesOwed,
+		ETASeconds: etaSeconds(v.ImageBytesOwed, v.bytesPerSec),
+		Requests:   v.Requests, BadPackets: v.BadPackets,
+		SendMethod: v.SendMethod, ClientsSeen: len(v.visits),
+	}
+	if h.Event != EventProgress {
+		r.ETASeconds = nil
+		for _, c := range v.visits {
+			r.Clients = append(r.Clients, VisitRecord{addrText(c.Addr), c.FirstSeen, c.LastSeen, c.Requests, c.AskedBytes})
+		}
+	}
+	return r
+}
+
+func etaSeconds(restBytes uint64, bytesPerSec float64) *float64 {
+	left, ok := timeLeft(restBytes, bytesPerSec)
+	if !ok {
+		return nil
+	}
+	s := seconds(left)
+	return &s
+}
+
+// seconds is rounded to a millisecond.
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
+}
+
+func addrText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// writeRecord writes one object and a newline in one call.
+func writeRecord(w io.Writer, record any) {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(record) // nobody is left to tell that the reader is gone
+}

@@ -1,0 +1,194 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"multiserver"
+)
+
+const (
+	// lineInterval is between plain lines, recordInterval between objects.
+	lineInterval   = 5 * time.Second
+	recordInterval = time.Second
+)
+
+// Options say who is to be told, and what.
+type Options struct {
+	Program string    // begins each line of text
+	Stderr  io.Writer // lines, logs and the bar
+	// Records takes objects, one a line, in the place of text. Nil: text. It may be
+	// Stderr itself. One line for a failure goes to Stderr in any case.
+	Records io.Writer
+	Quiet   bool // errors only
+	Verbose bool // logs down to slog.LevelDebug
+}
+
+// Reporter prints how one Client or Server gets on. Its methods but Logger are for
+// one goroutine.
+type Reporter struct {
+	opts    Options
+	now     func() time.Time
+	stderr  *screen
+	records *screen // nil: text
+	log     *slog.Logger
+
+	subject  subject // nil until there is something to follow
+	reported time.Time
+	lastLine string
+	// stop is closed by End, ended by the goroutine that follow starts.
+	stop, ended chan struct{}
+}
+
+// subject is what a Reporter follows. sample reads its state; the other methods
+// speak of the last sample.
+type subject interface {
+	sample() (news []string) // what happened since the sample before, a line each
+	line() string
+	bar() barText
+	summary() []string
+	record(RecordHead) any
+}
+
+// New returns a Reporter that prints nothing but logs until it has somebody to follow.
+func New(opts Options) *Reporter {
+	r := &Reporter{opts: opts, now: time.Now, stderr: &screen{out: opts.Stderr}}
+	level := slog.LevelInfo
+	switch {
+	case opts.Quiet:
+		level = slog.LevelError
+	case opts.Verbose:
+		level = slog.LevelDebug
+	}
+	switch terminal := isTerminal(opts.Stderr); {
+	case opts.Records == nil:
+		r.log = textLogger(r.stderr, level, terminal, terminal && os.Getenv("NO_COLOR") == "")
+	case opts.Records == opts.Stderr:
+		r.records = r.stderr
+		r.log = recordLogger(r.records, level)
+	default:
+		r.records = &screen{out: opts.Records}
+		r.log = recordLogger(r.records, level)
+	}
+	return r
+}
+
+// Logger returns the log for a configuration; any goroutine may use it.
+func (r *Reporter) Logger() *slog.Logger { return r.log }
+
+// FollowClient begins to print what stats returns, until End.
+func (r *Reporter) FollowClient(stats func() multiserver.ClientStats) {
+	r.follow(&clientSubject{read: stats})
+}
+
+// FollowServer begins to print what stats returns, until End.
+func (r *Reporter) FollowServer(stats func() multiserver.ServerStats) {
+	r.follow(&serverSubject{read: stats})
+}
+
+func (r *Reporter) follow(s subject) {
+	r.subject = s
+	r.stop, r.ended = make(chan struct{}), make(chan struct{})
+	if r.records == nil && !r.opts.Quiet && isTerminal(r.opts.Stderr) {
+		r.stderr.openBar(barText{})
+	}
+	// One signal may wait: two that come together ask for the same.
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	r.step(r.now())
+	go r.loop(asked)
+}
+
+func (r *Reporter) loop(asked chan os.Signal) {
+	defer close(r.ended)
+	defer signal.Stop(asked)
+	tick := time.NewTicker(redrawInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.stop:
+			return
+		case <-asked:
+			r.report(r.now())
+		case t := <-tick.C:
+			r.step(t)
+		}
+	}
+}
+
+// step takes a sample and prints what is due.
+func (r *Reporter) step(now time.Time) {
+	news := r.subject.sample()
+	r.stderr.show(r.subject.bar())
+	if r.opts.Quiet {
+		return
+	}
+	if r.records != nil {
+		if len(news) > 0 || now.Sub(r.reported) >= recordInterval {
+			r.report(now)
+		}
+		return
+	}
+	for _, n := range news {
+		r.say(n)
+	}
+	if r.stderr.bars == nil && now.Sub(r.reported) >= lineInterval && r.subject.line() != r.lastLine {
+		r.report(now)
+	}
+}
+
+// report prints the last sample.
+func (r *Reporter) report(now time.Time) {
+	r.reported = now
+	if r.records != nil {
+		writeRecord(r.records, r.subject.record(RecordHead{Event: EventProgress, Time: now}))
+		return
+	}
+	r.lastLine = r.subject.line()
+	r.say(r.lastLine)
+}
+
+// End stops following and prints the end: a summary if err is nil, else one line.
+// exit is the status that the program is about to end with.
+func (r *Reporter) End(err error, exit int) {
+	if r.subject != nil {
+		close(r.stop)
+		<-r.ended
+		r.subject.sample()
+		r.stderr.closeBar()
+	}
+	if r.records != nil {
+		r.recordEnd(err, exit)
+	}
+	switch {
+	case err != nil:
+		if r.records != r.stderr {
+			r.say(printable(err.Error()))
+		}
+	case r.records == nil && !r.opts.Quiet && r.subject != nil:
+		for _, line := range r.subject.summary() {
+			r.say(line)
+		}
+	}
+}
+
+func (r *Reporter) recordEnd(err error, exit int) {
+	head := RecordHead{Event: EventDone, Time: r.now(), Exit: &exit}
+	if err != nil {
+		head.Event, head.Error = EventFailed, err.Error()
+	}
+	if r.subject == nil {
+		writeRecord(r.records, head)
+		return
+	}
+	writeRecord(r.records, r.subject.record(head))
+}
+
+func (r *Reporter) say(line string) {
+	fmt.Fprintf(r.stderr, "%s: %s\n", r.opts.Program, line)
+}
