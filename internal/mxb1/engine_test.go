@@ -1,0 +1,222 @@
+package mxb1
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"multiserver/internal/block"
+)
+
+func TestSenderCoalesces(t *testing.T) {
+	s := NewSender(100 * BlockSize)
+	for _, q := range []BlockRequest{{0, 9}, {5, 14}, {0, 9}, {90, 100}, {95, 1 << 31}} {
+		if _, err := s.Request(q); err != nil {
+			t.Fatalf("request %v: %v", q, err)
+		}
+	}
+	if s.Owed() != 25 {
+		t.Errorf("owes %d blocks, want 25", s.Owed())
+	}
+	if _, err := s.Request(BlockRequest{100, 100}); !errors.Is(err, ErrRange) {
+		t.Errorf("a request behind the end: %v", err)
+	}
+	var walk []block.Range
+	take := func(max uint64) { walk = append(walk, s.Next(max)) }
+	take(8)
+	take(100)
+	s.Request(BlockRequest{3, 3}) // sent already: goes again, after the round
+	take(100)
+	take(100)
+	take(100)
+	want := []block.Range{{Lo: 0, Hi: 8}, {Lo: 8, Hi: 15}, {Lo: 90, Hi: 100}, {Lo: 3, Hi: 4}, {}}
+	if !slices.Equal(walk, want) {
+		t.Errorf("walked %v, want %v", walk, want)
+	}
+}
+
+var stranger = netip.MustParseAddrPort("10.0.0.66:7500")
+
+func at(d time.Duration) time.Time { return epoch.Add(d) }
+
+func newReceiver(blocks uint64, ours bool) *Receiver {
+	return NewReceiver(epoch, ReceiverConfig{
+		SizeBytes: blocks * BlockSize, QuietTime: time.Second, Ours: ours, Server: simServer,
+	})
+}
+
+// TestOursFromItsSocketOnly: with one of our servers, blocks come from the socket
+// that described the image, and from nobody else.
+func TestOursFromItsSocketOnly(t *testing.T) {
+	r := newReceiver(10, true)
+	for _, test := range []struct {
+		src    netip.AddrPort
+		id     uint32
+		length int
+		want   Verdict
+	}{
+		{stranger, 0, BlockSize, Stranger},
+		{netip.AddrPortFrom(simServer.Addr(), 7501), 0, BlockSize, Stranger},
+		{simServer, 0, BlockSize - 1, Invalid},
+		{simServer, 10, BlockSize, Invalid},
+		{simServer, 0, BlockSize, Take},
+		{simServer, 0, BlockSize, Duplicate},
+		{simServer, 9, BlockSize, Take},
+	} {
+		if got := r.Block(at(0), test.src, test.id, test.length); got != test.want {
+			t.Errorf("block %d of %d bytes from %v: verdict %d, want %d", test.id, test.length, test.src, got, test.want)
+		}
+	}
+	if r.Missing() != 8 {
+		t.Errorf("%d are missing, want 8", r.Missing())
+	}
+}
+
+// TestConfirmAfterSilence: a server may have been started again with another image.
+func TestConfirmAfterSilence(t *testing.T) {
+	r := newReceiver(10, true)
+	r.Poll(at(0), nil)
+	r.Block(at(0), simServer, 0, BlockSize)
+	late := confirmAfter + time.Millisecond
+	if v := r.Block(at(late), simServer, 1, BlockSize); v != Unconfirmed {
+		t.Fatalf("after a silence: verdict %d", v)
+	}
+	if a := r.Poll(at(late), nil); !a.Describe {
+		t.Error("the description is not asked for after a silence")
+	}
+	r.Confirmed(at(late))
+	if v := r.Block(at(late), simServer, 1, BlockSize); v != Take {
+		t.Errorf("after the description came: verdict %d", v)
+	}
+}
+
+// TestOriginalServer: latch on to the first source; a second one is a conflict,
+// unless the first was silent and the image is still the same.
+func TestOriginalServer(t *testing.T) {
+	stream, second := netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.1:40001")
+	r := newReceiver(10, false)
+	if a := r.Poll(at(0), nil); len(a.Requests) != 0 {
+		t.Error("asked an original server before the quiet time")
+	}
+	if a := r.Poll(at(time.Second), nil); !slices.Equal(a.Requests, []BlockRequest{{0, 9}}) {
+		t.Errorf("asked for %v", a.Requests)
+	}
+	for i, test := range []struct {
+		at   time.Duration
+		src  netip.AddrPort
+		want Verdict
+	}{
+		{time.Second, stream, Take},
+		{time.Second, second, Conflict},
+		{time.Second, stream, Take},
+		{3 * time.Second, second, Conflict}, // silent, but not confirmed
+	} {
+		if got := r.Block(at(test.at), test.src, uint32(i), BlockSize); got != test.want {
+			t.Errorf("step %d: verdict %d, want %d", i, got, test.want)
+		}
+	}
+	r.Confirmed(at(3 * time.Second))
+	if v := r.Block(at(3*time.Second), second, 5, BlockSize); v != Take {
+		t.Errorf("started again, confirmed: verdict %d", v)
+	}
+}
+
+// TestAsksForItsGapsOnly holds the requests after a lossy pass against the gaps.
+func TestAsksForItsGapsOnly(t *testing.T) {
+	const blocks = 2000
+	r := newReceiver(blocks, true)
+	r.Poll(at(0), nil)
+	for id := range uint32(blocks) {
+		if id%10 != 3 {
+			r.Block(at(0), simServer, id, BlockSize)
+		}
+	}
+	asked := map[uint32]int{}
+	for now := askInterval; len(asked) < blocks/10; now += time.Second {
+		if now > time.Minute {
+			t.Fatalf("asked for %d gaps only", len(asked))
+		}
+		a := r.Poll(at(now), nil)
+		if len(a.Requests) > MaxBurst {
+			t.Fatalf("%d requests in a burst", len(a.Requests))
+		}
+		for _, q := range a.Requests {
+			if q.First != q.Last || q.First%10 != 3 {
+				t.Fatalf("asked for %v, which is no gap", q)
+			}
+			asked[q.First]++
+			r.Confirmed(at(now))
+			r.Block(at(now), simServer, q.First, BlockSize)
+		}
+	}
+	if r.Missing() != 0 {
+		t.Errorf("%d are missing", r.Missing())
+	}
+}
+
+// TestWindow: what the window does not hold is neither asked for nor taken.
+func TestWindow(t *testing.T) {
+	r := newReceiver(100, true)
+	r.SetWindow(block.Range{Lo: 0, Hi: 10})
+	if a := r.Poll(at(0), nil); !slices.Equal(a.Requests, []BlockRequest{{0, 9}}) {
+		t.Errorf("asked for %v", a.Requests)
+	}
+	if v := r.Block(at(0), simServer, 10, BlockSize); v != Outside {
+		t.Errorf("a block behind the window: verdict %d", v)
+	}
+	for id := range uint32(10) {
+		r.Block(at(0), simServer, id, BlockSize)
+	}
+	if a := r.Poll(at(5*time.Second), nil); len(a.Requests) != 0 {
+		t.Errorf("asked for %v while the window is full", a.Requests)
+	}
+	if !r.Deadline().After(at(5 * time.Second)) {
+		t.Error("the deadline stays in the past while the window is full")
+	}
+	r.SetWindow(block.Range{Lo: 5, Hi: 15})
+	if a := r.Poll(at(6*time.Second), nil); !slices.Equal(a.Requests, []BlockRequest{{10, 14}}) {
+		t.Errorf("asked for %v after the window moved", a.Requests)
+	}
+}
+
+// TestForget: a block that there was no room for is missing again and asked for.
+func TestForget(t *testing.T) {
+	r := newReceiver(3, true)
+	r.Poll(at(0), nil)
+	for id := range uint32(3) {
+		r.Block(at(0), simServer, id, BlockSize)
+	}
+	r.Forget(1)
+	if r.Missing() != 1 {
+		t.Fatalf("%d are missing", r.Missing())
+	}
+	if a := r.Poll(at(time.Second), nil); !slices.Equal(a.Requests, []BlockRequest{{1, 1}}) {
+		t.Errorf("asked for %v", a.Requests)
+	}
+}
+
+func TestReceiverAllocatesNothing(t *testing.T) {
+	r := newReceiver(1<<20, true)
+	requests := r.Poll(at(0), nil).Requests
+	id := uint32(0)
+	if n := testing.AllocsPerRun(10000, func() {
+		if id%100 != 7 {
+			r.Block(at(0), simServer, id, BlockSize)
+		}
+		id++
+		requests = r.Poll(at(0), requests).Requests
+	}); n > 0.01 { // a page of the set now and then
+		t.Errorf("%v allocations a block", n)
+	}
+}
+
+func BenchmarkReceiverBlock(b *testing.B) {
+	r := newReceiver(1<<28, true)
+	r.Poll(at(0), nil)
+	b.SetBytes(BlockSize)
+	for i := range b.N {
+		r.Block(at(0), simServer, uint32(i), BlockSize)
+	}
+}
