@@ -1,0 +1,166 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+const (
+	defaultTTL = 1
+
+	// controlBufferBytes lets a request of each of 10,000 clients wait at once: the
+	// kernel books 768 bytes for a short datagram.
+	controlBufferBytes = 8 << 20
+
+	// maxSendBufferBytes is what Linux gives a socket if nobody tuned it. More than
+	// the interface's queue holds would be dropped there in silence, so that a host
+	// with larger defaults is brought back to it.
+	maxSendBufferBytes = 212992
+
+	// queueFullPause is the wait after ENOBUFS: 25 KB at 1 Gbit/s, well under any
+	// interface's queue.
+	queueFullPause = 200 * time.Microsecond
+)
+
+// ConnConfig says what a control socket listens to.
+type ConnConfig struct {
+	// Addr is bound. If its address is not valid, all are; port 0 is any free one.
+	// Bound to one address, a Conn hears neither Group nor broadcasts.
+	Addr netip.AddrPort
+	// Group is joined on Interfaces, so that what is sent to it and to Addr's port is
+	// heard. If not valid, none is.
+	Group      netip.Addr
+	Interfaces []Interface
+	// TTL of multicast: how many routers it may pass, plus one. If 0, 1.
+	TTL int
+}
+
+// Conn is a control socket: it hears what is sent to its port by unicast,
+// broadcast or to its group, and sends by whichever interface. Its port is its
+// own. One goroutine may read while any number write.
+type Conn struct {
+	udp      *net.UDPConn
+	warnings []error
+	connSystem
+}
+
+// PortInUseError is returned by Listen if another socket has the port.
+type PortInUseError struct {
+	Addr netip.AddrPort
+	// PID and Command are the other program, where the system tells; 0 and "" else.
+	PID     int
+	Command string
+}
+
+func (e *PortInUseError) Error() string {
+	by := "another program"
+	if e.PID != 0 {
+		by = fmt.Sprintf("%s (process %d)", e.Command, e.PID)
+	}
+	return fmt.Sprintf("UDP port %d of %v is in use by %s", e.Addr.Port(), e.Addr.Addr(), by)
+}
+
+// Unwrap makes errors.Is(err, syscall.EADDRINUSE) hold.
+func (e *PortInUseError) Unwrap() error { return syscall.EADDRINUSE }
+
+// Warnings returns what Listen could not have and did without.
+func (c *Conn) Warnings() []error { return c.warnings }
+
+// LocalAddr is what the Conn is bound to, its port never 0.
+func (c *Conn) LocalAddr() netip.AddrPort { return localAddr(c.udp) }
+
+// SetReadDeadline ends ReadFrom at t with os.ErrDeadlineExceeded; a zero t never.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.udp.SetReadDeadline(t) }
+
+// SetWriteDeadline ends WriteTo and every Send at t with os.ErrDeadlineExceeded; a
+// zero t never.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.udp.SetWriteDeadline(t) }
+
+// Close ends every ReadFrom, WriteTo and Send with net.ErrClosed.
+func (c *Conn) Close() error { return c.udp.Close() }
+
+// validate checks config and fills in its defaults.
+func (config *ConnConfig) validate() error {
+	if !config.Addr.Addr().IsValid() {
+		config.Addr = netip.AddrPortFrom(netip.IPv4Unspecified(), config.Addr.Port())
+	}
+	if !config.Addr.Addr().Is4() {
+		return fmt.Errorf("listen on %v: not an IPv4 address", config.Addr)
+	}
+	if config.Addr.Addr().IsMulticast() {
+		return fmt.Errorf("listen on %v: a group is for ConnConfig.Group", config.Addr)
+	}
+	if config.TTL == 0 {
+		config.TTL = defaultTTL
+	}
+	if config.TTL < 0 || config.TTL > 255 {
+		return fmt.Errorf("listen on %v: TTL %d is not in 1 to 255", config.Addr, config.TTL)
+	}
+	if config.Group.IsValid() {
+		return validateGroup(config.Group, config.Interfaces)
+	}
+	return nil
+}
+
+func validateGroup(group netip.Addr, interfaces []Interface) error {
+	if !group.Is4() || !group.IsMulticast() {
+		return fmt.Errorf("%v is not an IPv4 multicast group", group)
+	}
+	if len(interfaces) == 0 {
+		return fmt.Errorf("join %v: no network interface to join it on", group)
+	}
+	return nil
+}
+
+func validateDestination(dst netip.AddrPort) error {
+	if !dst.Addr().Is4() || dst.Port() == 0 {
+		return fmt.Errorf("send to %v: not an IPv4 address and port", dst)
+	}
+	return nil
+}
+
+// joinEach joins a group on each interface. It fails if none could be joined and
+// else returns a warning for each that could not: a host may have more interfaces
+// than a socket may join (Linux: igmp_max_memberships, 20 by default).
+func joinEach(interfaces []Interface, join func(Interface) error) (warnings []error, err error) {
+	for _, i := range interfaces {
+		if err := join(i); err != nil {
+			warnings = append(warnings, err)
+		}
+	}
+	if len(warnings) == len(interfaces) {
+		return nil, errors.Join(warnings...)
+	}
+	return warnings, nil
+}
+
+func localAddr(conn *net.UDPConn) netip.AddrPort {
+	return unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())
+}
+
+// unmap returns a as IPv4 if it is that in IPv6's clothes.
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// transientSend tells whether a failed send is to be tried again, and pauses if
+// the interface's queue must drain first. ECONNREFUSED speaks of an earlier
+// datagram and is cleared as it is reported.
+func transientSend(err error) bool {
+	if errors.Is(err, syscall.ENOBUFS) {
+		sleep(queueFullPause)
+		return true
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+func sendError(err error, dst netip.AddrPort, ifIndex int) error {
+	if ifIndex == 0 {
+		return fmt.Errorf("send to %v: %w", dst, err)
+	}
+	return fmt.Errorf("send to %v by %s: %w", dst, interfaceName(ifIndex), err)
+}

@@ -1,0 +1,182 @@
+package udp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+type connSystem struct {
+	raw         syscall.RawConn
+	readControl []byte // of ReadFrom, which one goroutine calls
+}
+
+// Listen binds a control socket. It returns a *PortInUseError if the port is
+// another socket's.
+func Listen(config ConnConfig) (*Conn, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	listen := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		return control(raw, func(fd int) error { return setConnOptions(fd, config.TTL) })
+	}}
+	packets, err := listen.ListenPacket(context.Background(), "udp4", config.Addr.String())
+	if errors.Is(err, syscall.EADDRINUSE) {
+		inUse := &PortInUseError{Addr: config.Addr}
+		inUse.PID, inUse.Command = portOwner(config.Addr)
+		return nil, inUse
+	}
+	if err != nil {
+		return nil, err // it names the address
+	}
+	c := &Conn{udp: packets.(*net.UDPConn)}
+	if err := c.begin(config); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Conn) begin(config ConnConfig) error {
+	var err error
+	if c.raw, err = c.udp.SyscallConn(); err != nil {
+		return err
+	}
+	c.readControl = make([]byte, controlSize)
+	if err := control(c.raw, func(fd int) error {
+		got, err := setReceiveBuffer(fd, controlBufferBytes)
+		if err == nil && got < controlBufferBytes {
+			c.warnings = append(c.warnings, smallBuffer(got, controlBufferBytes))
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	if !config.Group.IsValid() {
+		return nil
+	}
+	warnings, err := joinEach(config.Interfaces, func(i Interface) error {
+		return membership(c.raw, unix.IP_ADD_MEMBERSHIP, config.Group, i)
+	})
+	c.warnings = append(c.warnings, warnings...)
+	return err
+}
+
+func setConnOptions(fd, ttl int) error {
+	if size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF); err == nil && size > maxSendBufferBytes {
+		// The kernel doubles what it is told.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, maxSendBufferBytes/2); err != nil {
+			return os.NewSyscallError("setsockopt SO_SNDBUF", err)
+		}
+	}
+	return setOptions(fd, []option{
+		{"SO_BROADCAST", unix.SOL_SOCKET, unix.SO_BROADCAST, 1},
+		{"IP_MULTICAST_LOOP", unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 1}, // receivers may run on this host
+		{"IP_MULTICAST_TTL", unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, ttl},
+		{"IP_MULTICAST_ALL", unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0}, // not what others on this host joined
+		{"IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1},
+	})
+}
+
+// ReadFrom receives one datagram into b and cuts off what does not fit. ifIndex is
+// the interface that it arrived by.
+func (c *Conn) ReadFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, err error) {
+	for {
+		n, controlSize, _, src, err := c.udp.ReadMsgUDPAddrPort(b, c.readControl)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			continue // of something sent earlier
+		}
+		if err != nil {
+			return 0, netip.AddrPort{}, 0, err
+		}
+		_, ifIndex := parseControl(c.readControl[:controlSize])
+		return n, unmap(src), ifIndex, nil
+	}
+}
+
+// WriteTo sends b as one datagram to dst, which may be a unicast, multicast or
+// broadcast address, by the interface with that index. If it is 0, the routing
+// table chooses.
+func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
+	if err := validateDestination(dst); err != nil {
+		return err
+	}
+	var space [controlSize]byte
+	return c.write(b, appendPacketInfo(space[:0], ifIndex), dst, ifIndex)
+}
+
+// write sends b as the control messages say, and waits while the queue is full.
+func (c *Conn) write(b, control []byte, dst netip.AddrPort, ifIndex int) error {
+	for {
+		_, _, err := c.udp.WriteMsgUDPAddrPort(b, control, dst)
+		if err == nil {
+			return nil
+		}
+		if !transientSend(err) {
+			return sendError(err, dst, ifIndex)
+		}
+	}
+}
+
+// option is a socket option that every supported kernel has.
+type option struct {
+	name               string
+	level, kind, value int
+}
+
+func setOptions(fd int, options []option) error {
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, o.level, o.kind, o.value); err != nil {
+			return os.NewSyscallError("setsockopt "+o.name, err)
+		}
+	}
+	return nil
+}
+
+// setReceiveBuffer asks for size bytes beyond rmem_max, which takes CAP_NET_ADMIN,
+// or within, and returns what is there.
+func setReceiveBuffer(fd, size int) (got int, err error) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
+			return 0, os.NewSyscallError("setsockopt SO_RCVBUF", err)
+		}
+	}
+	doubled, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF) // socket(7)
+	return doubled / 2, os.NewSyscallError("getsockopt SO_RCVBUF", err)
+}
+
+func smallBuffer(got, asked int) error {
+	return fmt.Errorf("the receive buffer is %d bytes, not %d: run as root or raise net.core.rmem_max", got, asked)
+}
+
+// membership joins (IP_ADD_MEMBERSHIP) or leaves group on i. Joining again and
+// leaving what was not joined are no errors.
+func membership(raw syscall.RawConn, kind int, group netip.Addr, i Interface) error {
+	verb, harmless := "join", unix.EADDRINUSE
+	if kind == unix.IP_DROP_MEMBERSHIP {
+		verb, harmless = "leave", unix.EADDRNOTAVAIL
+	}
+	request := unix.IPMreqn{Multiaddr: group.As4(), Ifindex: int32(i.Index)}
+	err := control(raw, func(fd int) error {
+		return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, kind, &request)
+	})
+	if err != nil && err != harmless {
+		return fmt.Errorf("%s %v on %s: %w", verb, group, i.Name, err)
+	}
+	return nil
+}
+
+// control runs f on the file descriptor.
+func control(raw syscall.RawConn, f func(fd int) error) error {
+	var inner error
+	if err := raw.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
+}

@@ -1,0 +1,61 @@
+package udp
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// controlSize has room for what a Conn or a Receiver asks the kernel to tell of
+// each datagram: IP_PKTINFO and UDP_GRO.
+const controlSize = 64
+
+// appendPacketInfo appends the control message that sends by the interface with
+// that index (ip(7), IP_PKTINFO), or nothing if it is 0.
+func appendPacketInfo(dst []byte, ifIndex int) []byte {
+	if ifIndex == 0 {
+		return dst
+	}
+	var info [unix.SizeofInet4Pktinfo]byte // index, source (the kernel's choice), unused
+	binary.NativeEndian.PutUint32(info[:], uint32(ifIndex))
+	return appendControl(dst, unix.IPPROTO_IP, unix.IP_PKTINFO, info[:])
+}
+
+// appendSegmentSize appends the control message that has the kernel cut a buffer
+// into datagrams of size bytes (udp(7), UDP_SEGMENT).
+func appendSegmentSize(dst []byte, size int) []byte {
+	var segment [2]byte
+	binary.NativeEndian.PutUint16(segment[:], uint16(size))
+	return appendControl(dst, unix.IPPROTO_UDP, unix.UDP_SEGMENT, segment[:])
+}
+
+func appendControl(dst []byte, level, kind int32, data []byte) []byte {
+	header := unix.Cmsghdr{Level: level, Type: kind}
+	header.SetLen(unix.CmsgLen(len(data)))
+	dst = append(dst, unsafe.Slice((*byte)(unsafe.Pointer(&header)), unix.SizeofCmsghdr)...)
+	dst = append(dst, data...)
+	var padding [unix.SizeofCmsghdr]byte
+	return append(dst, padding[:unix.CmsgSpace(len(data))-unix.CmsgLen(len(data))]...)
+}
+
+// parseControl reads what the kernel tells of a datagram: the size of the segments
+// that it joined (0: it joined none) and the interface that it arrived by (0: not
+// told). Messages of other kinds are skipped, a broken one ends it.
+func parseControl(control []byte) (segmentSize, ifIndex int) {
+	for len(control) >= unix.SizeofCmsghdr {
+		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
+		if err != nil {
+			break
+		}
+		switch {
+		case len(data) < 4:
+		case header.Level == unix.IPPROTO_IP && header.Type == unix.IP_PKTINFO:
+			ifIndex = int(int32(binary.NativeEndian.Uint32(data)))
+		case header.Level == unix.IPPROTO_UDP && header.Type == unix.UDP_GRO:
+			segmentSize = int(int32(binary.NativeEndian.Uint32(data)))
+		}
+		control = rest
+	}
+	return segmentSize, ifIndex
+}

@@ -1,0 +1,23 @@
+// Package udp holds the multicast sockets: the control socket that requests and
+// answers pass through and that is the source of the stream (Conn), batches of
+// equal segments sent from it (Sender), the socket that receives a group
+// (Receiver), the interfaces of the host, and a pacer for what the interface's
+// queue does not pace.
+//
+// It knows nothing of what the packets mean. Words: a packet is what the project
+// sends, a datagram is what UDP carries, a segment is one datagram's worth of a
+// buffer that the kernel cuts (UDP GSO) or joins (UDP GRO), and a batch is what
+// one system call moves.
+//
+// Order of use, at the server: Interfaces or InterfaceByName, Listen,
+// Conn.ReadFrom until somebody asks, Conn.NewSender on the interface where that
+// was heard, Sender.Send. At the client: Interfaces, Listen, ListenGroup on all of
+// them, Conn.WriteTo by each, and when one is answered, Receiver.Leave the others.
+//
+// Only IPv4 is spoken so far. The fast ways are Linux's; elsewhere the same types
+// read and write datagram by datagram.
+//
+// What cannot be had (GSO, GRO, sendmmsg, recvmmsg, a large receive buffer, a
+// join on one of several interfaces) is replaced by the next best and told once,
+// by Sender.Fallback, Conn.Warnings and Receiver.Warnings.
+package udp

@@ -1,0 +1,123 @@
+package udp
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Interface is a network interface as it was when asked for.
+type Interface struct {
+	Index    int
+	Name     string
+	MTU      int            // bytes of an IP packet
+	Addrs    []netip.Prefix // IPv4 addresses, at least one, each with its network's length
+	Loopback bool
+}
+
+// Interfaces returns those that are up, multicast-capable and have an IPv4
+// address, by index. The loopback comes last: it carries multicast although it is
+// not flagged so.
+func Interfaces() ([]Interface, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list the network interfaces: %w", err)
+	}
+	var usable []Interface
+	for _, ifi := range all {
+		if ifi.Flags&net.FlagUp == 0 || ifi.Flags&(net.FlagMulticast|net.FlagLoopback) == 0 {
+			continue
+		}
+		i, err := describe(ifi)
+		if err != nil {
+			return nil, err
+		}
+		if len(i.Addrs) > 0 {
+			usable = append(usable, i)
+		}
+	}
+	slices.SortFunc(usable, byIndexLoopbackLast)
+	return usable, nil
+}
+
+// InterfaceByName returns the interface called name. The error of an unknown name
+// lists those that there are; an interface that is down or has no IPv4 address is
+// an error too.
+func InterfaceByName(name string) (Interface, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return Interface{}, fmt.Errorf("list the network interfaces: %w", err)
+	}
+	at := slices.IndexFunc(all, func(ifi net.Interface) bool { return ifi.Name == name })
+	if at < 0 {
+		names := make([]string, len(all))
+		for n, ifi := range all {
+			names[n] = ifi.Name
+		}
+		return Interface{}, fmt.Errorf("no network interface %q; there are: %s", name, strings.Join(names, ", "))
+	}
+	if all[at].Flags&net.FlagUp == 0 {
+		return Interface{}, fmt.Errorf("network interface %s is down", name)
+	}
+	i, err := describe(all[at])
+	if err != nil {
+		return Interface{}, err
+	}
+	if len(i.Addrs) == 0 {
+		return Interface{}, fmt.Errorf("network interface %s has no IPv4 address", name)
+	}
+	return i, nil
+}
+
+// Broadcasts returns the directed broadcast address of each of i's networks. One
+// of 31 or 32 bits has none.
+func (i Interface) Broadcasts() []netip.Addr {
+	var broadcasts []netip.Addr
+	for _, prefix := range i.Addrs {
+		if !prefix.Addr().Is4() || prefix.Bits() > 30 {
+			continue
+		}
+		last := prefix.Masked().Addr().As4()
+		for bit := prefix.Bits(); bit < 32; bit++ {
+			last[bit/8] |= 0x80 >> (bit % 8)
+		}
+		if addr := netip.AddrFrom4(last); !slices.Contains(broadcasts, addr) {
+			broadcasts = append(broadcasts, addr)
+		}
+	}
+	return broadcasts
+}
+
+func describe(ifi net.Interface) (Interface, error) {
+	i := Interface{Index: ifi.Index, Name: ifi.Name, MTU: ifi.MTU, Loopback: ifi.Flags&net.FlagLoopback != 0}
+	addrs, err := ifi.Addrs()
+	if err != nil {
+		return i, fmt.Errorf("list the addresses of network interface %s: %w", ifi.Name, err)
+	}
+	for _, addr := range addrs {
+		if prefix, err := netip.ParsePrefix(addr.String()); err == nil && prefix.Addr().Is4() {
+			i.Addrs = append(i.Addrs, prefix)
+		}
+	}
+	return i, nil
+}
+
+func byIndexLoopbackLast(a, b Interface) int {
+	if a.Loopback != b.Loopback {
+		if a.Loopback {
+			return 1
+		}
+		return -1
+	}
+	return a.Index - b.Index
+}
+
+// interfaceName is for messages: the name if the index has one.
+func interfaceName(index int) string {
+	if ifi, err := net.InterfaceByIndex(index); err == nil {
+		return ifi.Name
+	}
+	return fmt.Sprintf("interface %d", index)
+}

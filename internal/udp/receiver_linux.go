@@ -1,0 +1,262 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+type receiverSystem struct {
+	raw syscall.RawConn
+
+	// What receiveMessages works on, which RawConn.Read can hand nothing to.
+	batch           *Batch
+	count           int           // messages received
+	errno           syscall.Errno // that ended it
+	receiveMessages func(fd uintptr) bool
+
+	drops struct {
+		sync.Mutex
+		last  uint32 // the kernel's count, which wraps
+		total uint64
+	}
+}
+
+type batchSystem struct {
+	memory   []byte // batchMessages times messageStride
+	messages []mmsghdr
+	vectors  []unix.Iovec
+	names    []unix.RawSockaddrInet4
+	controls []byte // batchMessages times controlSize
+}
+
+// NewBatch returns a Batch.
+func NewBatch() *Batch {
+	b := &Batch{
+		datagrams: make([]Datagram, 0, batchMessages*maxSegments),
+		batchSystem: batchSystem{
+			memory:   make([]byte, batchMessages*messageStride),
+			messages: make([]mmsghdr, batchMessages),
+			vectors:  make([]unix.Iovec, batchMessages),
+			names:    make([]unix.RawSockaddrInet4, batchMessages),
+			controls: make([]byte, batchMessages*controlSize),
+		},
+	}
+	for n := range b.messages {
+		b.vectors[n].Base = &b.memory[n*messageStride]
+		b.vectors[n].SetLen(messageStride)
+		header := &b.messages[n].header
+		header.Name = (*byte)(unsafe.Pointer(&b.names[n]))
+		header.Iov = &b.vectors[n]
+		header.SetIovlen(1)
+		header.Control = &b.controls[n*controlSize]
+	}
+	return b
+}
+
+// ListenGroup binds a socket to a group and its port and joins it on each of the
+// interfaces. It fails if none could be joined; Warnings has those that could not.
+func ListenGroup(config ReceiverConfig) (*Receiver, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	r := &Receiver{group: config.Group, method: config.Best}
+	if err := r.open(config); err != nil {
+		return nil, fmt.Errorf("receive %v: %w", config.Group, err)
+	}
+	var err error
+	if r.raw, err = r.udp.SyscallConn(); err == nil {
+		var warnings []error
+		warnings, err = joinEach(config.Interfaces, r.Join)
+		r.warnings = append(r.warnings, warnings...)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	r.receiveMessages = r.tryReceiveMessages
+	return r, nil
+}
+
+// open makes the socket by hand: package net binds a group's port on all
+// addresses, where other groups' datagrams arrive too.
+func (r *Receiver) open(config ReceiverConfig) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	file := os.NewFile(uintptr(fd), "udp "+config.Group.String())
+	defer file.Close() // FilePacketConn duplicates it
+	if err := setOptions(fd, []option{
+		{"SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
+		{"IP_MULTICAST_ALL", unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0},
+		{"IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1},
+	}); err != nil {
+		return err
+	}
+	r.buffer.asked = config.BufferBytes
+	if r.buffer.got, err = setReceiveBuffer(fd, config.BufferBytes); err != nil {
+		return err
+	}
+	if r.buffer.got < r.buffer.asked {
+		r.warnings = append(r.warnings, smallBuffer(r.buffer.got, r.buffer.asked))
+	}
+	r.chooseMethod(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: config.Group.Addr().As4(), Port: int(config.Group.Port())}); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	packets, err := net.FilePacketConn(file)
+	if err != nil {
+		return err
+	}
+	r.udp = packets.(*net.UDPConn)
+	return nil
+}
+
+// chooseMethod goes down from the best method to one that the kernel has.
+func (r *Receiver) chooseMethod(fd int) {
+	if r.method == ReceiveGRO {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1); err != nil {
+			r.fallBack(os.NewSyscallError("setsockopt UDP_GRO", err))
+		}
+	}
+	if r.method != ReceiveRead {
+		if _, errno := recvmmsg(uintptr(fd), nil); errno != 0 {
+			r.method = ReceiveRecvmmsg
+			r.fallBack(os.NewSyscallError("recvmmsg", errno))
+		}
+	}
+}
+
+func (r *Receiver) fallBack(reason error) {
+	r.warnings = append(r.warnings, fmt.Errorf("no receiving with %v, now with %v: %w", r.method, r.method+1, reason))
+	r.method++
+}
+
+// Join joins the group on i too.
+func (r *Receiver) Join(i Interface) error {
+	return membership(r.raw, unix.IP_ADD_MEMBERSHIP, r.group.Addr(), i)
+}
+
+// Leave leaves the group on i.
+func (r *Receiver) Leave(i Interface) error {
+	return membership(r.raw, unix.IP_DROP_MEMBERSHIP, r.group.Addr(), i)
+}
+
+// Receive waits for datagrams and puts what is there into batch, one at least. It
+// ends with net.ErrClosed after Close and with os.ErrDeadlineExceeded.
+func (r *Receiver) Receive(batch *Batch) error {
+	batch.datagrams = batch.datagrams[:0]
+	for {
+		var err error
+		if r.method == ReceiveRead {
+			err = r.receiveOne(batch)
+		} else {
+			err = r.receiveMany(batch)
+		}
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return fmt.Errorf("receive %v: %w", r.group, err)
+		}
+	}
+}
+
+func (r *Receiver) receiveOne(batch *Batch) error {
+	n, controlBytes, _, src, err := r.udp.ReadMsgUDPAddrPort(batch.memory[:messageStride], batch.controls[:controlSize])
+	if err != nil {
+		return err
+	}
+	batch.add(batch.memory[:n], batch.controls[:controlBytes], unmap(src))
+	return nil
+}
+
+func (r *Receiver) receiveMany(batch *Batch) error {
+	for n := range batch.messages {
+		header := &batch.messages[n].header
+		header.Namelen = unix.SizeofSockaddrInet4
+		header.SetControllen(controlSize)
+	}
+	r.batch, r.count, r.errno = batch, 0, 0
+	err := r.raw.Read(r.receiveMessages)
+	r.batch = nil
+	if err != nil {
+		return err
+	}
+	if r.errno != 0 {
+		return os.NewSyscallError("recvmmsg", r.errno)
+	}
+	for n := range r.count {
+		message, name := &batch.messages[n], &batch.names[n]
+		payload := batch.memory[n*messageStride:][:message.size]
+		control := batch.controls[n*controlSize:][:message.header.Controllen]
+		batch.add(payload, control, netip.AddrPortFrom(netip.AddrFrom4(name.Addr), getPort(&name.Port)))
+	}
+	return nil
+}
+
+func (b *Batch) add(payload, control []byte, src netip.AddrPort) {
+	segmentSize, ifIndex := parseControl(control)
+	b.datagrams = split(b.datagrams, Datagram{Payload: payload, Source: src, IfIndex: ifIndex}, segmentSize)
+}
+
+// tryReceiveMessages is for RawConn.Read: it returns false to be called again once
+// the socket has something.
+func (r *Receiver) tryReceiveMessages(fd uintptr) bool {
+	for {
+		r.count, r.errno = recvmmsg(fd, r.batch.messages)
+		switch r.errno {
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		default:
+			return true
+		}
+	}
+}
+
+func recvmmsg(fd uintptr, messages []mmsghdr) (int, syscall.Errno) {
+	received, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd,
+		uintptr(unsafe.Pointer(unsafe.SliceData(messages))), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+	return int(received), errno
+}
+
+// Drops is how often the kernel dropped what arrived for lack of room in the
+// receive buffer: datagrams, joined ones counted once. After Close it is the last.
+//
+// Unlike SO_RXQ_OVFL, which tells it with the next datagram, SO_MEMINFO (Linux 4.12)
+// tells it at once, and costs nothing while receiving.
+func (r *Receiver) Drops() uint64 {
+	r.drops.Lock()
+	defer r.drops.Unlock()
+	// An error is that of a closed socket, or of an older kernel, which has no count.
+	_ = control(r.raw, func(fd int) error {
+		var info [unix.SK_MEMINFO_DROPS + 1]uint32
+		size := uint32(unsafe.Sizeof(info))
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		if errno == 0 {
+			now := info[unix.SK_MEMINFO_DROPS]
+			r.drops.total += uint64(now - r.drops.last)
+			r.drops.last = now
+		}
+		return nil
+	})
+	return r.drops.total
+}
+
+// Close ends Receive with net.ErrClosed.
+func (r *Receiver) Close() error {
+	if r.raw != nil {
+		r.Drops() // to remember it
+	}
+	return r.udp.Close()
+}
