@@ -32,17 +32,13 @@ func (s *clientSubject) bar() barText            { return s.now.bar() }
 func (s *clientSubject) summary() []string       { return s.now.summary() }
 func (s *clientSubject) record(h RecordHead) any { return s.now.record(h) }
 
-// news says what happened since the sample before.
+// news says what happened since the sample before. That a server was found is in
+// the log.
 func (c client) news(before client) []string {
-	var news []string
-	if before.Phase == multiserver.PhaseFinding && c.Phase != multiserver.PhaseFinding {
-		news = append(news, printable(fmt.Sprintf("found %s (%s) at %v%s, writing to %s",
-			c.Name, sizeText(c.SizeBytes), c.Server, c.onInterface(), c.Output)))
-	}
 	if before.Phase < multiserver.PhaseSyncing && c.Phase == multiserver.PhaseSyncing {
-		news = append(news, printable("all blocks are in, waiting for "+c.Output+" to sync"))
+		return []string{printable("all blocks are in, waiting for " + c.Output + " to sync")}
 	}
-	return news
+	return nil
 }
 
 // line is the state as one plain line, without the program's name.
@@ -64,7 +60,7 @@ func (c client) line() string {
 		fields = []string{"waiting for " + c.Output + " to sync", clockText(c.Elapsed)}
 	}
 	if c.WaitingFor != "" {
-		fields = append(fields, c.hint())
+		fields = append(fields, c.WaitingFor)
 	}
 	return printable(strings.Join(fields, ", "))
 }
@@ -74,21 +70,21 @@ func (c client) bar() barText {
 	case multiserver.PhaseFinding:
 		return barText{
 			fields: []string{printable("looking for a server" + c.onInterface()), clockText(c.Elapsed)},
-			hint:   c.hint(),
+			hint:   printable(c.WaitingFor),
 		}
 	case multiserver.PhaseReceiving:
 		return barText{
 			done: c.BytesDone, total: c.SizeBytes,
 			share:  shareText(c.BytesDone, c.SizeBytes),
 			fields: append([]string{rateText(c.bytesPerSec), c.etaText(), c.bytesText()}, c.askedAgain()...),
-			hint:   c.hint(),
+			hint:   printable(c.WaitingFor),
 		}
 	default:
 		return barText{
 			done: c.BytesDone, total: c.SizeBytes,
 			share:  shareText(c.BytesDone, c.SizeBytes),
 			fields: []string{printable("syncing " + c.Output)},
-			hint:   c.hint(),
+			hint:   printable(c.WaitingFor),
 		}
 	}
 }
@@ -142,11 +138,4 @@ func (c client) askedAgainShare() string {
 		return ", nothing asked again"
 	}
 	return fmt.Sprintf(", asked again %s (%s)", sizeText(c.AskedAgainBytes), shareText(c.AskedAgainBytes, c.SizeBytes))
-}
-
-func (c client) hint() string {
-	if c.WaitingFor == "" {
-		return ""
-	}
-	return printable("waiting for " + c.WaitingFor)
 }

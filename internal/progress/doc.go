@@ -8,7 +8,7 @@
 // The rules of the output:
 //
 //  1. Progress, messages and logs go to Options.Stderr. With Options.Records set,
-//     all of them are objects there instead, one a line (record.go has the fields).
+//     they are objects there instead, one a line (record.go has the fields).
 //  2. A terminal gets one bar, redrawn in place; everything else that is printed
 //     while it is up goes above it, through the same writer.
 //  3. Anything but a terminal gets plain lines: one at the start, one each five

@@ -57,28 +57,28 @@ type ClientRecord struct {
 // ServerRecord is the state of multiserver at one moment.
 type ServerRecord struct {
 	RecordHead
-	Name           string        `json:"name"`              // as described to clients
-	SizeBytes      uint64        `json:"size_bytes"`        // of the image
-	Group          string        `json:"group"`             // ADDRESS:PORT the blocks go to
-	Control        string        `json:"control"`           // ADDRESS:PORT where requests are heard
-	Interface      string        `json:"interface"`         // that is served; "" until the first request if none was named
-	ElapsedSeconds float64       `json:"elapsed_seconds"`   // since the start
-	ImageBytesSent uint64        `json:"image_bytes_sent"`  // of the image, each time that they were sent
-	ImageRatio     float64       `json:"image_ratio"`       // the same, over the image's size
-	WireBytesSent  uint64        `json:"wire_bytes_sent"`   // the same, with all headers
-	PacketsSent    uint64        `json:"packets_sent"`      //
-	BytesPerSecond uint64        `json:"bytes_per_second"`  // of the image, over the last seconds
-	ImageBytesOwed uint64        `json:"image_bytes_owed"`  // asked for and not yet sent
-	ETASeconds     *float64      `json:"eta_seconds"`       // until nothing is owed; null if nobody can tell
-	Requests       uint64        `json:"requests"`          // for blocks
-	BadPackets     uint64        `json:"bad_packets"`       // no packets of ours, or for what there is not
-	SendMethod     string        `json:"send_method"`       // "gso", "sendmmsg" or "write"
-	ClientsSeen    int           `json:"clients_seen"`      // since the start
-	Clients        []VisitRecord `json:"clients,omitempty"` // EventDone and EventFailed only
+	Name           string               `json:"name"`              // as described to clients
+	SizeBytes      uint64               `json:"size_bytes"`        // of the image
+	Group          string               `json:"group"`             // ADDRESS:PORT the blocks go to
+	Control        string               `json:"control"`           // ADDRESS:PORT where requests are heard
+	Interface      string               `json:"interface"`         // that is served; "" until the first request if none was named
+	ElapsedSeconds float64              `json:"elapsed_seconds"`   // since the start
+	ImageBytesSent uint64               `json:"image_bytes_sent"`  // of the image, each time that they were sent
+	ImageRatio     float64              `json:"image_ratio"`       // the same, over the image's size
+	WireBytesSent  uint64               `json:"wire_bytes_sent"`   // the same, with all headers
+	PacketsSent    uint64               `json:"packets_sent"`      //
+	BytesPerSecond uint64               `json:"bytes_per_second"`  // of the image, over the last seconds
+	ImageBytesOwed uint64               `json:"image_bytes_owed"`  // asked for and not yet sent
+	ETASeconds     *float64             `json:"eta_seconds"`       // until nothing is owed; null if nobody can tell
+	Requests       uint64               `json:"requests"`          // for blocks
+	BadPackets     uint64               `json:"bad_packets"`       // no packets of ours, or for what there is not
+	SendMethod     string               `json:"send_method"`       // "gso", "sendmmsg" or "write"
+	ClientsSeen    int                  `json:"clients_seen"`      // since the start
+	Clients        []ServedClientRecord `json:"clients,omitempty"` // EventDone and EventFailed only
 }
 
-// VisitRecord is one client of a ServerRecord.
-type VisitRecord struct {
+// ServedClientRecord is one client of a ServerRecord.
+type ServedClientRecord struct {
 	Addr       string    `json:"addr"`        // ADDRESS:PORT that it asked from
 	FirstSeen  time.Time `json:"first_seen"`  //
 	LastSeen   time.Time `json:"last_seen"`   //
@@ -124,12 +124,12 @@ func (v server) record(h RecordHead) ServerRecord {
 		BytesPerSecond: uint64(v.bytesPerSec), ImageBytesOwed: v.ImageBytesOwed,
 		ETASeconds: etaSeconds(v.ImageBytesOwed, v.bytesPerSec),
 		Requests:   v.Requests, BadPackets: v.BadPackets,
-		SendMethod: v.SendMethod, ClientsSeen: len(v.visits),
+		SendMethod: v.SendMethod, ClientsSeen: len(v.Clients),
 	}
 	if h.Event != EventProgress {
 		r.ETASeconds = nil
-		for _, c := range v.visits {
-			r.Clients = append(r.Clients, VisitRecord{addrText(c.Addr), c.FirstSeen, c.LastSeen, c.Requests, c.AskedBytes})
+		for _, c := range v.Clients {
+			r.Clients = append(r.Clients, ServedClientRecord{addrText(c.Addr), c.FirstSeen, c.LastSeen, c.Requests, c.AskedBytes})
 		}
 	}
 	return r

@@ -22,8 +22,8 @@ const (
 type Options struct {
 	Program string    // begins each line of text
 	Stderr  io.Writer // lines, logs and the bar
-	// Records takes objects, one a line, in the place of text. Nil: text. It may be
-	// Stderr itself. One line for a failure goes to Stderr in any case.
+	// Records takes objects, one a line, in the place of text; nil: text. A failure
+	// is one line on Stderr all the same, unless Records is Stderr itself.
 	Records io.Writer
 	Quiet   bool // errors only
 	Verbose bool // logs down to slog.LevelDebug
@@ -37,6 +37,8 @@ type Reporter struct {
 	stderr  *screen
 	records *screen // nil: text
 	log     *slog.Logger
+	// barAllowed says that Stderr is a terminal, and progress is wanted as text.
+	barAllowed bool
 
 	subject  subject // nil until there is something to follow
 	reported time.Time
@@ -67,6 +69,7 @@ func New(opts Options) *Reporter {
 	}
 	switch terminal := isTerminal(opts.Stderr); {
 	case opts.Records == nil:
+		r.barAllowed = terminal && !opts.Quiet
 		r.log = textLogger(r.stderr, level, terminal, terminal && os.Getenv("NO_COLOR") == "")
 	case opts.Records == opts.Stderr:
 		r.records = r.stderr
@@ -94,13 +97,9 @@ func (r *Reporter) FollowServer(stats func() multiserver.ServerStats) {
 func (r *Reporter) follow(s subject) {
 	r.subject = s
 	r.stop, r.ended = make(chan struct{}), make(chan struct{})
-	if r.records == nil && !r.opts.Quiet && isTerminal(r.opts.Stderr) {
-		r.stderr.openBar(barText{})
-	}
 	// One signal may wait: two that come together ask for the same.
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
-	r.step(r.now())
 	go r.loop(asked)
 }
 
@@ -114,19 +113,26 @@ func (r *Reporter) loop(asked chan os.Signal) {
 		case <-r.stop:
 			return
 		case <-asked:
-			r.report(r.now())
+			now := r.now()
+			r.step(now)
+			if !r.reported.Equal(now) {
+				r.report(now)
+			}
 		case t := <-tick.C:
 			r.step(t)
 		}
 	}
 }
 
-// step takes a sample and prints what is due.
+// step takes a sample and prints what is due. The first one comes a tick after the
+// start, so that a failure at once is one line and nothing else.
 func (r *Reporter) step(now time.Time) {
 	news := r.subject.sample()
-	r.stderr.show(r.subject.bar())
 	if r.opts.Quiet {
 		return
+	}
+	if r.barAllowed {
+		r.stderr.showBar(r.subject.bar())
 	}
 	if r.records != nil {
 		if len(news) > 0 || now.Sub(r.reported) >= recordInterval {
@@ -137,7 +143,7 @@ func (r *Reporter) step(now time.Time) {
 	for _, n := range news {
 		r.say(n)
 	}
-	if r.stderr.bars == nil && now.Sub(r.reported) >= lineInterval && r.subject.line() != r.lastLine {
+	if !r.barAllowed && now.Sub(r.reported) >= lineInterval && r.subject.line() != r.lastLine {
 		r.report(now)
 	}
 }

@@ -46,7 +46,6 @@ func run() []multiserver.ClientStats {
 
 func TestPlainLines(t *testing.T) {
 	const begin = `multiclient: looking for a server on eth0, wlan0, 0:00
-multiclient: found debian.img (4.3 GB) at 10.0.0.1:7500 on eth0, writing to /dev/sda
 multiclient: 9.3%, 400 MB of 4.3 GB, 0:05, 100.0 MB/s, ETA 0:39
 `
 	for _, c := range []struct {
@@ -78,8 +77,7 @@ func TestPlainLinesSayNothingTwice(t *testing.T) {
 	for i := range 100 {
 		r.step(noon.Add(time.Duration(i) * time.Second))
 	}
-	want := "multiserver: serving debian.img (4.3 GB) to 225.0.20.10:16000, asked at 0.0.0.0:7500\n" +
-		"multiserver: no client has asked yet\n"
+	want := "multiserver: no client has asked yet\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -88,13 +86,13 @@ func TestPlainLinesSayNothingTwice(t *testing.T) {
 func TestRecords(t *testing.T) {
 	var out, errs bytes.Buffer
 	half := with(receiving, func(s *multiserver.ClientStats) {
-		s.BytesDone, s.AskedAgainBytes, s.WaitingFor = 2<<30, 7, "blocks <3 s>"
+		s.BytesDone, s.AskedAgainBytes, s.WaitingFor = 2<<30, 7, "no block <3s>"
 		s.PacketsReceived, s.Duplicates, s.Strangers, s.BadPackets, s.SocketDrops, s.MemoryDrops = 1, 2, 3, 4, 5, 6
 	})
 	play(Options{Program: "multiclient", Stderr: &errs, Records: &out}, errors.New("no blocks"), 3, finding, half)
 	want := `{"event":"progress","time":"2026-11-23T12:00:00Z","phase":"finding","name":"","output":"/dev/sda","server":"","interface":"eth0, wlan0","size_bytes":0,"bytes_done":0,"bytes_per_second":0,"eta_seconds":null,"elapsed_seconds":15,"streaming_seconds":0,"asked_again_bytes":0,"packets_received":0,"duplicates":0,"strangers":0,"bad_packets":0,"socket_drops":0,"memory_drops":0}
-{"event":"progress","time":"2026-11-23T12:00:01Z","phase":"receiving","name":"debian.img","output":"/dev/sda","server":"10.0.0.1:7500","interface":"eth0","size_bytes":4294967296,"bytes_done":2147483648,"bytes_per_second":0,"eta_seconds":null,"elapsed_seconds":6,"streaming_seconds":5,"asked_again_bytes":7,"packets_received":1,"duplicates":2,"strangers":3,"bad_packets":4,"socket_drops":5,"memory_drops":6,"waiting_for":"blocks <3 s>"}
-{"event":"failed","time":"2026-11-23T12:00:01Z","error":"no blocks","exit":3,"phase":"receiving","name":"debian.img","output":"/dev/sda","server":"10.0.0.1:7500","interface":"eth0","size_bytes":4294967296,"bytes_done":2147483648,"bytes_per_second":429496729,"eta_seconds":null,"elapsed_seconds":6,"streaming_seconds":5,"asked_again_bytes":7,"packets_received":1,"duplicates":2,"strangers":3,"bad_packets":4,"socket_drops":5,"memory_drops":6,"waiting_for":"blocks <3 s>"}
+{"event":"progress","time":"2026-11-23T12:00:01Z","phase":"receiving","name":"debian.img","output":"/dev/sda","server":"10.0.0.1:7500","interface":"eth0","size_bytes":4294967296,"bytes_done":2147483648,"bytes_per_second":0,"eta_seconds":null,"elapsed_seconds":6,"streaming_seconds":5,"asked_again_bytes":7,"packets_received":1,"duplicates":2,"strangers":3,"bad_packets":4,"socket_drops":5,"memory_drops":6,"waiting_for":"no block <3s>"}
+{"event":"failed","time":"2026-11-23T12:00:01Z","error":"no blocks","exit":3,"phase":"receiving","name":"debian.img","output":"/dev/sda","server":"10.0.0.1:7500","interface":"eth0","size_bytes":4294967296,"bytes_done":2147483648,"bytes_per_second":429496729,"eta_seconds":null,"elapsed_seconds":6,"streaming_seconds":5,"asked_again_bytes":7,"packets_received":1,"duplicates":2,"strangers":3,"bad_packets":4,"socket_drops":5,"memory_drops":6,"waiting_for":"no block <3s>"}
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
@@ -109,7 +107,8 @@ func TestServerRecord(t *testing.T) {
 		s.Interface, s.SendMethod, s.Elapsed = "eth0", "gso", 1234567*time.Microsecond
 		s.ImageBytesSent, s.WireBytesSent, s.PacketsSent, s.ImageBytesOwed = 6<<30, 7<<30, 8, 1_000_000_000
 		s.Requests, s.BadPackets = 9, 10
-	}), 100e6, []multiserver.ServedClient{visit("10.0.0.2:40000", noon, noon.Add(time.Second), 9, 11)}}
+		s.Clients = []multiserver.ServedClient{visit("10.0.0.2:40000", noon, noon.Add(time.Second), 9, 11)}
+	}), 100e6}
 	zero := 0
 	for _, c := range []struct {
 		head RecordHead

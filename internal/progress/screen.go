@@ -65,15 +65,23 @@ func (s *screen) Write(lines []byte) (int, error) {
 	return s.out.Write(lines)
 }
 
-// openBar puts a bar up. s.out must be a terminal.
-func (s *screen) openBar(b barText) {
+// showBar puts a bar up, or changes what it says. s.out must be a terminal.
+func (s *screen) showBar(b barText) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shown.Store(&b)
+	if s.bars == nil {
+		s.openBar()
+	}
+	s.bar.SetTotal(int64(b.total), false)
+	s.bar.SetCurrent(int64(b.done))
+}
+
+func (s *screen) openBar() {
 	s.bars = mpb.New(mpb.WithOutput(s.out), mpb.WithRefreshRate(redrawInterval))
 	s.bar = s.bars.New(0, mpb.BarStyle(),
 		mpb.BarFillerTrim(),
-		mpb.BarFillerMiddleware(s.onlyWithTotal),
+		mpb.BarFillerMiddleware(onlyWithTotal),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return s.shown.Load().left() })),
 		mpb.AppendDecorators(decor.Any(func(st decor.Statistics) string { return s.shown.Load().right(st.AvailableWidth) })),
 		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
@@ -83,25 +91,13 @@ func (s *screen) openBar(b barText) {
 	)
 }
 
-func (s *screen) onlyWithTotal(bar mpb.BarFiller) mpb.BarFiller {
+func onlyWithTotal(bar mpb.BarFiller) mpb.BarFiller {
 	return mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
 		if st.Total == 0 {
 			return nil
 		}
 		return bar.Fill(w, st)
 	})
-}
-
-// show changes what the bar says; without a bar it does nothing.
-func (s *screen) show(b barText) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.bars == nil {
-		return
-	}
-	s.shown.Store(&b)
-	s.bar.SetTotal(int64(b.total), false)
-	s.bar.SetCurrent(int64(b.done))
 }
 
 // closeBar takes the bar away and leaves the cursor where it was.

@@ -62,10 +62,9 @@ func TestBarOnATerminal(t *testing.T) {
 		})
 		s := seen{screen: screen}
 		s.want(t, "looking"[:min(7, int(columns)-2)])
-		states <- with(receiving, func(c *multiserver.ClientStats) { c.WaitingFor = "a block" })
-		s.want(t, "found debian.img (4.3 GB)")
+		states <- with(receiving, func(c *multiserver.ClientStats) { c.WaitingFor = "no block" })
 		s.want(t, "13.6%")
-		s.want(t, "waiting")
+		s.want(t, "no block")
 		r.Logger().Warn("a warning", "n", 1)
 		s.want(t, "WRN a warning n=1\r\n")
 		states <- done
