@@ -1,0 +1,353 @@
+package multiserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Tests of the library over the loopback interface: they need no rights. What takes
+// several hosts, loss or devices is tested in namespaces, by the programs.
+
+var nextPort atomic.Uint32
+
+// room is a group, ports and an image of a test's own on the loopback interface.
+type room struct {
+	*testing.T
+	dir     string
+	image   string
+	bytes   []byte
+	group   netip.Addr
+	port    uint16
+	control uint16
+	log     *slog.Logger
+}
+
+func newRoom(t *testing.T, size int) *room {
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+	n := nextPort.Add(1)
+	r := &room{
+		T: t, dir: t.TempDir(), bytes: make([]byte, size),
+		// Groups and ports of this process and test, so that runs side by side do not meet.
+		group:   netip.AddrFrom4([4]byte{239, 255, byte(os.Getpid()), byte(n)}),
+		port:    uint16(20000 + (os.Getpid()*16+int(n))%5000),
+		control: uint16(25000 + (os.Getpid()*16+int(n))%5000),
+		log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	r.image = filepath.Join(r.dir, "the.img")
+	src := rand.NewChaCha8([32]byte{byte(n)})
+	src.Read(r.bytes)
+	// A hole in the middle, where there is room for one.
+	clear(r.bytes[len(r.bytes)/3 : len(r.bytes)/2])
+	if err := os.WriteFile(r.image, r.bytes, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *room) serverConfig() ServerConfig {
+	return ServerConfig{
+		File: r.image, Group: r.group, Port: r.port, ControlPort: r.control,
+		Interface: loopbackName(r.T), RateBitsPerSec: 2e9, Log: r.log,
+	}
+}
+
+func (r *room) clientConfig(out string) ClientConfig {
+	return ClientConfig{
+		Output: out, Group: r.group, Port: r.port, ControlPort: r.control,
+		Interface: loopbackName(r.T), StartTimeout: 30 * time.Second, ReceiveTimeout: 30 * time.Second, Log: r.log,
+	}
+}
+
+func loopbackName(t *testing.T) string {
+	for _, name := range []string{"lo", "lo0"} {
+		if _, err := candidateInterfaces(name); err == nil {
+			return name
+		}
+	}
+	t.Skip("no loopback interface is up here")
+	return ""
+}
+
+// serve runs a server until the test ends or stop is called.
+func (r *room) serve(cfg ServerConfig) (s *Server, stop func()) {
+	r.Helper()
+	s, err := NewServer(cfg)
+	if err != nil {
+		r.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			r.Errorf("the server ended: %v", err)
+		}
+	}
+	r.Cleanup(stop)
+	return s, stop
+}
+
+func receiveWith(ctx context.Context, cfg ClientConfig) (ClientStats, error) {
+	c, err := NewClient(cfg)
+	if err != nil {
+		return ClientStats{}, err
+	}
+	err = c.Run(ctx)
+	return c.Stats(), err
+}
+
+func (r *room) same(path string) {
+	r.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil {
+		r.Error(err)
+	} else if !bytes.Equal(got, r.bytes) {
+		r.Errorf("%s differs from the image", path)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for _, size := range []int{1, 1023, 1024, 1025, 100_000, 1 << 20, 5<<20 + 333} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			r := newRoom(t, size)
+			r.serve(r.serverConfig())
+			out := filepath.Join(r.dir, "out")
+			st, err := receiveWith(t.Context(), r.clientConfig(out))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.same(out)
+			if st.Phase != PhaseDone || st.BytesDone != uint64(size) || st.SizeBytes != uint64(size) || st.Name != "the.img" {
+				t.Errorf("stats at the end: %+v", st)
+			}
+		})
+	}
+}
+
+// TestThreeClients: one at once, one joins later, one takes the image in order.
+func TestThreeClients(t *testing.T) {
+	r := newRoom(t, 24<<20+5)
+	s, _ := r.serve(r.serverConfig())
+	type result struct {
+		name string
+		err  error
+	}
+	results := make(chan result, 3)
+	receive := func(name string, cfg ClientConfig) {
+		_, err := receiveWith(context.Background(), cfg)
+		results <- result{name, err}
+	}
+	var inOrder bytes.Buffer
+	toStdout := r.clientConfig("-")
+	toStdout.Stdout = &inOrder
+	first, late := filepath.Join(r.dir, "first"), filepath.Join(r.dir, "late")
+	go receive("first", r.clientConfig(first))
+	go receive("stdout", toStdout)
+	for s.Stats().ImageBytesSent < uint64(len(r.bytes))/2 {
+		time.Sleep(time.Millisecond)
+	}
+	go receive("late", r.clientConfig(late))
+	for range 3 {
+		if got := <-results; got.err != nil {
+			t.Errorf("%s: %v", got.name, got.err)
+		}
+	}
+	r.same(first)
+	r.same(late)
+	if !bytes.Equal(inOrder.Bytes(), r.bytes) {
+		t.Error("what went to stdout differs from the image")
+	}
+	if st := s.Stats(); len(st.Clients) != 3 || st.ImageBytesOwed != 0 {
+		t.Errorf("server's stats: %+v", st)
+	}
+}
+
+// TestSlowReader: a pipe that takes little at a time holds back nothing but itself,
+// and memory stays bounded by the window.
+func TestSlowReader(t *testing.T) {
+	r := newRoom(t, 80<<20)
+	s, _ := r.serve(r.serverConfig())
+	cfg := r.clientConfig("-")
+	pipe, w := io.Pipe()
+	cfg.Stdout = w
+	done := make(chan error, 1)
+	go func() {
+		_, err := receiveWith(context.Background(), cfg)
+		w.Close()
+		done <- err
+	}()
+	// The window is through before anything is read.
+	for s.Stats().ImageBytesSent < streamChunks<<20 {
+		time.Sleep(time.Millisecond)
+	}
+	got, err := io.ReadAll(pipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, r.bytes) {
+		t.Error("what was piped differs from the image")
+	}
+}
+
+func TestServedNameIntoCurrentFolder(t *testing.T) {
+	r := newRoom(t, 5000)
+	r.serve(r.serverConfig())
+	r.Chdir(t.TempDir())
+	st, err := receiveWith(t.Context(), r.clientConfig(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Output != "the.img" {
+		t.Errorf("output is %s", st.Output)
+	}
+	r.same("the.img")
+}
+
+func TestNoServer(t *testing.T) {
+	r := newRoom(t, 1)
+	out := filepath.Join(r.dir, "out")
+	cfg := r.clientConfig(out)
+	cfg.StartTimeout = 100 * time.Millisecond
+	_, err := receiveWith(t.Context(), cfg)
+	if !errors.Is(err, ErrTimeLimit) || !strings.Contains(err.Error(), "is multiserver running") {
+		t.Errorf("without a server: %v", err)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("an empty file was left behind")
+	}
+}
+
+func TestStreamStaysAway(t *testing.T) {
+	r := newRoom(t, 8<<20)
+	cfg := r.serverConfig()
+	cfg.RateBitsPerSec = 40e6
+	s, stop := r.serve(cfg)
+	go func() {
+		for s.Stats().ImageBytesSent < 1<<20 {
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+	}()
+	client := r.clientConfig(filepath.Join(r.dir, "out"))
+	client.ReceiveTimeout = 500 * time.Millisecond
+	st, err := receiveWith(t.Context(), client)
+	if !errors.Is(err, ErrTimeLimit) {
+		t.Errorf("after the server ended: %v", err)
+	}
+	if st.BytesDone == 0 || st.Phase != PhaseReceiving {
+		t.Errorf("stats: %+v", st)
+	}
+}
+
+// TestImageChanges: the session ends on both sides, with an error, never with a mixture.
+func TestImageChanges(t *testing.T) {
+	r := newRoom(t, 16<<20)
+	cfg := r.serverConfig()
+	cfg.RateBitsPerSec = 20e6
+	s, err := NewServer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Run(t.Context()) }()
+	received := make(chan error, 1)
+	client := r.clientConfig(filepath.Join(r.dir, "out"))
+	client.ReceiveTimeout = time.Second
+	go func() {
+		_, err := receiveWith(t.Context(), client)
+		received <- err
+	}()
+	for s.Stats().ImageBytesSent < 1<<20 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := os.WriteFile(r.image, r.bytes[1:], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; err == nil || !strings.Contains(err.Error(), r.image) {
+		t.Errorf("the server ended with %v", err)
+	}
+	if err := <-received; !errors.Is(err, ErrTimeLimit) {
+		t.Errorf("the client ended with %v", err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	r := newRoom(t, 8<<20)
+	cfg := r.serverConfig()
+	cfg.RateBitsPerSec = 10e6
+	s, _ := r.serve(cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := receiveWith(ctx, r.clientConfig(filepath.Join(r.dir, "out")))
+		done <- err
+	}()
+	for s.Stats().ImageBytesSent < 100_000 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestConfigRefused(t *testing.T) {
+	for name, cfg := range map[string]ServerConfig{
+		"no file":      {},
+		"unicast":      {File: "x", Group: netip.MustParseAddr("10.0.0.1")},
+		"IPv6":         {File: "x", Group: netip.MustParseAddr("ff15::1")},
+		"TTL":          {File: "x", TTL: 256},
+		"negative TTL": {File: "x", TTL: -1},
+		"delay":        {File: "x", Delay: -1},
+	} {
+		if _, err := NewServer(cfg); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, cfg := range map[string]ClientConfig{
+		"quiet":   {QuietTime: -1},
+		"start":   {StartTimeout: -2},
+		"receive": {ReceiveTimeout: -time.Second},
+	} {
+		if _, err := NewClient(cfg); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := NewClient(ClientConfig{StartTimeout: NoTimeout}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEmptyImage(t *testing.T) {
+	r := newRoom(t, 0)
+	s, err := NewServer(r.serverConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("an empty image: %v", err)
+	}
+}
