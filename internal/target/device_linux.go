@@ -22,6 +22,10 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	} else if readOnly {
 		return nil, refused(name, "it is read-only")
 	}
+	// Unlike anywhere else, the kernel lets nobody write there: no force helps.
+	if swaps, _ := system.swapping(); swaps[dev] {
+		return nil, refused(name, "it is used for swap (end that with swapoff)")
+	}
 	// O_EXCL fails with EBUSY if the kernel or another program holds the device, in
 	// whatever namespace, and keeps it from being mounted while we write.
 	flags := os.O_WRONLY | unix.O_EXCL

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -149,12 +150,12 @@ func (f *File) WriteAt(p []byte, off uint64) error {
 	if f.err != nil {
 		return f.err
 	}
-	if off > f.size || uint64(len(p)) > f.size-off {
-		return writeFailed(f.name, off, fmt.Errorf("%d bytes do not fit into an image of %d", len(p), f.size))
-	}
-	if f.written == nil {
+	switch {
+	case off > f.size || uint64(len(p)) > f.size-off:
+		f.err = writeFailed(f.name, off, fmt.Errorf("%d bytes do not fit into an image of %d", len(p), f.size))
+	case f.written == nil:
 		f.err = f.write(p, off)
-	} else {
+	default:
 		f.err = f.writeData(p, off)
 	}
 	return f.err
@@ -197,11 +198,18 @@ func (f *File) writeData(p []byte, off uint64) error {
 }
 
 func (f *File) write(p []byte, off uint64) error {
-	n, err := f.file.WriteAt(p, int64(off))
-	if err != nil {
-		return writeFailed(f.name, off+uint64(n), err)
+	// Not os.File.WriteAt: after an error it does not tell how much went out.
+	for done := 0; done < len(p); {
+		n, err := unix.Pwrite(int(f.file.Fd()), p[done:], int64(off)+int64(done))
+		if err == nil && n == 0 {
+			err = io.ErrShortWrite
+		}
+		if err != nil && err != unix.EINTR {
+			return writeFailed(f.name, off+uint64(done), err)
+		}
+		done += max(n, 0)
 	}
-	if err := f.writeback.wrote(off, uint64(n)); err != nil {
+	if err := f.writeback.wrote(off, uint64(len(p))); err != nil {
 		return writeFailed(f.name, off, err)
 	}
 	return nil
