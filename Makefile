@@ -1,0 +1,29 @@
+# build   both programs into bin/
+# test    every test; what a test cannot have here it says, and is skipped
+# check   format, vet, static analysis, tidy modules, tests with the race detector
+# bench   the table of BENCHMARKS.md, in network namespaces (root, or a user namespace)
+# demo    one server, three clients, on this machine; make demo IMAGE=path takes yours
+
+.PHONY: build test check bench demo
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/multiserver ./cmd/multiclient
+
+test:
+	go test ./...
+
+check:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not formatted: run gofmt -w"; exit 1; }
+	go vet ./...
+	GOOS=darwin go vet ./...
+	go mod tidy -diff
+	cd tools && go mod tidy -diff
+	go -C tools tool -n staticcheck >/dev/null
+	"$$(go -C tools tool -n staticcheck)" ./...
+	CGO_ENABLED=1 go test -race ./...
+
+bench: build
+	go run ./internal/lab/bench
+
+demo: build
+	go run ./internal/demo $(if $(IMAGE),-image '$(IMAGE)')
