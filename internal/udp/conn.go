@@ -16,14 +16,15 @@ const (
 	// kernel books 768 bytes for a short datagram.
 	controlBufferBytes = 8 << 20
 
-	// maxSendBufferBytes is what Linux gives a socket if nobody tuned it. More than
-	// the interface's queue holds would be dropped there in silence, so that a host
-	// with larger defaults is brought back to it.
-	maxSendBufferBytes = 212992
+	// queueFullPause is the wait after ENOBUFS, with what sleep is late by about
+	// 100 µs: 12 KB at 1 Gbit/s, well under any interface's queue. Trying costs 10 µs.
+	queueFullPause = 50 * time.Microsecond
+	// queueFullLimit ends a send that some filter drops, which looks like that too.
+	queueFullLimit = 5 * time.Second
 
-	// queueFullPause is the wait after ENOBUFS: 25 KB at 1 Gbit/s, well under any
-	// interface's queue.
-	queueFullPause = 200 * time.Microsecond
+	// maxFailures of a send are tried again: only then the error is its own and not
+	// one that came back for an earlier datagram.
+	maxFailures = 8
 )
 
 // ConnConfig says what a control socket listens to.
@@ -147,15 +148,38 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// transientSend tells whether a failed send is to be tried again, and pauses if
-// the interface's queue must drain first. ECONNREFUSED speaks of an earlier
-// datagram and is cleared as it is reported.
-func transientSend(err error) bool {
-	if errors.Is(err, syscall.ENOBUFS) {
+// retry decides whether a failed call on a Conn's socket is made again. One is for
+// one datagram or batch.
+type retry struct {
+	conn      *Conn
+	failures  int
+	fullSince time.Time
+}
+
+// again tells whether to try again after err, and pauses if the interface's queue
+// must drain first. A system call of ours may be given an error that came back for
+// an earlier datagram, and has then done nothing; ECONNREFUSED always is one.
+func (r *retry) again(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false // closed, or past its deadline
+	}
+	switch errno {
+	case syscall.ENOBUFS:
+		if r.fullSince.IsZero() {
+			r.fullSince = time.Now()
+		}
+		if time.Since(r.fullSince) > queueFullLimit {
+			return false
+		}
 		sleep(queueFullPause)
 		return true
+	case syscall.ECONNREFUSED:
+	default:
+		r.failures++
 	}
-	return errors.Is(err, syscall.ECONNREFUSED)
+	r.conn.clearErrors()
+	return r.failures < maxFailures
 }
 
 func sendError(err error, dst netip.AddrPort, ifIndex int) error {

@@ -12,6 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxSendBufferBytes is what Linux gives a socket if nobody tuned it: 1.7 ms at
+// 1 Gbit/s. A host with larger defaults is brought back to it, so that the wait is
+// in Send and not in the interface's queue, or beyond its end.
+const maxSendBufferBytes = 212992
+
 type connSystem struct {
 	raw         syscall.RawConn
 	readControl []byte // of ReadFrom, which one goroutine calls
@@ -81,16 +86,32 @@ func setConnOptions(fd, ttl int) error {
 		{"IP_MULTICAST_TTL", unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, ttl},
 		{"IP_MULTICAST_ALL", unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0}, // not what others on this host joined
 		{"IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1},
+		// Without it a datagram that the interface's queue has no room for is dropped in
+		// silence; with it, that is ENOBUFS. Through a queue of 100 KB at 1 Gbit/s 98% are
+		// lost without, none with. The price are the errors that clearErrors takes away.
+		{"IP_RECVERR", unix.IPPROTO_IP, unix.IP_RECVERR, 1},
+	})
+}
+
+// clearErrors empties the socket's error queue of what came back for datagrams
+// sent earlier: it takes of the receive buffer, and fails calls that it is not about.
+func (c *Conn) clearErrors() {
+	_ = control(c.raw, func(fd int) error { // fails if it is closed: the next call tells
+		for {
+			if _, _, _, _, err := unix.Recvmsg(fd, nil, nil, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT); err != nil && err != unix.EINTR {
+				return nil
+			}
+		}
 	})
 }
 
 // ReadFrom receives one datagram into b and cuts off what does not fit. ifIndex is
 // the interface that it arrived by.
 func (c *Conn) ReadFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, err error) {
-	for {
+	for r := (retry{conn: c}); ; {
 		n, controlSize, _, src, err := c.udp.ReadMsgUDPAddrPort(b, c.readControl)
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			continue // of something sent earlier
+		if err != nil && r.again(err) {
+			continue
 		}
 		if err != nil {
 			return 0, netip.AddrPort{}, 0, err
@@ -113,12 +134,12 @@ func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
 
 // write sends b as the control messages say, and waits while the queue is full.
 func (c *Conn) write(b, control []byte, dst netip.AddrPort, ifIndex int) error {
-	for {
+	for r := (retry{conn: c}); ; {
 		_, _, err := c.udp.WriteMsgUDPAddrPort(b, control, dst)
 		if err == nil {
 			return nil
 		}
-		if !transientSend(err) {
+		if !r.again(err) {
 			return sendError(err, dst, ifIndex)
 		}
 	}

@@ -65,10 +65,10 @@ func (c *Conn) begin(config ConnConfig) error {
 // ReadFrom receives one datagram into b and cuts off what does not fit. ifIndex is
 // the interface that it arrived by.
 func (c *Conn) ReadFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, err error) {
-	for {
+	for r := (retry{conn: c}); ; {
 		n, info, addr, err := c.packets.ReadFrom(b)
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			continue // of something sent earlier
+		if err != nil && r.again(err) {
+			continue
 		}
 		if err != nil {
 			return 0, netip.AddrPort{}, 0, err
@@ -87,12 +87,12 @@ func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
 	if err := validateDestination(dst); err != nil {
 		return err
 	}
-	for {
+	for r := (retry{conn: c}); ; {
 		err := c.writeOnce(b, dst, ifIndex)
 		if err == nil {
 			return nil
 		}
-		if !transientSend(err) {
+		if !r.again(err) {
 			return sendError(err, dst, ifIndex)
 		}
 	}
@@ -109,6 +109,9 @@ func (c *Conn) writeOnce(b []byte, dst netip.AddrPort, ifIndex int) error {
 	_, err := c.udp.WriteToUDPAddrPort(b, dst)
 	return err
 }
+
+// clearErrors does nothing: a reported error is gone here.
+func (c *Conn) clearErrors() {}
 
 func join(packets *ipv4.PacketConn, group netip.Addr, i Interface) error {
 	err := packets.JoinGroup(&net.Interface{Index: i.Index}, &net.UDPAddr{IP: group.AsSlice()})

@@ -189,37 +189,69 @@ func TestConnWriteToErrors(t *testing.T) {
 	}
 }
 
-// A port that nobody listens to answers with ICMP, which must not end anything.
+// A port that nobody listens to answers with ICMP, which must not end anything,
+// nor fill the socket's receive buffer.
 func TestConnSurvivesUnreachablePort(t *testing.T) {
 	closed := listen(t, ConnConfig{})
 	dst := onLoopback(closed)
 	closed.Close()
-	c := listen(t, ConnConfig{})
-	for range 10 {
-		if err := c.WriteTo([]byte("x"), dst, 0); err != nil {
+	s, receiver := newPair(t, MethodAuto, ReceiveAuto)
+	for range 10_000 {
+		if err := s.conn.WriteTo([]byte("x"), dst, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := c.WriteTo([]byte("to myself"), onLoopback(c), 0); err != nil {
+	data := testData(5000)
+	if err := s.Send(data, 1472); err != nil {
+		t.Fatal(err)
+	}
+	checkSegments(t, receiver, NewBatch(), s, data, 1472)
+	if err := s.Fallback(); err != nil && runtime.GOOS == "linux" {
+		t.Errorf("fell back for an error that was another datagram's: %v", err)
+	}
+	for range 100 {
+		if err := s.conn.WriteTo([]byte("x"), dst, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.conn.WriteTo([]byte("to myself"), onLoopback(s.conn), 0); err != nil {
 		t.Fatal(err)
 	}
 	var b [100]byte
-	if n, _, _, err := c.ReadFrom(b[:]); err != nil || string(b[:n]) != "to myself" {
+	if n, _, _, err := s.conn.ReadFrom(b[:]); err != nil || string(b[:n]) != "to myself" {
 		t.Errorf("read %q, error %v", b[:n], err)
 	}
 }
 
-func TestTransientSend(t *testing.T) {
-	for _, test := range []struct {
+func TestRetry(t *testing.T) {
+	c := listen(t, ConnConfig{})
+	const many = 100
+	tests := []struct {
+		name string
 		err  error
-		want bool
+		want int // times that it is tried again, of many
 	}{
-		{syscall.ENOBUFS, true}, {syscall.ECONNREFUSED, true},
-		{&net.OpError{Op: "write", Err: os.NewSyscallError("sendmsg", syscall.ENOBUFS)}, true},
-		{syscall.ENETDOWN, false}, {syscall.EPERM, false}, {net.ErrClosed, false}, {os.ErrDeadlineExceeded, false},
-	} {
-		if got := transientSend(test.err); got != test.want {
-			t.Errorf("transientSend(%v) = %v", test.err, got)
-		}
+		{"queue full", syscall.ENOBUFS, many},
+		{"queue full, as package net has it", &net.OpError{Op: "write", Err: os.NewSyscallError("sendmsg", syscall.ENOBUFS)}, many},
+		{"refused by ICMP", syscall.ECONNREFUSED, many},
+		{"interface down", syscall.ENETDOWN, maxFailures - 1},
+		{"firewall", os.NewSyscallError("sendmsg", syscall.EPERM), maxFailures - 1},
+		{"closed", net.ErrClosed, 0},
+		{"deadline", os.ErrDeadlineExceeded, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r, got := retry{conn: c}, 0
+			for got < many && r.again(test.err) {
+				got++
+			}
+			if got != test.want {
+				t.Errorf("tried again %d times, want %d", got, test.want)
+			}
+		})
+	}
+	full := retry{conn: c, fullSince: time.Now().Add(-2 * queueFullLimit)}
+	if full.again(syscall.ENOBUFS) {
+		t.Error("a queue that is full for ever is waited for")
 	}
 }

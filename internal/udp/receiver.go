@@ -12,12 +12,9 @@ const (
 	// client's other threads keep the receiving one from running.
 	defaultBufferBytes = 32 << 20
 
-	// batchMessages is how many datagrams, joined ones counted once, a system call
-	// takes: with joined ones 16 are a MB.
-	batchMessages = 16
-	// messageStride is the room of one: no IPv4 datagram is larger, so that none is
-	// cut off. A line more than 64 KiB keeps their beginnings from sharing a cache set.
-	messageStride = 65536 + 64
+	// messageSize is the room of one: no IPv4 datagram is larger, so that none is cut
+	// off.
+	messageSize = 64 << 10
 )
 
 // ReceiverConfig says which group to receive. Group has no default.

@@ -1,7 +1,6 @@
 package udp
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// batchMessages is how many datagrams, joined ones counted once, a system call
+// takes: with joined ones 16 are a MB.
+const batchMessages = 16
 
 type receiverSystem struct {
 	raw syscall.RawConn
@@ -30,7 +33,7 @@ type receiverSystem struct {
 }
 
 type batchSystem struct {
-	memory   []byte // batchMessages times messageStride
+	memory   []byte // batchMessages times messageSize
 	messages []mmsghdr
 	vectors  []unix.Iovec
 	names    []unix.RawSockaddrInet4
@@ -42,7 +45,7 @@ func NewBatch() *Batch {
 	b := &Batch{
 		datagrams: make([]Datagram, 0, batchMessages*maxSegments),
 		batchSystem: batchSystem{
-			memory:   make([]byte, batchMessages*messageStride),
+			memory:   make([]byte, batchMessages*messageSize),
 			messages: make([]mmsghdr, batchMessages),
 			vectors:  make([]unix.Iovec, batchMessages),
 			names:    make([]unix.RawSockaddrInet4, batchMessages),
@@ -50,8 +53,8 @@ func NewBatch() *Batch {
 		},
 	}
 	for n := range b.messages {
-		b.vectors[n].Base = &b.memory[n*messageStride]
-		b.vectors[n].SetLen(messageStride)
+		b.vectors[n].Base = &b.memory[n*messageSize]
+		b.vectors[n].SetLen(messageSize)
 		header := &b.messages[n].header
 		header.Name = (*byte)(unsafe.Pointer(&b.names[n]))
 		header.Iov = &b.vectors[n]
@@ -154,24 +157,18 @@ func (r *Receiver) Leave(i Interface) error {
 // ends with net.ErrClosed after Close and with os.ErrDeadlineExceeded.
 func (r *Receiver) Receive(batch *Batch) error {
 	batch.datagrams = batch.datagrams[:0]
-	for {
-		var err error
-		if r.method == ReceiveRead {
-			err = r.receiveOne(batch)
-		} else {
-			err = r.receiveMany(batch)
-		}
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("receive %v: %w", r.group, err)
-		}
+	receive := r.receiveMany
+	if r.method == ReceiveRead {
+		receive = r.receiveOne
 	}
+	if err := receive(batch); err != nil {
+		return fmt.Errorf("receive %v: %w", r.group, err)
+	}
+	return nil
 }
 
 func (r *Receiver) receiveOne(batch *Batch) error {
-	n, controlBytes, _, src, err := r.udp.ReadMsgUDPAddrPort(batch.memory[:messageStride], batch.controls[:controlSize])
+	n, controlBytes, _, src, err := r.udp.ReadMsgUDPAddrPort(batch.memory[:messageSize], batch.controls[:controlSize])
 	if err != nil {
 		return err
 	}
@@ -196,7 +193,7 @@ func (r *Receiver) receiveMany(batch *Batch) error {
 	}
 	for n := range r.count {
 		message, name := &batch.messages[n], &batch.names[n]
-		payload := batch.memory[n*messageStride:][:message.size]
+		payload := batch.memory[n*messageSize:][:message.size]
 		control := batch.controls[n*controlSize:][:message.header.Controllen]
 		batch.add(payload, control, netip.AddrPortFrom(netip.AddrFrom4(name.Addr), getPort(&name.Port)))
 	}

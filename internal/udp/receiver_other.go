@@ -23,7 +23,7 @@ type batchSystem struct {
 
 // NewBatch returns a Batch.
 func NewBatch() *Batch {
-	return &Batch{batchSystem: batchSystem{memory: make([]byte, messageStride)}}
+	return &Batch{batchSystem: batchSystem{memory: make([]byte, messageSize)}}
 }
 
 // ListenGroup binds a socket to a group's port and joins it on each of the
@@ -87,9 +87,6 @@ func (r *Receiver) Receive(batch *Batch) error {
 	batch.datagrams = batch.datagrams[:0]
 	for {
 		n, info, addr, err := r.packets.ReadFrom(batch.memory)
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			continue
-		}
 		if err != nil {
 			return fmt.Errorf("receive %v: %w", r.group, err)
 		}

@@ -40,8 +40,8 @@ func (c *Conn) NewSender(dst netip.AddrPort, ifIndex int, best Method) (*Sender,
 // full: that is the pace. It does not keep buf.
 //
 // A segment that the interface's MTU does not hold with 28 bytes of headers is
-// fragmented, and ends GSO. An error says how far it got only by its happening;
-// after net.ErrClosed or os.ErrDeadlineExceeded some segments are sent.
+// fragmented, and ends GSO. After an error some of the segments may have been sent:
+// net.ErrClosed, os.ErrDeadlineExceeded, or the system's, with the interface's name.
 func (s *Sender) Send(buf []byte, segmentSize int) error {
 	if segmentSize < 1 || segmentSize > MaxPayload {
 		return fmt.Errorf("send to %v: segment size %d is not in 1 to %d", s.dst, segmentSize, MaxPayload)

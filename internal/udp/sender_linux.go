@@ -106,7 +106,7 @@ var errNoSendmmsg = errors.New("the system call is refused")
 func (s *Sender) sendMany(batch []byte, segmentSize int) (rest []byte, err error) {
 	s.point(batch, segmentSize)
 	defer clear(s.vectors) // batch is not kept
-	for {
+	for r := (retry{conn: s.conn}); ; {
 		s.errno = 0
 		err := s.conn.raw.Write(s.sendMessages)
 		rest := batch[min(s.next*segmentSize, len(batch)):]
@@ -117,7 +117,7 @@ func (s *Sender) sendMany(batch []byte, segmentSize int) (rest []byte, err error
 			return nil, nil
 		case s.errno == unix.ENOSYS || s.errno == unix.EOPNOTSUPP:
 			return rest, fmt.Errorf("%w: %w", errNoSendmmsg, s.errno)
-		case !transientSend(s.errno):
+		case !r.again(s.errno):
 			return rest, sendError(os.NewSyscallError("sendmmsg", s.errno), s.dst, s.ifIndex)
 		}
 	}
