@@ -229,6 +229,8 @@ func TestShortBlocksFill(t *testing.T) {
 
 func TestReads1036Bytes(t *testing.T) {
 	p := described(t, 1, ClientConfig{})
+	send(t, p.server, packet(77, 0, append(full('a'), full('b')...)), p.data)
+	p.printed.wait("not a block: op 77, 1036 bytes", 1)
 	send(t, p.server, packet(opBlock, 0, append(full('a'), full('b')...)), p.data)
 	if got := p.written(); !bytes.Equal(got, full('a')) {
 		t.Errorf("wrote %d bytes", len(got))

@@ -104,14 +104,14 @@ func TestReceiveBuffer(t *testing.T) {
 	asker := socket(t)
 	send(t, asker, blockRequest(0, 0), at(s.controlPort()))
 	<-reached
-	const lost = 7
-	for range queuedRequests + lost {
+	const queued, lost = 128, 7
+	for range queued + lost {
 		send(t, asker, packet(opMapRequest, 0, nil), at(s.controlPort()))
 	}
 	printed.wait("receive buffer full", lost)
 	close(release)
 	receive(t, blocks)
-	for range queuedRequests {
+	for range queued {
 		receive(t, asker)
 	}
 	stop()
