@@ -18,13 +18,13 @@ import (
 // output open.
 const waitDelay = 10 * time.Second
 
-// Cmd is an exec.Cmd that starts inside a host. All of exec.Cmd may be used;
-// what starts it is replaced.
+// Cmd is an exec.Cmd that starts inside a host. What starts it is replaced;
+// code that is given the inner exec.Cmd and starts that starts it outside. Its
+// SysProcAttr must not set Pdeathsig: the starting thread ends at once.
 type Cmd struct {
 	*exec.Cmd
 	host *Host
-	// Wait is called by the owner and perhaps by Close.
-	wait func() error
+	wait func() error // once: the owner calls it, and perhaps Close
 }
 
 // Command prepares a program to run in the host. It is killed when ctx ends or

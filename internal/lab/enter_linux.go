@@ -53,7 +53,7 @@ func Enter() {
 	}
 	// Root in a container may lack what a user namespace of its own gives.
 	if err == nil || isRefusal(err) {
-		err = errors.Join(err, reenter(syscall.CLONE_NEWUSER))
+		err = reenter(syscall.CLONE_NEWUSER)
 	}
 	runtime.UnlockOSThread()
 	if isRefusal(err) {
@@ -121,7 +121,7 @@ func settle() error {
 	if os.Getpid() != 1 {
 		return nil // started from inside: done already
 	}
-	// A user namespace without rights, as AppArmor gives it, is told here.
+	// This fails in a user namespace without rights, as AppArmor makes it.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("%w: make mounts private: %w", ErrUnavailable, err)
 	}

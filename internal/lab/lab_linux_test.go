@@ -297,6 +297,21 @@ func TestShapeDownlink(t *testing.T) {
 	}
 }
 
+func TestShapeRefusesWhatItCannotDo(t *testing.T) {
+	l := NewTest(t, Config{Hosts: 1})
+	for _, c := range []struct {
+		bitsPerSec int64
+		queueBytes int
+	}{{-1, 1000}, {1, 1000}, {FastEthernet, 0}, {FastEthernet, -1}, {FastEthernet, 1 << 31}} {
+		if err := l.Hosts[0].ShapeDownlink(c.bitsPerSec, c.queueBytes); err == nil {
+			t.Errorf("accepted %+v", c)
+		}
+	}
+	if err := l.Hosts[0].ShapeUplink(0); err != nil {
+		t.Error("removing what is not there:", err)
+	}
+}
+
 func TestAddNetwork(t *testing.T) {
 	l := NewTest(t, Config{Hosts: 3})
 	n, err := l.AddNetwork(l.Hosts[2], l.Hosts[1])

@@ -59,7 +59,11 @@ func silence() error {
 		{"ipv4/igmp_link_local_mcast_reports", "0"},
 	} {
 		err := os.WriteFile("/proc/sys/net/"+setting.name, []byte(setting.value), 0)
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+		switch {
+		case err == nil || errors.Is(err, os.ErrNotExist): // a kernel without IPv6
+		case isRefusal(err) || errors.Is(err, unix.EROFS): // in a container
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		default:
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -43,9 +42,7 @@ func (n *Network) addBridge() error {
 	attributes := netlink.NewLinkAttrs()
 	attributes.Name, attributes.MTU = n.name, n.lab.config.MTU
 	bridge := &netlink.Bridge{LinkAttrs: attributes}
-	if err := links.LinkAdd(bridge); errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%w: the kernel has no bridge", ErrUnavailable)
-	} else if err != nil {
+	if err := links.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("add bridge %s: %w", n.name, err)
 	}
 	n.index = bridge.Index

@@ -35,6 +35,9 @@ const (
 	// kernel's timer comes; on the switch it must be small beside the queue.
 	uplinkBurstSeconds   = 2e-3
 	downlinkBurstSeconds = 250e-6
+
+	// Below, the burst as a time overflows what the kernel is told.
+	minBytesPerSec = 1000
 )
 
 // ShapeUplink makes the host's own interface send at the line rate of
@@ -84,8 +87,8 @@ func (ns *namespace) shape(linkIndex int, t tbf) error {
 		}
 		return nil
 	}
-	if t.bytesPerSec < 1 || t.queueBytes <= 0 || t.queueBytes > math.MaxInt32 {
-		return fmt.Errorf("shape to %.0f bytes/s with a queue of %d bytes: out of range", t.bytesPerSec, t.queueBytes)
+	if t.bytesPerSec < minBytesPerSec || t.queueBytes <= 0 || t.queueBytes > math.MaxInt32 {
+		return fmt.Errorf("shape to %.0f bytes/s with a queue of %d bytes: the least are %d and 1", t.bytesPerSec, t.queueBytes, minBytesPerSec)
 	}
 	rate := uint64(t.bytesPerSec)
 	err := ns.links.QdiscReplace(&netlink.Tbf{
