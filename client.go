@@ -130,7 +130,12 @@ func (c *Client) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer stream.Close()
-	c.checkBuffer(stream)
+	for _, warning := range conn.Warnings() {
+		c.cfg.Log.Debug("control socket", "err", warning)
+	}
+	for _, warning := range stream.Warnings() {
+		c.cfg.Log.Warn("the stream may lose packets here", "err", warning)
+	}
 
 	found, err := c.find(ctx, conn, interfaces)
 	if err != nil {
@@ -191,14 +196,6 @@ func (c *Client) listen(interfaces []udp.Interface) (*udp.Conn, error) {
 			continue
 		}
 		return conn, err
-	}
-}
-
-// checkBuffer warns once if the kernel gave less room than asked for.
-func (c *Client) checkBuffer(stream *udp.Receiver) {
-	if got, asked := stream.BufferBytes(); got < asked {
-		c.cfg.Log.Warn("the kernel limits the receive buffer, so that packets may be lost here: raise net.core.rmem_max, or run as root",
-			"got", got, "asked", asked)
 	}
 }
 

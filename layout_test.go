@@ -28,6 +28,8 @@ var mayImport = map[string][]string{
 	// For tests and benchmarks only: no program imports them.
 	"internal/lab":                   {},
 	"internal/target/loopdev":        {},
+	"internal/demo":                  {},
+	"internal/lab/bench":             {"internal/lab", "internal/udp"},
 	"internal/original":              {},
 	"internal/original/cmd/original": {"internal/original"},
 }

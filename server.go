@@ -109,6 +109,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
+	for _, warning := range conn.Warnings() {
+		s.cfg.Log.Warn("control socket", "err", warning)
+	}
 
 	r := &serverRun{
 		Server:   s,
@@ -399,7 +402,7 @@ func (r *serverRun) read(b *batch) error {
 // send paces and sends full batches.
 func (r *serverRun) send(ctx context.Context) error {
 	pacer := udp.NewPacer(r.cfg.RateBitsPerSec, r.cfg.Delay)
-	refused := false
+	refused, fellBack := false, false
 	for {
 		var b *batch
 		select {
@@ -421,6 +424,10 @@ func (r *serverRun) send(ctx context.Context) error {
 			r.stats.WireBytesSent += uint64(wire)
 			r.stats.SendMethod = b.sender.Method().String()
 			r.mu.Unlock()
+			if reason := b.sender.Fallback(); reason != nil && !fellBack {
+				fellBack = true
+				r.cfg.Log.Warn("sending costs more CPU than it need", "err", reason)
+			}
 		case ctx.Err() != nil:
 			return ctx.Err()
 		default:
