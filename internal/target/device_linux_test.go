@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,7 +124,9 @@ func TestDeviceInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer holder.Close()
-	deviceForced(t, device, "it is in use")
+	if _, err := deviceRefused(t, device, "it is in use (--force writes anyway)"); err != nil {
+		t.Errorf("with Force: %v", err)
+	}
 }
 
 // TestDeviceIsHeld: nobody else gets the device while we have it.
@@ -394,14 +397,67 @@ func TestAllocateFull(t *testing.T) {
 	}
 }
 
-// TestAllocateFailsLate: another program takes the space that was free.
+// TestAllocateFailsLate: what is free is in so many pieces that to keep their list
+// takes space too, which nobody could foresee.
 func TestAllocateFailsLate(t *testing.T) {
-	dir := smallFileSystem(t, 1<<20)
-	path := filepath.Join(dir, "out.img")
-	writeFile(t, path, []byte("old"))
-	f := mustOpen(t, Options{Path: path, Allocate: true})
-	err := f.noRoom("allocate", allocate(f.file, 2<<20))
-	checkRefused(t, err, path, "allocate: no space left on device")
+	device := loopDevice(t, diskBytes, 0)
+	makeExt4(t, device)
+	dir := mountAt(t, device, "ext4", "")
+	writeFile(t, filepath.Join(dir, "old.img"), []byte("old"))
+	fill, err := os.Create(filepath.Join(dir, "fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fill.Close()
+	const grain = 1024
+	filled := int64(0)
+	for data := random(1, grain); err == nil; filled += grain {
+		_, err = fill.WriteAt(data, filled)
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	if err := fill.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	const punch = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+	for off := int64(0); off < filled; off += 2 * grain {
+		if err := unix.Fallocate(int(fill.Fd()), punch, off, grain); err != nil {
+			t.Skip("no holes can be made here: ", err)
+		}
+	}
+	for _, name := range []string{"old.img", "new.img"} {
+		path := filepath.Join(dir, name)
+		var space unix.Statfs_t
+		if err := unix.Statfs(dir, &space); err != nil {
+			t.Fatal(err)
+		}
+		free := space.Bfree * uint64(space.Bsize)
+		f := mustOpen(t, Options{Path: path, Allocate: true})
+		checkRefused(t, f.Prepare(free), path, fmt.Sprintf("allocate %d bytes: no space left on device", free))
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkContent(t, filepath.Join(dir, "old.img"), []byte("old"))
+	if _, err := os.Lstat(filepath.Join(dir, "new.img")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty file is left, or %v", err)
+	}
+}
+
+// TestAllocateLeavesNoHoles: allocated space that was not written to is a hole, for
+// whoever copies the file.
+func TestAllocateLeavesNoHoles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.img")
+	write(t, mustOpen(t, Options{Path: path, Allocate: true}), make([]byte, 3<<20+5), 1<<20, false)
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if hole, err := unix.Seek(int(file.Fd()), 0, unix.SEEK_HOLE); err != nil || hole != 3<<20+5 {
+		t.Errorf("there is a hole at %d, %v", hole, err)
+	}
 }
 
 // TestWriteback covers ranges in any order, and a file that cannot do it.

@@ -147,6 +147,7 @@ func TestNoPermission(t *testing.T) {
 	if err := os.Chmod(dir, 0o555); err != nil {
 		t.Fatal(err)
 	}
+	defer os.Chmod(dir, 0o755) // or it cannot be removed
 	path = filepath.Join(dir, "new.img")
 	checkRefused(t, openRefused(t, Options{Path: path}, dir), path, "permission denied")
 }
