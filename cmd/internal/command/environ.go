@@ -1,0 +1,34 @@
+package command
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// fromEnviron sets each flag that was not given from its variable: --start-timeout
+// of multiclient is MULTICLIENT_START_TIMEOUT. environ is as from os.Environ. Empty
+// variables count as unset, and those that name no flag are somebody else's:
+// Kubernetes sets MULTISERVER_SERVICE_HOST for a service of that name. The error
+// names the variable.
+func fromEnviron(flags *pflag.FlagSet, program string, environ []string) error {
+	prefix := strings.ToUpper(program) + "_"
+	// Sorted, so that of two names of one flag the same one always wins.
+	for _, v := range slices.Sorted(slices.Values(environ)) {
+		name, value, _ := strings.Cut(v, "=")
+		word, ours := strings.CutPrefix(name, prefix)
+		if !ours || value == "" || word != strings.ToUpper(word) {
+			continue
+		}
+		flag := flags.Lookup(strings.ReplaceAll(strings.ToLower(word), "_", "-"))
+		if flag == nil || flag.Changed || flag.Name == "help" || flag.Name == "version" {
+			continue
+		}
+		if err := flag.Value.Set(value); err != nil {
+			return fmt.Errorf("the variable %s=%s: %w", name, value, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// value is a flag's value of any type, made from its text by parse.
+type value[T any] struct {
+	target *T
+	parse  func(string) (T, error)
+	text   string // as it was set; the default before
+	kind   string
+}
+
+// Value returns a flag's value that parse fills target with. text is the default
+// for the help, "" if there is none to show; kind stands for the value there.
+func Value[T any](target *T, parse func(string) (T, error), kind, text string) pflag.Value {
+	return &value[T]{target, parse, text, kind}
+}
+
+func (v *value[T]) Set(s string) error {
+	t, err := v.parse(s)
+	if err != nil {
+		return err
+	}
+	*v.target, v.text = t, s
+	return nil
+}
+
+func (v *value[T]) String() string { return v.text }
+func (v *value[T]) Type() string   { return v.kind }
+
+// ParsePort accepts 1 to 65535.
+func ParsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		return 0, errors.New("want a port from 1 to 65535")
+	}
+	return uint16(n), nil
+}
+
+// ParseGroup accepts an IPv4 multicast address.
+func ParseGroup(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || !a.Is4() || !a.IsMulticast() {
+		return netip.Addr{}, errors.New("want an IPv4 multicast address, such as 239.1.2.3")
+	}
+	return a, nil
+}
+
+// ParseTTL accepts 1 to 255.
+func ParseTTL(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 8)
+	if err != nil || n == 0 {
+		return 0, errors.New("want a number from 1 to 255")
+	}
+	return int(n), nil
+}
+
+// Endpoint is a server as the original's users write it. Zero values were not given.
+type Endpoint struct {
+	Host string
+	Port uint16
+}
+
+// ParseEndpoint accepts PORT, :PORT, HOST and HOST:PORT. A text of digits only is a
+// port. The host is not looked up.
+func ParseEndpoint(s string) (Endpoint, error) {
+	host, port, both := strings.Cut(s, ":")
+	if !both && strings.Trim(s, "0123456789") == "" {
+		host, port, both = "", s, true
+	}
+	var e Endpoint
+	if host == "" && !both || strings.ContainsFunc(host, notInHost) {
+		return e, errors.New("want PORT, HOST or HOST:PORT, with an IPv4 address or a name")
+	}
+	e.Host = host
+	if both {
+		var err error
+		if e.Port, err = ParsePort(port); err != nil {
+			return Endpoint{}, err
+		}
+	}
+	return e, nil
+}
+
+func notInHost(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '-' || r == '_')
+}
+
+// ParseDuration returns a parser of Go durations such as 50us; a bare number counts
+// in unit. Nothing negative.
+func ParseDuration(unit time.Duration) func(string) (time.Duration, error) {
+	return func(s string) (time.Duration, error) {
+		if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+			if n > uint64(math.MaxInt64/unit) {
+				return 0, errors.New("too long")
+			}
+			return time.Duration(n) * unit, nil
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil || d < 0 {
+			return 0, fmt.Errorf("want a number (of %v) or a duration such as 50us, 1500ms or 2m", unit)
+		}
+		return d, nil
+	}
+}
+
+// ParsePositive is ParseDuration without 0.
+func ParsePositive(unit time.Duration) func(string) (time.Duration, error) {
+	parse := ParseDuration(unit)
+	return func(s string) (time.Duration, error) {
+		d, err := parse(s)
+		if err == nil && d == 0 {
+			err = errors.New("want more than 0")
+		}
+		return d, err
+	}
+}
+
+// ParseLimit is ParseDuration in seconds, where 0 waits for ever: it returns none
+// for it.
+func ParseLimit(none time.Duration) func(string) (time.Duration, error) {
+	parse := ParseDuration(time.Second)
+	return func(s string) (time.Duration, error) {
+		d, err := parse(s)
+		if err == nil && d == 0 {
+			d = none
+		}
+		return d, err
+	}
+}
+
+// maxRateBitsPerSec is above any network, and far below where float64 loses bits.
+const maxRateBitsPerSec = 1e13
+
+// ParseRate accepts bits a second with a decimal prefix: 900M, 1G, 950.5M, 1000000;
+// udpcast's users write 70m. 0 is no limit.
+func ParseRate(s string) (bitsPerSec uint64, err error) {
+	digits, unit := s, 1.0
+	if i := len(s) - 1; i > 0 {
+		switch s[i] {
+		case 'k', 'K':
+			digits, unit = s[:i], 1e3
+		case 'm', 'M':
+			digits, unit = s[:i], 1e6
+		case 'g', 'G':
+			digits, unit = s[:i], 1e9
+		}
+	}
+	n, err := strconv.ParseFloat(digits, 64)
+	// ParseFloat also takes signs, exponents, hexadecimals and infinities.
+	if err != nil || strings.Trim(digits, "0123456789.") != "" {
+		return 0, errors.New("want bits a second, such as 900M, 1G or 950.5M")
+	}
+	bits := math.Round(n * unit)
+	switch {
+	case bits > maxRateBitsPerSec:
+		return 0, errors.New("want 10000G at most")
+	case bits == 0 && n > 0:
+		return 0, errors.New("want 1 bit a second at least, or 0 for no limit")
+	}
+	return uint64(bits), nil
+}

@@ -1,0 +1,141 @@
+// Multiclient receives a disk image from a multiserver and writes it to a file or a disk.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"multiserver"
+	"multiserver/cmd/internal/command"
+	"multiserver/internal/progress"
+)
+
+const program = "multiclient"
+
+const examples = `
+multiclient receives the disk image that a multiserver sends.
+
+  multiclient -o /dev/sda              write it to a disk: all that is there is lost
+  multiclient                          write it to a file of the served name, here
+  multiclient -q -o - | zstd >x.zst    write it to a pipe
+`
+
+const statuses = `
+  0      everything is received, written and synced
+  1      failure while running
+  2      usage
+  3      no server found, or a time limit passed
+  4      what arrives is not the same image
+  5      target refused: mounted, too small, read-only, in use, missing
+  6      target I/O error
+  128+n  ended by signal n`
+
+// stdoutName is the output that is no file.
+const stdoutName = "-"
+
+// options are the flags.
+type options struct {
+	config   multiserver.ClientConfig
+	endpoint command.Endpoint
+	output   command.Output
+}
+
+func main() { os.Exit(execute()) }
+
+func execute() int {
+	var o options
+	c := command.New(command.Text{Program: program, Examples: examples, Statuses: statuses}, o.run)
+	c.Add("Where to put it", func(f *pflag.FlagSet) {
+		f.StringVarP(&o.config.Output, "output", "o", "", "write to this `PATH`, file or device; - is stdout")
+		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "take all of the file's space, leave no holes")
+		f.BoolVar(&o.config.Force, "force", false, "even if mounted, in use, a terminal, new in /dev")
+	})
+	c.Add("Network", func(f *pflag.FlagSet) {
+		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
+			"server", "s", "where to ask; without HOST, look for one")
+		f.VarP(command.Value(&o.config.Group, command.ParseGroup, "ADDRESS", multiserver.DefaultGroup.String()),
+			"group", "g", "the stream's group")
+		f.VarP(command.Value(&o.config.Port, command.ParsePort, "PORT", strconv.Itoa(multiserver.DefaultPort)),
+			"port", "p", "the stream's UDP port")
+		f.VarP(command.Value(&o.config.FromPort, command.ParsePort, "PORT", ""),
+			"from-port", "f", "UDP port to ask from; else a free one")
+		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the interface of this `NAME`")
+	})
+	c.Add("Time limits", func(f *pflag.FlagSet) {
+		f.VarP(command.Value(&o.config.QuietTime, command.ParsePositive(time.Millisecond), "TIME", seconds(multiserver.DefaultQuietTime)),
+			"timeout", "t", "silence before asking again; bare in ms")
+		f.Var(command.Value(&o.config.StartTimeout, command.ParseLimit(multiserver.NoTimeout), "TIME", seconds(multiserver.DefaultStartTimeout)),
+			"start-timeout", "end the search then; bare in s, 0: never")
+		f.Var(command.Value(&o.config.ReceiveTimeout, command.ParseLimit(multiserver.NoTimeout), "TIME", seconds(multiserver.DefaultReceiveTimeout)),
+			"receive-timeout", "end a silence then; bare in s, 0: never")
+	})
+	c.Add("Messages", o.output.Define)
+	return c.Execute()
+}
+
+// seconds is a default as it could be typed: 60s, where String would say 1m0s.
+func seconds(d time.Duration) string { return fmt.Sprintf("%gs", d.Seconds()) }
+
+func (o *options) run(c *command.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q: the target is given by -o, multiclient -o %s", args[0], args[0])
+	}
+	if err := o.output.Check(); err != nil {
+		return err
+	}
+	toStdout := o.config.Output == stdoutName
+	if toStdout && !o.config.Force && term.IsTerminal(int(os.Stdout.Fd())) {
+		return errors.New("stdout is a terminal: redirect it, or use --force")
+	}
+	o.config.ControlHost, o.config.ControlPort = o.endpoint.Host, o.endpoint.Port
+
+	ctx, received, release := command.Signals(context.Background())
+	defer release()
+	reporter := progress.New(o.report(toStdout))
+	o.config.Log = reporter.Logger()
+	client, err := multiserver.NewClient(o.config)
+	if err == nil {
+		reporter.FollowClient(client.Stats)
+		err = client.Run(ctx)
+	}
+	sig := received()
+	if err == nil {
+		sig = nil // it came too late to end anything
+	}
+	status := command.ExitStatus(err, sig)
+	switch {
+	case errors.Is(err, multiserver.ErrConfig):
+		err = c.Usage(err)
+	case sig != nil && errors.Is(err, context.Canceled):
+		err = interrupted(sig, client.Stats())
+	}
+	reporter.End(err, status)
+	return command.Ended(status)
+}
+
+// report says who is told what. Stdout is the objects', unless the image goes there.
+func (o *options) report(toStdout bool) progress.Options {
+	report := progress.Options{Program: program, Stderr: os.Stderr, Quiet: o.output.Quiet, Verbose: o.output.Verbose}
+	switch {
+	case o.output.JSON && toStdout:
+		report.Records = os.Stderr
+	case o.output.JSON:
+		report.Records = os.Stdout
+	}
+	return report
+}
+
+// interrupted says what became of the target.
+func interrupted(sig os.Signal, s multiserver.ClientStats) error {
+	if s.Phase == multiserver.PhaseFinding {
+		return fmt.Errorf("%v before a server was found; nothing was written", sig)
+	}
+	return fmt.Errorf("%v with %d of %d bytes in; %s is incomplete", sig, s.BytesDone, s.SizeBytes, s.Output)
+}
