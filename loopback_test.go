@@ -173,7 +173,10 @@ func TestThreeClients(t *testing.T) {
 	if !bytes.Equal(inOrder.Bytes(), r.bytes) {
 		t.Error("what went to stdout differs from the image")
 	}
-	if st := s.Stats(); len(st.Clients) != 3 || st.ImageBytesOwed != 0 {
+	for s.Stats().ImageBytesOwed > 0 { // what was asked for twice is still sent
+		time.Sleep(time.Millisecond)
+	}
+	if st := s.Stats(); len(st.Clients) != 3 {
 		t.Errorf("server's stats: %+v", st)
 	}
 }
