@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"cmd/multiclient":      {".", "internal/progress", "cmd/internal/command"},
 	// For tests and benchmarks only: no program imports them.
 	"internal/lab":                   {},
+	"internal/lab/rooms":             {},
 	"internal/target/loopdev":        {},
 	"internal/demo":                  {},
 	"internal/lab/bench":             {"internal/lab", "internal/udp"},

@@ -1,0 +1,235 @@
+package rooms
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"multiserver/internal/lab"
+)
+
+func TestMain(m *testing.M) { lab.Main(m) }
+
+const (
+	// giveUp bounds each test: it is only reached by a fault.
+	giveUp = 2 * time.Minute
+
+	mib = 1 << 20
+	// imageBytes is no multiple of a block, and takes a second at rate.
+	imageBytes = 8*mib - 333
+	rate       = "64M" // bits a second
+)
+
+// room is a lab with an image. Host 0 is the server's, unless a test says otherwise.
+type room struct {
+	*testing.T
+	*lab.Lab
+	ctx       context.Context
+	dir       string
+	image     string
+	processes []*process
+}
+
+// newRoom makes a room of so many hosts. The image has a hole in its middle.
+func newRoom(t *testing.T, config lab.Config, sizeBytes int64) *room {
+	t.Helper()
+	l := lab.NewTest(t, config)
+	ctx, cancel := context.WithTimeout(t.Context(), giveUp)
+	r := &room{T: t, Lab: l, ctx: ctx, dir: t.TempDir()}
+	t.Cleanup(func() {
+		cancel()
+		if t.Failed() {
+			for _, p := range r.processes {
+				t.Log(p.report())
+			}
+		}
+		for _, p := range r.processes {
+			<-p.ended // killed by the context
+		}
+	})
+	r.image = r.newImage("the.img", sizeBytes, 1)
+	return r
+}
+
+// newImage makes a further image, each seed another.
+func (r *room) newImage(name string, sizeBytes int64, seed uint64) string {
+	r.Helper()
+	path := filepath.Join(r.dir, name)
+	third := sizeBytes / 3
+	r.must(lab.SparseFile(path, sizeBytes, seed, lab.Extent{SizeBytes: third + 1}, lab.Extent{OffsetBytes: 2 * third, SizeBytes: sizeBytes - 2*third}))
+	return path
+}
+
+func (r *room) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+// await polls until a condition holds.
+func (r *room) await(what string, holds func() bool) {
+	r.Helper()
+	for !holds() {
+		if r.ctx.Err() != nil {
+			r.Fatalf("still not after %v: %s", giveUp, what)
+		}
+		r.pause()
+	}
+}
+
+func (r *room) pause() { time.Sleep(pollInterval) }
+
+// same compares two files.
+func (r *room) same(image, out string) {
+	r.Helper()
+	if err := lab.SameBytes(image, out); err != nil {
+		r.Error(err)
+	}
+}
+
+// path is that of a file in the room's folder.
+func (r *room) path(name string) string { return filepath.Join(r.dir, name) }
+
+// prepare makes a process that start starts.
+func (r *room) prepare(host *lab.Host, path string, args ...string) *process {
+	r.Helper()
+	p := &process{
+		Cmd:   host.Command(r.ctx, path, args...),
+		room:  r,
+		title: fmt.Sprintf("%s %d in host %d", filepath.Base(path), len(r.processes), host.Number),
+		ended: make(chan struct{}),
+	}
+	p.Dir = r.dir
+	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	return p
+}
+
+func (r *room) start(p *process) {
+	r.Helper()
+	r.must(p.Start())
+	r.processes = append(r.processes, p)
+	go func() {
+		defer close(p.ended)
+		_ = p.Wait() // ProcessState tells
+	}()
+}
+
+// serve starts a server of the room's image in a host, and returns when it hears
+// requests. Of a flag that is given twice, the last one counts.
+func (r *room) serve(host int, args ...string) server {
+	r.Helper()
+	return r.serveImage(host, r.image, args...)
+}
+
+// serveImage is serve for another image.
+func (r *room) serveImage(host int, image string, args ...string) server {
+	r.Helper()
+	args = append([]string{"--json", "-f", image, "--rate", rate}, args...)
+	s := server{r.prepare(r.Hosts[host], lab.BuildOnce(r).Server, args...)}
+	r.start(s.process)
+	s.ready()
+	return s
+}
+
+// ready waits until the server hears requests.
+func (s server) ready() {
+	s.room.Helper()
+	s.room.await(s.title+" serves", func() bool { return s.hasLogged("serving ") || s.hasEnded() })
+	if s.hasEnded() {
+		s.room.Fatalf("%s: ended instead of serving", s.title)
+	}
+}
+
+// receive starts a client in a host that writes to a file of its own.
+func (r *room) receive(host int, args ...string) client {
+	r.Helper()
+	return r.receiveTo(host, r.path(fmt.Sprintf("out%d", len(r.processes))), args...)
+}
+
+// receiveTo starts a client that writes to out.
+func (r *room) receiveTo(host int, out string, args ...string) client {
+	r.Helper()
+	c := r.prepareClient(host, append([]string{"-o", out}, args...)...)
+	c.out = out
+	r.start(c.process)
+	return c
+}
+
+// prepareClient makes a client that start starts.
+func (r *room) prepareClient(host int, args ...string) client {
+	r.Helper()
+	return client{process: r.prepare(r.Hosts[host], lab.BuildOnce(r).Client, append([]string{"--json"}, args...)...)}
+}
+
+// finish waits for the success of all.
+func finish(clients ...client) {
+	for _, c := range clients {
+		c.room.Helper()
+		c.finishes()
+	}
+}
+
+// sentBytes is what a host has sent so far, with Ethernet's header.
+func (r *room) sentBytes(host int) uint64 {
+	r.Helper()
+	c, err := r.Hosts[host].Counters()
+	r.must(err)
+	return c.SentBytes
+}
+
+// builtOriginal is the build of the model of the programs of 2012.
+var builtOriginal struct {
+	sync.Once
+	err error
+}
+
+// originalProgram is the path of that model, built once and beside our programs,
+// which lab.Main removes.
+func (r *room) originalProgram() string {
+	r.Helper()
+	path := filepath.Join(filepath.Dir(lab.BuildOnce(r).Client), "original")
+	builtOriginal.Do(func() {
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "multiserver/internal/original/cmd/original")
+		build.Env = append(os.Environ(), "GOPROXY=off", "CGO_ENABLED=0")
+		if output, err := build.CombinedOutput(); err != nil {
+			builtOriginal.err = fmt.Errorf("build the original: %w\n%s", err, output)
+		}
+	})
+	r.must(builtOriginal.err)
+	return path
+}
+
+// content is all of a file or device.
+func (r *room) content(path string) []byte {
+	r.Helper()
+	f, err := os.Open(path)
+	r.must(err)
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	r.must(err)
+	return b
+}
+
+// hasOnly checks which files are in a folder.
+func (r *room) hasOnly(folder string, want ...string) {
+	r.Helper()
+	entries, err := os.ReadDir(folder)
+	r.must(err)
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		r.Errorf("%s has %s, want %s", folder, strings.Join(got, ", "), strings.Join(want, ", "))
+	}
+}
