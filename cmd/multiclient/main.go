@@ -22,9 +22,9 @@ const program = "multiclient"
 const examples = `
 multiclient receives the disk image that a multiserver sends.
 
-  multiclient -o /dev/sda              write it to a disk: all that is there is lost
-  multiclient                          write it to a file of the served name, here
-  multiclient -q -o - | zstd >x.zst    write it to a pipe
+  multiclient -o /dev/sda             write it to a disk: all on it is lost
+  multiclient                         write it to a file of the served name
+  multiclient -q -o - | zstd >x.zst   write it to a pipe
 `
 
 const statuses = `

@@ -21,11 +21,11 @@ import (
 const program = "multiserver"
 
 const examples = `
-multiserver multicasts a disk image to any number of multiclients, until it is stopped.
+multiserver multicasts a disk image to any number of multiclients until stopped.
 
   multiserver -f debian.img               serve a file
   multiserver /dev/sdb                    serve a disk
-  multiserver -i eth1 --rate 900M x.img   on one interface, at 900 Mbit/s at most
+  multiserver -i eth1 --rate 900M x.img   on one interface, at most 900 Mbit/s
 `
 
 const statuses = `
