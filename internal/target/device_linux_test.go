@@ -139,6 +139,14 @@ func TestDeviceIsHeld(t *testing.T) {
 	}
 }
 
+// TestDeviceReplaced: the safeguards looked at one device, and another was opened.
+func TestDeviceReplaced(t *testing.T) {
+	f := mustOpen(t, Options{Path: loopDevice(t, diskBytes, 0)})
+	if err := f.measure(unix.Mkdev(1, 1)); err == nil {
+		t.Error("it is taken for the other")
+	}
+}
+
 func TestDeviceMounted(t *testing.T) {
 	device := loopDevice(t, diskBytes, 0)
 	makeExt4(t, device)

@@ -211,21 +211,29 @@ func TestServedNameInPlace(t *testing.T) {
 	}
 }
 
-// TestServedNameRace is a link put there after the first look.
-func TestServedNameRace(t *testing.T) {
+// TestRace is something put there after the first look.
+func TestRace(t *testing.T) {
 	dir := furnish(t)
 	before := snapshot(t, dir)
-	for name, missing := range map[string]bool{"dangling": true, "link": false} {
-		f, err := openRegular(Options{Path: name, Served: true}, missing)
-		if err == nil {
-			f.Close()
-			t.Fatalf("%s was followed", name)
-		}
-		checkRefused(t, err, name, "")
-	}
-	// Nor does a pipe in a file's place hang us.
-	if _, err := openRegular(Options{Path: "fifo", Served: true}, false); err == nil {
-		t.Fatal("a pipe was opened")
+	for _, tt := range []struct {
+		name    string
+		o       Options
+		missing bool // at the first look
+		want    string
+	}{
+		{"link where nothing was", Options{Path: "dangling", Served: true}, true, "file exists"},
+		{"link where a file was", Options{Path: "link", Served: true}, false, "too many levels of symbolic links"},
+		{"file where nothing was", Options{Path: "file"}, true, "file exists"},
+		{"pipe where a file was", Options{Path: "fifo"}, false, ""}, // and it does not hang us
+		{"device where a file was", Options{Path: "/dev/null", Force: true}, false, "it was replaced"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, err := openRegular(tt.o, tt.missing)
+			if err == nil {
+				f.file.Close()
+			}
+			checkRefused(t, err, tt.o.Path, tt.want)
+		})
 	}
 	if after := snapshot(t, dir); after != before {
 		t.Errorf("the folder changed from\n%s\nto\n%s", before, after)
