@@ -24,6 +24,8 @@ const (
 	receiveTick = 50 * time.Millisecond
 	// worryTime is how long something may stay away before that is said.
 	worryTime = 3 * time.Second
+	// confirmInterval is between questions whether the image is still the same.
+	confirmInterval = 125 * time.Millisecond
 	// Range of the port that is asked from, as the original's.
 	minFromPort, maxFromPort = 32767, 65533
 )
@@ -336,11 +338,10 @@ func (r *receiving) loop(ctx context.Context, descriptions <-chan mxb1.Descripti
 			select {
 			case d, ok := <-descriptions:
 				if !ok {
-					return errors.New("the control socket was closed")
+					return errClosed
 				}
-				if !r.found.same(d) {
-					return fmt.Errorf("%w: %s now serves %s of %d bytes; this began with %s of %d bytes",
-						ErrIntegrity, r.found.server, d.Name, d.SizeBytes, r.found.Name, r.found.SizeBytes)
+				if err := r.check(d); err != nil {
+					return err
 				}
 				r.engine.Confirmed(now)
 			default:
@@ -354,10 +355,58 @@ func (r *receiving) loop(ctx context.Context, descriptions <-chan mxb1.Descripti
 		}
 		r.publish()
 		if r.engine.Missing() == 0 {
-			return nil
+			return r.confirm(ctx, descriptions)
 		}
 	}
 }
+
+// confirm returns once the server has described the same image after the last
+// block. One that was killed and started again with another image within the
+// silence that the engine tolerates is known only here. An original server gives
+// itself away by sending from another port.
+func (r *receiving) confirm(ctx context.Context, descriptions <-chan mxb1.Description) error {
+	if !r.found.Ours {
+		return nil
+	}
+	var limit <-chan time.Time // nil waits for ever
+	if r.cfg.ReceiveTimeout != NoTimeout {
+		limit = time.After(r.cfg.ReceiveTimeout)
+	}
+	again := time.NewTicker(confirmInterval)
+	defer again.Stop()
+	r.packet = mxb1.AppendMapRequest(r.packet[:0])
+	for {
+		r.ask()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-limit:
+			return fmt.Errorf("%w: all blocks are in, but %s does not say any more that they are of one image: it was ended, or the network is interrupted",
+				ErrTimeLimit, r.found.server)
+		case d, ok := <-descriptions:
+			if !ok {
+				return errClosed
+			}
+			return r.check(d)
+		case <-again.C:
+		}
+	}
+}
+
+// check returns an error if d is of another image than the one that was found.
+func (r *receiving) check(d mxb1.Description) error {
+	if r.found.same(d) {
+		return nil
+	}
+	if d.Name == r.found.Name && d.SizeBytes == r.found.SizeBytes {
+		return fmt.Errorf("%w: %s now serves another %s than this began with, of the same %d bytes",
+			ErrIntegrity, r.found.server, d.Name, d.SizeBytes)
+	}
+	return fmt.Errorf("%w: %s now serves %s of %d bytes; this began with %s of %d bytes",
+		ErrIntegrity, r.found.server, d.Name, d.SizeBytes, r.found.Name, r.found.SizeBytes)
+}
+
+var errClosed = errors.New("the control socket was closed")
 
 // poll does what the engine wants and watches the time limit.
 func (r *receiving) poll(ctx context.Context, now time.Time) error {
