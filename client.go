@@ -169,12 +169,16 @@ func (c *Client) openTarget(path string) (target.Target, error) {
 	if c.cfg.Output == "-" {
 		return target.NewStream(c.cfg.Stdout, "standard output"), nil
 	}
-	return target.Open(target.Options{
+	file, err := target.Open(target.Options{
 		Path:     path,
 		Served:   c.cfg.Output == "",
 		Allocate: c.cfg.Allocate,
 		Force:    c.cfg.Force,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
 }
 
 // baseName is the last element of a served name: an original server describes its
@@ -350,8 +354,8 @@ func (r *receiving) loop(ctx context.Context, descriptions <-chan mxb1.Descripti
 		}
 		r.take(now, in.Datagrams())
 		if r.conflict.IsValid() {
-			return fmt.Errorf("%w: two senders on %s:%d: give each server a group (-g) or port (-p) of its own; the second is %s",
-				ErrIntegrity, r.cfg.Group, r.cfg.Port, r.conflict)
+			return fail(ErrIntegrity, "two senders on %s:%d: give each server a group (-g) or port (-p) of its own; the second is %s",
+				r.cfg.Group, r.cfg.Port, r.conflict)
 		}
 		r.publish()
 		if r.engine.Missing() == 0 {
@@ -381,8 +385,8 @@ func (r *receiving) confirm(ctx context.Context, descriptions <-chan mxb1.Descri
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-limit:
-			return fmt.Errorf("%w: all blocks are in, but %s does not say any more that they are of one image: it was ended, or the network is interrupted",
-				ErrTimeLimit, r.found.server)
+			return fail(ErrTimeLimit, "all blocks are in, but %s does not say any more that they are of one image: it was ended, or the network is interrupted",
+				r.found.server)
 		case d, ok := <-descriptions:
 			if !ok {
 				return errClosed
@@ -399,11 +403,11 @@ func (r *receiving) check(d mxb1.Description) error {
 		return nil
 	}
 	if d.Name == r.found.Name && d.SizeBytes == r.found.SizeBytes {
-		return fmt.Errorf("%w: %s now serves another %s than this began with, of the same %d bytes",
-			ErrIntegrity, r.found.server, d.Name, d.SizeBytes)
+		return fail(ErrIntegrity, "%s now serves another %s than this began with, of the same %d bytes",
+			r.found.server, d.Name, d.SizeBytes)
 	}
-	return fmt.Errorf("%w: %s now serves %s of %d bytes; this began with %s of %d bytes",
-		ErrIntegrity, r.found.server, d.Name, d.SizeBytes, r.found.Name, r.found.SizeBytes)
+	return fail(ErrIntegrity, "%s now serves %s of %d bytes; this began with %s of %d bytes",
+		r.found.server, d.Name, d.SizeBytes, r.found.Name, r.found.SizeBytes)
 }
 
 var errClosed = errors.New("the control socket was closed")
@@ -415,7 +419,7 @@ func (r *receiving) poll(ctx context.Context, now time.Time) error {
 	}
 	silence := now.Sub(r.engine.Heard())
 	if r.cfg.ReceiveTimeout != NoTimeout && silence > r.cfg.ReceiveTimeout {
-		return fmt.Errorf("%w: no block from %s for %s: %s", ErrTimeLimit, r.found.server, r.cfg.ReceiveTimeout, r.silenceHint())
+		return fail(ErrTimeLimit, "no block from %s for %s: %s", r.found.server, r.cfg.ReceiveTimeout, r.silenceHint())
 	}
 	if lo, hi, ok := r.gather.window(); ok {
 		r.engine.SetWindow(block.Range{Lo: lo, Hi: hi})
@@ -533,7 +537,7 @@ func (c *ClientConfig) validate() error {
 			*limit.t = limit.zero
 		}
 		if *limit.t < 0 && (*limit.t != NoTimeout || limit.name == "QuietTime") {
-			return fmt.Errorf("%w: %s: %v is negative", ErrConfig, limit.name, *limit.t)
+			return fail(ErrConfig, "%s: %v is negative", limit.name, *limit.t)
 		}
 	}
 	if c.Stdout == nil {

@@ -63,7 +63,7 @@ func (c *Client) find(ctx context.Context, conn *udp.Conn, interfaces []udp.Inte
 		case first != nil && now.After(grace):
 			return *first, nil
 		case c.cfg.StartTimeout != NoTimeout && now.Sub(start) > c.cfg.StartTimeout:
-			return found{}, fmt.Errorf("%w: no server answered for %s: %s", ErrTimeLimit, c.cfg.StartTimeout, c.findHint(interfaces))
+			return found{}, fail(ErrTimeLimit, "no server answered for %s: %s", c.cfg.StartTimeout, c.findHint(interfaces))
 		case first == nil && !now.Before(next):
 			next = now.Add(c.askWhere(conn, interfaces, host, step))
 			step++
@@ -103,8 +103,8 @@ func (c *Client) find(ctx context.Context, conn *udp.Conn, interfaces []udp.Inte
 		if first == nil {
 			first, grace = &f, time.Now().Add(findGrace)
 		} else if !first.same(d) {
-			return found{}, fmt.Errorf("%w: two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with -s HOST:PORT",
-				ErrIntegrity, first.server, first.Name, first.SizeBytes, f.server, f.Name, f.SizeBytes)
+			return found{}, fail(ErrIntegrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with -s HOST:PORT",
+				first.server, first.Name, first.SizeBytes, f.server, f.Name, f.SizeBytes)
 		}
 	}
 }

@@ -14,7 +14,10 @@ import (
 func candidateInterfaces(name string) ([]udp.Interface, error) {
 	if name != "" {
 		one, err := udp.InterfaceByName(name)
-		return []udp.Interface{one}, err
+		if err != nil {
+			return nil, fail(ErrConfig, "Interface: %w", err)
+		}
+		return []udp.Interface{one}, nil
 	}
 	all, err := udp.Interfaces()
 	if err != nil {

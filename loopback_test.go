@@ -225,6 +225,31 @@ func TestServedNameIntoCurrentFolder(t *testing.T) {
 	r.same("the.img")
 }
 
+// TestBoundServer: a server that is bound to one address sends its stream from it too.
+func TestBoundServer(t *testing.T) {
+	r := newRoom(t, 100_000)
+	server := r.serverConfig()
+	server.ControlHost = netip.MustParseAddr("127.0.0.1")
+	r.serve(server)
+	client := r.clientConfig(filepath.Join(r.dir, "out"))
+	client.ControlHost = "127.0.0.1"
+	st, err := receiveWith(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := netip.AddrPortFrom(server.ControlHost, server.ControlPort); st.Server != want {
+		t.Errorf("served by %v, want %v", st.Server, want)
+	}
+	r.same(client.Output)
+}
+
+func TestUnknownInterface(t *testing.T) {
+	client := ClientConfig{Output: filepath.Join(t.TempDir(), "out"), Interface: "nope7"}
+	if _, err := receiveWith(t.Context(), client); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "nope7") {
+		t.Errorf("an interface that is not there: %v", err)
+	}
+}
+
 func TestNoServer(t *testing.T) {
 	r := newRoom(t, 1)
 	out := filepath.Join(r.dir, "out")

@@ -15,6 +15,7 @@ package multiserver
 
 import (
 	"errors"
+	"fmt"
 
 	"multiserver/internal/target"
 )
@@ -35,3 +36,16 @@ var (
 	// ErrTargetIO: the target's device or file system failed.
 	ErrTargetIO = target.ErrIO
 )
+
+// failure is an error of one of the kinds above, which its text does not repeat.
+type failure struct {
+	kind error
+	error
+}
+
+// fail returns an error of that kind with fmt.Errorf's text.
+func fail(kind error, format string, args ...any) error {
+	return &failure{kind, fmt.Errorf(format, args...)}
+}
+
+func (f *failure) Unwrap() []error { return []error{f.kind, f.error} }

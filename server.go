@@ -470,13 +470,13 @@ func (c *ServerConfig) batchPackets() int {
 
 func (c *ServerConfig) validate() error {
 	if c.File == "" {
-		return fmt.Errorf("%w: File: no file to serve", ErrConfig)
+		return fail(ErrConfig, "File: no file to serve")
 	}
 	if c.TTL < 0 || c.TTL > math.MaxUint8 {
-		return fmt.Errorf("%w: TTL: %d is not within 0 to 255", ErrConfig, c.TTL)
+		return fail(ErrConfig, "TTL: %d is not within 0 to 255", c.TTL)
 	}
 	if c.Delay < 0 {
-		return fmt.Errorf("%w: Delay: %v is negative", ErrConfig, c.Delay)
+		return fail(ErrConfig, "Delay: %v is negative", c.Delay)
 	}
 	if !c.ControlHost.IsValid() {
 		c.ControlHost = netip.IPv4Unspecified()
@@ -494,7 +494,7 @@ func setGroupDefaults(group *netip.Addr, port, controlPort *uint16) error {
 		*group = DefaultGroup
 	}
 	if *group = group.Unmap(); !group.Is4() || !group.IsMulticast() {
-		return fmt.Errorf("%w: Group: %s is not an IPv4 multicast group (224.0.0.0 to 239.255.255.255)", ErrConfig, group)
+		return fail(ErrConfig, "Group: %s is not an IPv4 multicast group (224.0.0.0 to 239.255.255.255)", group)
 	}
 	if *port == 0 {
 		*port = DefaultPort

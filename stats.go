@@ -27,8 +27,8 @@ type ServerStats struct {
 	BadPackets uint64
 	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".
 	SendMethod string
-	// Clients are those that asked within the last minutes, by first request, the
-	// newest left out if they are very many.
+	// Clients are those that asked, by first request: 4096 at most, of which the
+	// silent make room for others after ten minutes.
 	Clients []ServedClient
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -96,6 +98,9 @@ func (o *options) run(c *command.Command, args []string) error {
 	}
 	o.config.ControlHost, o.config.ControlPort = o.endpoint.Host, o.endpoint.Port
 
+	if toStdout {
+		signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error like others
+	}
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
 	reporter := progress.New(o.report(toStdout))

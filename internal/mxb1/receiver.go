@@ -26,6 +26,9 @@ const (
 	// minIdle is the shortest silence after which one of our servers is asked
 	// again: a few times the scheduling delays of a busy host.
 	minIdle = 20 * time.Millisecond
+	// firstIdle is that silence before anything has come: a server may have to wake
+	// its disk.
+	firstIdle = 250 * time.Millisecond
 	// confirmAfter is the silence after which a block is taken only once the server
 	// has described the same image again: a process that was killed takes longer to
 	// come back with another image and to be asked for it.
@@ -89,7 +92,7 @@ func NewReceiver(now time.Time, cfg ReceiverConfig) *Receiver {
 		limit:   n,
 		cut:     true,
 		heard:   now, useful: now, confirmed: now, describeAt: now,
-		idle: minIdle,
+		idle: min(firstIdle, cfg.QuietTime),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,9 @@ const maxSendBufferBytes = 212992
 type connSystem struct {
 	raw         syscall.RawConn
 	readControl []byte // of ReadFrom, which one goroutine calls
+
+	mu      sync.Mutex
+	sources map[int]netip.Addr // by interface index, once looked up
 }
 
 // Listen binds a control socket. It returns a *PortInUseError if the port is
@@ -129,7 +133,31 @@ func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
 		return err
 	}
 	var space [controlSize]byte
-	return c.write(b, appendPacketInfo(space[:0], ifIndex), dst, ifIndex)
+	return c.write(b, appendPacketInfo(space[:0], ifIndex, c.source(ifIndex)), dst, ifIndex)
+}
+
+// source is the address to send from by an interface: always the same one, so that
+// whoever was answered knows the stream by it. It is what the Conn is bound to or
+// else the interface's first; not valid leaves the choice to the kernel.
+func (c *Conn) source(ifIndex int) netip.Addr {
+	if bound := c.LocalAddr().Addr(); !bound.IsUnspecified() || ifIndex == 0 {
+		return bound
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	source, known := c.sources[ifIndex]
+	if !known {
+		if ifi, err := net.InterfaceByIndex(ifIndex); err == nil {
+			if i, err := describe(*ifi); err == nil && len(i.Addrs) > 0 {
+				source = i.Addrs[0].Addr()
+			}
+		}
+		if c.sources == nil {
+			c.sources = map[int]netip.Addr{}
+		}
+		c.sources[ifIndex] = source
+	}
+	return source
 }
 
 // write sends b as the control messages say, and waits while the queue is full.

@@ -2,6 +2,7 @@ package udp
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,13 +13,18 @@ import (
 const controlSize = 64
 
 // appendPacketInfo appends the control message that sends by the interface with
-// that index (ip(7), IP_PKTINFO), or nothing if it is 0.
-func appendPacketInfo(dst []byte, ifIndex int) []byte {
+// that index from that address (ip(7), IP_PKTINFO), or nothing if the index is 0.
+// A source that is not valid leaves the choice to the kernel.
+func appendPacketInfo(dst []byte, ifIndex int, source netip.Addr) []byte {
 	if ifIndex == 0 {
 		return dst
 	}
-	var info [unix.SizeofInet4Pktinfo]byte // index, source (the kernel's choice), unused
+	var info [unix.SizeofInet4Pktinfo]byte // index, source, unused
 	binary.NativeEndian.PutUint32(info[:], uint32(ifIndex))
+	if source.Is4() {
+		address := source.As4()
+		copy(info[4:], address[:])
+	}
 	return appendControl(dst, unix.IPPROTO_IP, unix.IP_PKTINFO, info[:])
 }
 

@@ -3,6 +3,7 @@ package udp
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -23,13 +24,13 @@ func TestParseControl(t *testing.T) {
 		segmentSize, ifIndex int
 	}{
 		{"nothing", nil, 0, 0},
-		{"interface", appendPacketInfo(nil, 7), 0, 7},
+		{"interface", appendPacketInfo(nil, 7, netip.Addr{}), 0, 7},
 		{"joined", groControl(1472), 1472, 0},
-		{"both", append(appendPacketInfo(nil, 7), groControl(1472)...), 1472, 7},
+		{"both", append(appendPacketInfo(nil, 7, netip.Addr{}), groControl(1472)...), 1472, 7},
 		{"behind another", append(bytes.Clone(stranger), groControl(1472)...), 1472, 0},
-		{"too short to be one", append(appendPacketInfo(nil, 7), 1, 2, 3), 0, 7},
-		{"too short a value", append(short, appendPacketInfo(nil, 7)...), 0, 7},
-		{"length beyond the end", append(appendPacketInfo(nil, 7), broken...), 0, 7},
+		{"too short to be one", append(appendPacketInfo(nil, 7, netip.Addr{}), 1, 2, 3), 0, 7},
+		{"too short a value", append(short, appendPacketInfo(nil, 7, netip.Addr{})...), 0, 7},
+		{"length beyond the end", append(appendPacketInfo(nil, 7, netip.Addr{}), broken...), 0, 7},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -42,10 +43,10 @@ func TestParseControl(t *testing.T) {
 }
 
 func TestAppendControlSpace(t *testing.T) {
-	if got := len(appendSegmentSize(appendPacketInfo(nil, 1), 1472)); got != unix.CmsgSpace(12)+unix.CmsgSpace(2) {
+	if got := len(appendSegmentSize(appendPacketInfo(nil, 1, netip.Addr{}), 1472)); got != unix.CmsgSpace(12)+unix.CmsgSpace(2) {
 		t.Errorf("control messages of %d bytes", got)
 	}
-	if got := appendPacketInfo(nil, 0); len(got) != 0 {
+	if got := appendPacketInfo(nil, 0, netip.Addr{}); len(got) != 0 {
 		t.Errorf("interface 0 is told as % x", got)
 	}
 	if unix.CmsgSpace(12)+unix.CmsgSpace(4) > controlSize {
@@ -55,10 +56,10 @@ func TestAppendControlSpace(t *testing.T) {
 
 func FuzzParseControl(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(append(appendPacketInfo(nil, 7), groControl(1472)...))
+	f.Add(append(appendPacketInfo(nil, 7, netip.Addr{}), groControl(1472)...))
 	f.Fuzz(func(t *testing.T, control []byte) {
 		segmentSize, ifIndex := parseControl(control)
-		again, index := parseControl(append(appendPacketInfo(nil, ifIndex), groControl(int32(segmentSize))...))
+		again, index := parseControl(append(appendPacketInfo(nil, ifIndex, netip.Addr{}), groControl(int32(segmentSize))...))
 		if again != segmentSize || index != ifIndex {
 			t.Errorf("%d and %d became %d and %d", segmentSize, ifIndex, again, index)
 		}

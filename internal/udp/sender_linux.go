@@ -34,7 +34,7 @@ type senderSystem struct {
 }
 
 func (s *Sender) begin() error {
-	s.packetInfo = appendPacketInfo(nil, s.ifIndex)
+	s.packetInfo = appendPacketInfo(nil, s.ifIndex, s.conn.source(s.ifIndex))
 	s.sendmmsg = sendmmsg
 	s.sendMessages = s.trySendMessages
 	if s.Method() == MethodGSO {
