@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"multiserver/internal/block"
@@ -254,7 +255,10 @@ type receiving struct {
 	requests []mxb1.BlockRequest // scratch
 	packet   []byte              // scratch
 	counts   ClientStats         // figures that are published after each batch
-	conflict netip.AddrPort      // the second source, once there is one
+	answers  struct {            // on the control socket, counted by hear
+		strangers, bad atomic.Uint64
+	}
+	conflict netip.AddrPort // the second source, once there is one
 }
 
 // receive takes blocks in until none is missing and all are with the target.
@@ -272,6 +276,7 @@ func (c *Client) receive(ctx context.Context, conn *udp.Conn, stream *udp.Receiv
 			Server:    found.server,
 		}),
 		gather: newGatherer(out, found.SizeBytes, inOrder),
+		counts: ClientStats{BadPackets: c.Stats().BadPackets}, // those of the search
 	}
 	// descriptions go from hear, which closes it, to this goroutine; what finds it
 	// full is dropped, as any packet may be.
@@ -309,10 +314,17 @@ func (r *receiving) hear(descriptions chan<- mxb1.Description) {
 			return
 		}
 		h, payload, err := mxb1.Parse(buf[:n])
-		if err != nil || h.Op != mxb1.OpDescription || from != r.found.server {
+		if err != nil || h.Op != mxb1.OpDescription {
+			r.answers.bad.Add(1)
 			continue
 		}
-		if d, err := mxb1.ParseDescription(payload); err == nil {
+		d, err := mxb1.ParseDescription(payload)
+		switch {
+		case err != nil:
+			r.answers.bad.Add(1)
+		case from != r.found.server:
+			r.answers.strangers.Add(1)
+		default:
 			select {
 			case descriptions <- d:
 			default:
@@ -498,8 +510,8 @@ func (r *receiving) publish() {
 		st.BytesDone = r.counts.BytesDone
 		st.PacketsReceived = r.counts.PacketsReceived
 		st.Duplicates = r.counts.Duplicates
-		st.Strangers = r.counts.Strangers
-		st.BadPackets = r.counts.BadPackets
+		st.Strangers = r.counts.Strangers + r.answers.strangers.Load()
+		st.BadPackets = r.counts.BadPackets + r.answers.bad.Load()
 		st.MemoryDrops = r.counts.MemoryDrops
 		st.SocketDrops = r.stream.Drops()
 		st.AskedAgainBytes = r.engine.AskedAgain() * mxb1.BlockSize

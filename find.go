@@ -92,6 +92,7 @@ func (c *Client) find(ctx context.Context, conn *udp.Conn, interfaces []udp.Inte
 		}
 		d, err := mxb1.ParseDescription(payload)
 		if err != nil {
+			c.update(func(st *ClientStats) { st.BadPackets++ })
 			c.cfg.Log.Debug("a description that cannot be used", "server", from, "err", err)
 			continue
 		}

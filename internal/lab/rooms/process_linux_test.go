@@ -279,6 +279,7 @@ func (p *process) report() string {
 // Exit statuses of our programs.
 const (
 	exitFailure       = 1
+	exitUsage         = 2
 	exitTimeLimit     = 3
 	exitIntegrity     = 4
 	exitTargetRefused = 5
