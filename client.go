@@ -258,7 +258,7 @@ type receiving struct {
 	answers  struct {            // on the control socket, counted by hear
 		strangers, bad atomic.Uint64
 	}
-	conflict netip.AddrPort // the second source, once there is one
+	conflict netip.AddrPort // one of two sources, once there are two
 }
 
 // receive takes blocks in until none is missing and all are with the target.
@@ -366,7 +366,7 @@ func (r *receiving) loop(ctx context.Context, descriptions <-chan mxb1.Descripti
 		}
 		r.take(now, in.Datagrams())
 		if r.conflict.IsValid() {
-			return fail(ErrIntegrity, "two senders on %s:%d: give each server a group (-g) or port (-p) of its own; the second is %s",
+			return fail(ErrIntegrity, "two senders on %s:%d: give each server a group (-g) or port (-p) of its own; one is %s",
 				r.cfg.Group, r.cfg.Port, r.conflict)
 		}
 		r.publish()

@@ -92,10 +92,7 @@ func TestConfirmAfterSilence(t *testing.T) {
 	}
 }
 
-// TestOriginalServer: latch on to the first source; a second one is a conflict,
-// unless the first was silent and the image is still the same.
-func TestOriginalServer(t *testing.T) {
-	stream, second := netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.1:40001")
+func TestOriginalServerIsAskedAfterQuietTime(t *testing.T) {
 	r := newReceiver(10, false)
 	if a := r.Poll(at(0), nil); len(a.Requests) != 0 {
 		t.Error("asked an original server before the quiet time")
@@ -103,23 +100,65 @@ func TestOriginalServer(t *testing.T) {
 	if a := r.Poll(at(time.Second), nil); !slices.Equal(a.Requests, []BlockRequest{{0, 9}}) {
 		t.Errorf("asked for %v", a.Requests)
 	}
-	for i, test := range []struct {
-		at   time.Duration
+}
+
+// TestOriginalServersSource: whose blocks are an original server's.
+func TestOriginalServersSource(t *testing.T) {
+	var (
+		first     = netip.MustParseAddrPort("10.0.0.1:40000")
+		second    = netip.MustParseAddrPort("10.0.0.1:40001")
+		elsewhere = netip.MustParseAddrPort("10.0.0.2:40000")
+		described = netip.AddrPort{} // no block, but the description that confirms
+	)
+	const s = time.Second
+	type step struct {
+		at   time.Duration // the client asks whenever it may
 		src  netip.AddrPort
 		want Verdict
+	}
+	for _, test := range []struct {
+		name  string
+		steps []step
 	}{
-		{time.Second, stream, Take},
-		{time.Second, second, Conflict},
-		{time.Second, stream, Take},
-		{3 * time.Second, second, Conflict}, // silent, but not confirmed
+		{"two at one address", []step{{0, first, Take}, {0, second, Unconfirmed}, {0, first, Conflict}}},
+		{"two at one address, later", []step{{0, first, Take}, {3 * s, second, Unconfirmed}, {4 * s, first, Conflict}}},
+		{"started again", []step{{0, first, Take}, {s / 2, second, Unconfirmed}, {s, described, 0}, {3 * s / 2, second, Take}, {2 * s, second, Take}}},
+		{"described before it was silent", []step{{0, first, Take}, {s, described, 0}, {2 * s, first, Take}, {4 * s, second, Unconfirmed}}},
+		{"another server's stream", []step{{0, elsewhere, Stranger}, {0, first, Take}, {0, elsewhere, Stranger}}},
+		{"another server's stream, asked", []step{{s / 2, elsewhere, Stranger}, {s, elsewhere, Stranger}, {s, first, Take}, {s, elsewhere, Stranger}}},
+		{"from another address", []step{{s, elsewhere, Take}, {s, elsewhere, Take}, {s, first, Conflict}}},
 	} {
-		if got := r.Block(at(test.at), test.src, uint32(i), BlockSize); got != test.want {
-			t.Errorf("step %d: verdict %d, want %d", i, got, test.want)
+		t.Run(test.name, func(t *testing.T) {
+			r := newReceiver(10, false)
+			for i, step := range test.steps {
+				r.Poll(at(step.at), nil)
+				if step.src == described {
+					r.Confirmed(at(step.at))
+				} else if got := r.Block(at(step.at), step.src, uint32(i), BlockSize); got != step.want {
+					t.Errorf("step %d: verdict %d, want %d", i, got, step.want)
+				}
+			}
+		})
+	}
+}
+
+// TestRivalIsNotAskedMeanwhile: an original server that was started again and sends
+// what others asked for would send what we ask for once more.
+func TestRivalIsNotAskedMeanwhile(t *testing.T) {
+	first, second := netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.1:40001")
+	r := newReceiver(10, false)
+	r.Block(at(0), first, 0, BlockSize)
+	described := false
+	for now := time.Duration(0); now < 5*time.Second; now += time.Second / 4 {
+		r.Block(at(now), second, 1, BlockSize)
+		a := r.Poll(at(now), nil)
+		described = described || a.Describe
+		if len(a.Requests) > 0 {
+			t.Fatalf("after %v it asks for %v", now, a.Requests)
 		}
 	}
-	r.Confirmed(at(3 * time.Second))
-	if v := r.Block(at(3*time.Second), second, 5, BlockSize); v != Take {
-		t.Errorf("started again, confirmed: verdict %d", v)
+	if !described {
+		t.Error("it does not ask for the description")
 	}
 }
 

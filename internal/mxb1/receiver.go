@@ -71,6 +71,11 @@ type Receiver struct {
 	got      uint64 // of those asked for, arrived since the limit was last judged
 	lost     uint64 // and passed over
 
+	// Of an original server:
+	rival      netip.AddrPort // sends from its address too: started again, or another
+	rivalHeard time.Time
+	elsewhere  time.Time // the last block from another address while there is no source
+
 	heard      time.Time // the last block of our server
 	useful     time.Time // the last one that was missing
 	askedAt    time.Time
@@ -111,7 +116,8 @@ const (
 	Invalid
 	// Stranger: it comes from somebody else than the server.
 	Stranger
-	// Unconfirmed: after a silence, the server must describe its image first.
+	// Unconfirmed: after a silence, or from what may be the server started again,
+	// it must describe its image first.
 	Unconfirmed
 	// Conflict: a second source sends blocks, and nobody can tell which is right.
 	Conflict
@@ -155,15 +161,49 @@ func (r *Receiver) admit(now time.Time, src netip.AddrPort) Verdict {
 		}
 		return Take
 	}
-	if src == r.source {
+	return r.admitToOriginal(now, src)
+}
+
+// admitToOriginal judges a source while the server is an original, which sends from
+// a port that nobody knows and, on a host with several addresses, perhaps from
+// another one.
+func (r *Receiver) admitToOriginal(now time.Time, src netip.AddrPort) Verdict {
+	atServer := src.Addr() == r.cfg.Server.Addr()
+	switch {
+	case src == r.source:
+		if r.rival.IsValid() { // both send
+			return Conflict
+		}
 		return Take
-	}
-	// An original server that was started again sends from another port.
-	if !r.source.IsValid() || r.silence(now) >= r.cfg.QuietTime && r.confirmed.After(r.heard) {
+	case !r.source.IsValid():
+		if !atServer && !r.answersUs(now) {
+			return Stranger
+		}
 		r.source = src
 		return Take
+	case src.Addr() != r.source.Addr():
+		if r.source.Addr() == r.cfg.Server.Addr() {
+			return Stranger
+		}
+		return Conflict
 	}
-	return Conflict
+	// The server may have been started again, and been asked by others first: then
+	// the old source stays silent and the image is still the same.
+	if r.silence(now) >= r.cfg.QuietTime && r.confirmed.After(r.heard) {
+		r.source, r.rival = src, netip.AddrPort{}
+		return Take
+	}
+	r.rival, r.rivalHeard = src, now
+	return Unconfirmed
+}
+
+// answersUs tells whether a block from another address than the server's can be the
+// answer to our request: nobody sent from elsewhere in the quiet time before it. A
+// stream that was there already is another server's, for all we know.
+func (r *Receiver) answersUs(now time.Time) bool {
+	before := r.elsewhere
+	r.elsewhere = now
+	return !r.askedAt.IsZero() && before.Add(r.cfg.QuietTime).Before(r.askedAt)
 }
 
 func (r *Receiver) silence(now time.Time) time.Duration { return now.Sub(r.heard) }
@@ -218,8 +258,9 @@ func (r *Receiver) Missing() uint64 { return r.missing.Count() }
 // had been asked for before.
 func (r *Receiver) AskedAgain() uint64 { return r.again }
 
-// Heard is when the last block of the server arrived, or the start.
-func (r *Receiver) Heard() time.Time { return r.heard }
+// Heard is when the last block of the server arrived, or of what may be it, started
+// again; or the start.
+func (r *Receiver) Heard() time.Time { return later(r.heard, r.rivalHeard) }
 
 // Actions are what Poll wants done.
 type Actions struct {
@@ -265,7 +306,7 @@ func (r *Receiver) Poll(now time.Time, dst []BlockRequest) Actions {
 // askDeadline is when to ask for blocks, and whether it is a silence that ends then.
 func (r *Receiver) askDeadline() (at time.Time, quiet bool) {
 	if !r.cfg.Ours {
-		return later(r.heard, r.askedAt).Add(r.cfg.QuietTime), true
+		return later(r.Heard(), r.askedAt).Add(r.cfg.QuietTime), true
 	}
 	outstanding := r.asked.Count()
 	if outstanding == 0 && r.askable() || r.cut && outstanding <= min(r.burst, r.limit)/2 {
