@@ -1,0 +1,89 @@
+package block
+
+import "fmt"
+
+// Limits of symbols.
+const (
+	// MaxOverhead is how many bytes longer than its plain bytes an encoded block may
+	// be: the codec's header of 44 bytes, and room for an authentication tag.
+	MaxOverhead = 64
+	// MaxK is what the 16 bits of a packet's K can tell.
+	MaxK = 1<<16 - 1
+	// MinSymbolSize: a smaller symbol would be mostly headers.
+	MinSymbolSize = 64
+	// MaxSymbolSize is the greatest payload of a UDP datagram over IPv4: 65535 − 28.
+	MaxSymbolSize = maxIPv4Packet - udpOverhead
+	// MaxPacketHeader is the most that a packet may put in front of its symbol.
+	MaxPacketHeader = 28
+
+	maxIPv4Packet = 1<<16 - 1 // RFC 791 §3.1: a total length of 16 bits
+	udpOverhead   = 20 + 8    // IPv4 without options, and UDP
+)
+
+// SymbolID is the encoding symbol id of RFC 5052 §2: it numbers the symbols of one
+// source block. In a block of K source symbols the ids 0 .. K-1 are these, in
+// the order of the encoded block's bytes; from K on they are repair symbols, of
+// which id K+r is made by row r of the code.
+type SymbolID uint32
+
+// IsSource tells whether id is one of k source symbols.
+func (id SymbolID) IsSource(k int) bool { return uint64(id) < uint64(k) }
+
+// Row is the row of the code that makes id, a repair symbol of a block of k source
+// symbols.
+func (id SymbolID) Row(k int) uint32 { return uint32(id) - uint32(k) }
+
+// RepairID is the symbol that row of the code makes of k source symbols; false if
+// its id does not fit 32 bits.
+func RepairID(k int, row uint32) (SymbolID, bool) {
+	id := SymbolID(row) + SymbolID(k)
+	return id, id >= SymbolID(k)
+}
+
+// Cut is an encoded block cut into source symbols. The last may be short; the
+// code takes it as filled up with zero bytes to SymbolSize. The methods other than
+// Validate expect a valid Cut.
+type Cut struct {
+	EncodedSize uint32 // bytes of the encoded block, its header included
+	SymbolSize  uint16 // bytes of each symbol but the last
+}
+
+// Validate says which field holds what it cannot hold.
+func (c Cut) Validate() error {
+	if c.SymbolSize < MinSymbolSize || c.SymbolSize > MaxSymbolSize {
+		return fmt.Errorf("symbol size %d is not within %d to %d", c.SymbolSize, MinSymbolSize, MaxSymbolSize)
+	}
+	if c.EncodedSize == 0 || c.EncodedSize > MaxBlockSize+MaxOverhead {
+		return fmt.Errorf("encoded size %d is not within 1 to %d", c.EncodedSize, MaxBlockSize+MaxOverhead)
+	}
+	if k := c.K(); k > MaxK {
+		return fmt.Errorf("%d bytes are %d symbols of %d bytes, more than %d", c.EncodedSize, k, c.SymbolSize, MaxK)
+	}
+	return nil
+}
+
+// K is the count of source symbols.
+func (c Cut) K() int {
+	return (int(c.EncodedSize) + int(c.SymbolSize) - 1) / int(c.SymbolSize)
+}
+
+// Symbol returns where source symbol id, which is below K, begins in the encoded
+// block, and its bytes there: SymbolSize, or what is left for the last.
+func (c Cut) Symbol(id SymbolID) (offset, size int) {
+	offset = int(id) * int(c.SymbolSize)
+	return offset, min(int(c.SymbolSize), int(c.EncodedSize)-offset)
+}
+
+// SymbolSizeForMTU is the size of a symbol that fills a datagram over IPv4 on a
+// path of mtu bytes, behind a packet header of headerSize bytes, 0 to
+// MaxPacketHeader. An MTU over 65535, such as that of a loopback, counts as that.
+func SymbolSizeForMTU(mtu, headerSize int) (uint16, error) {
+	if headerSize < 0 || headerSize > MaxPacketHeader {
+		return 0, fmt.Errorf("packet header of %d bytes is not within 0 to %d", headerSize, MaxPacketHeader)
+	}
+	size := min(mtu, maxIPv4Packet) - udpOverhead - headerSize
+	if size < MinSymbolSize {
+		return 0, fmt.Errorf("MTU %d leaves %d bytes for a symbol, less than %d", mtu, size, MinSymbolSize)
+	}
+	return uint16(size), nil
+}
