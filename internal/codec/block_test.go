@@ -65,7 +65,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"another block's size", 999, func(b []byte) []byte { return b }, ErrShape},
 		{"negative size", -1, func(b []byte) []byte { return b }, ErrShape},
 		{"zero plain size", 0, func(b []byte) []byte { clear(b[4:12]); return b }, ErrShape},
-		{"greatest plain size", 1<<32 - 1, func(b []byte) []byte { copy(b[4:], bytes.Repeat([]byte{255}, 8)); return b }, ErrShape},
+		{"greatest plain size", 1<<31 - 1, func(b []byte) []byte { copy(b[4:], bytes.Repeat([]byte{255}, 8)); return b }, ErrShape},
 		{"plain size over the limit", MaxPlainSize + 1, func(b []byte) []byte {
 			binary.BigEndian.PutUint32(b[4:], MaxPlainSize+1)
 			binary.BigEndian.PutUint32(b[8:], MaxPlainSize+1)
