@@ -16,8 +16,8 @@ var (
 )
 
 // MaxErasures bounds the repair symbols that a decoder holds, and with them its
-// memory and the time that Solve takes: 36 MiB and seconds, against gigabytes for
-// the largest K. Of a block that misses more source symbols than that, further
+// memory and the time that Solve takes: 40 MB and seconds, against gigabytes and
+// hours for the largest K. Of a block that misses more source symbols than that, further
 // repair symbols are of no use until source symbols come.
 const MaxErasures = 4096
 
@@ -161,9 +161,9 @@ func (d *Decoder) Solve() error {
 // and drops those that depend on them. It tells whether there are e.
 //
 // By Gauss-Jordan elimination it makes line t of system: e factors of the missing
-// columns, of which the first e lines keep one each, a 1 in column pivots[t]; then e
-// factors of the repair symbols. The symbol missing in that column is the sum of the
-// repair symbols, less the source symbols present, by those factors.
+// columns, which end up as a 1 in column pivots[t] and zeros; then e factors of the
+// repair symbols. The symbol missing in that column is the sum by those factors of
+// the repair symbols, once the source symbols present are taken out of them.
 func (d *Decoder) eliminate() bool {
 	size := d.missing
 	width := 2 * size
@@ -180,7 +180,7 @@ func (d *Decoder) eliminate() bool {
 		clear(line[size:])
 		line[size+t] = 1
 		for u := range t {
-			galois.GalMulSliceXor(line[d.pivots[u]], d.system[u*width:][:width], line)
+			mulAddSlice(line[d.pivots[u]], d.system[u*width:][:width], line)
 		}
 		pivot := slices.IndexFunc(line[:size], func(c byte) bool { return c != 0 })
 		if pivot < 0 {
@@ -188,10 +188,11 @@ func (d *Decoder) eliminate() bool {
 			continue
 		}
 		d.pivots[t] = pivot
-		galois.GalMulSlice(reedsolomon.Inv(line[pivot]), line, line)
+		// To multiply the line by f, add f-1 times the line; here -1 is ^1.
+		mulAddSlice(reedsolomon.Inv(line[pivot])^1, line, line)
 		for u := range t {
 			other := d.system[u*width:][:width]
-			galois.GalMulSliceXor(other[pivot], line, other)
+			mulAddSlice(other[pivot], line, other)
 		}
 		t++
 	}
@@ -200,7 +201,10 @@ func (d *Decoder) eliminate() bool {
 
 // drop forgets the symbol of rows[i], the last one taking its place.
 func (d *Decoder) drop(i int) {
-	d.dropped = append(d.dropped, d.rows[i])
+	// A row that is not noted may come again and be dropped again: no harm.
+	if len(d.dropped) < MaxErasures {
+		d.dropped = append(d.dropped, d.rows[i])
+	}
 	end := len(d.rows) - 1
 	d.rows[i] = d.rows[end]
 	copy(d.held(i), d.held(end))

@@ -20,7 +20,6 @@ var useGFNI = cpuid.CPU.Supports(cpuid.AVX2, cpuid.GFNI)
 // mulMatrices holds for each c the bit matrix of the multiplication by c, in the
 // layout of VGF2P8AFFINEQB: bit j of byte 7-i is bit i of c·2^j.
 var mulMatrices = func() (matrices [256]uint64) {
-	const polynomial = 0x11D
 	for c := range matrices {
 		product := c
 		for j := range 8 {

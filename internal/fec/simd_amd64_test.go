@@ -14,9 +14,9 @@ var simdLevels = []string{"best", "avx2", "ssse3", "none"}
 
 // setSIMD forces the level until the test ends.
 func setSIMD(tb testing.TB, level string) {
-	best := useGFNI
+	gfni, table := useGFNI, useTable
 	tb.Cleanup(func() {
-		useGFNI = best
+		useGFNI, useTable = gfni, table
 		galois.WithOptions()
 	})
 	switch level {
@@ -26,7 +26,7 @@ func setSIMD(tb testing.TB, level string) {
 		useGFNI = false
 		galois.WithOptions(reedsolomon.WithAVX2(false))
 	case "none":
-		useGFNI = false
+		useGFNI, useTable = false, true
 		galois.WithOptions(reedsolomon.WithAVX2(false), reedsolomon.WithSSSE3(false), reedsolomon.WithSSE2(false))
 	}
 }
