@@ -28,7 +28,8 @@ import (
 // sum lets one damaged packet in 65536 through, and none is computed between
 // virtual machines; one damaged symbol would spoil its block, which the block's digest
 // finds only at the end, and the block would have to be sent again to all. With
-// the checksum a damaged packet is a lost one. It takes 0.04 s of CPU a GB.
+// the checksum a damaged packet is a lost one. It takes 0.1 s of CPU a GB at most
+// (BenchmarkIntact, which runs at 12 GB/s on a busy machine).
 const HeaderSize = 16
 
 // Version is the version of the packets that this package reads and writes.

@@ -76,28 +76,36 @@ func (s Symbol) PutHeader(packet []byte) {
 // with what it says; ask before that whether the session is ours, and the symbol
 // news.
 func ParseSymbol(b []byte) (Symbol, error) {
-	if err := checkVersion(b); err != nil {
-		return Symbol{}, err
+	if len(b) <= SymbolHeaderSize || len(b) > MaxPacketSize || binary.BigEndian.Uint16(b) != symbolStart {
+		return Symbol{}, whyNoSymbol(b)
 	}
-	if Type(b[1]) != TypeSymbol {
-		return Symbol{}, ErrType
-	}
-	if len(b) <= SymbolHeaderSize || len(b) > MaxPacketSize {
-		return Symbol{}, ErrLength
-	}
-	place := binary.BigEndian.Uint64(b[16:])
 	o, id, ok := parseBlockRef(binary.BigEndian.Uint32(b[24:]))
 	k := binary.BigEndian.Uint16(b[2:])
 	if !ok || k == 0 {
 		return Symbol{}, ErrBounds
 	}
+	place := binary.BigEndian.Uint64(b[16:])
 	return Symbol{
 		Session:  SessionID(binary.BigEndian.Uint64(b[8:])),
 		Sequence: Sequence(place >> 24),
 		Object:   o,
 		Block:    id,
-		Symbol:   block.SymbolID(place & (1<<24 - 1)),
+		Symbol:   block.SymbolID(place) & MaxSymbolID,
 		K:        k,
 		Data:     b[SymbolHeaderSize:],
 	}, nil
+}
+
+// symbolStart is the first two bytes of every symbol.
+const symbolStart = (magic<<4|Version)<<8 | uint16(TypeSymbol)
+
+// whyNoSymbol finds the error that one comparison in ParseSymbol stands for.
+func whyNoSymbol(b []byte) error {
+	if err := checkVersion(b); err != nil {
+		return err
+	}
+	if Type(b[1]) != TypeSymbol {
+		return ErrType
+	}
+	return ErrLength
 }

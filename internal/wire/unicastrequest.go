@@ -8,7 +8,7 @@ import "encoding/binary"
 // is that of this address: else anybody could have a stream sent at somebody else.
 //
 //	+---------------------------------------------------------------+
-//	|    header (type 0x86), its two bytes: reserved, 1 or 0 (end)  |
+//	|     header (type 0x86), its two bytes: reserved, flags        |
 //	+---------------------------------------------------------------+ 16
 //	|                       receiver (8 bytes)                      |
 //	+---------------------------------------------------------------+ 24
