@@ -11,8 +11,8 @@
 // would take; that is a fault of our own.
 //
 // Peek tells the type, then the parser of that type is called. ParseSymbol is the
-// exception in one thing: it leaves the checksum to Intact, so that duplicates and
-// strangers cost none.
+// exception: it fills a struct of the caller's, and leaves the checksum to Intact,
+// so that duplicates and strangers cost none.
 //
 // Who sends what to whom:
 //

@@ -72,28 +72,31 @@ func (s Symbol) PutHeader(packet []byte) {
 	binary.BigEndian.PutUint32(packet[checksumAt:], checksum(packet, checksumAt))
 }
 
-// ParseSymbol reads a packet of TypeSymbol. Ask Intact before anything is done
-// with what it says; ask before that whether the session is ours, and the symbol
-// news.
-func ParseSymbol(b []byte) (Symbol, error) {
+// ParseSymbol reads a packet of TypeSymbol into s, which it leaves alone if it
+// returns an error. Ask Intact before anything is done with what it says; ask before
+// that whether the session is ours, and the symbol news.
+//
+// Unlike the other parsers it fills a struct of the caller's, in a third of the time:
+// nine fields are too many to come back in registers.
+func ParseSymbol(b []byte, s *Symbol) error {
 	if len(b) <= SymbolHeaderSize || len(b) > MaxPacketSize || binary.BigEndian.Uint16(b) != symbolStart {
-		return Symbol{}, whyNoSymbol(b)
+		return whyNoSymbol(b)
 	}
 	o, id, ok := parseBlockRef(binary.BigEndian.Uint32(b[24:]))
 	k := binary.BigEndian.Uint16(b[2:])
 	if !ok || k == 0 {
-		return Symbol{}, ErrBounds
+		return ErrBounds
 	}
+	// Field by field: a literal would be made on the stack and copied.
 	place := binary.BigEndian.Uint64(b[16:])
-	return Symbol{
-		Session:  SessionID(binary.BigEndian.Uint64(b[8:])),
-		Sequence: Sequence(place >> 24),
-		Object:   o,
-		Block:    id,
-		Symbol:   block.SymbolID(place) & MaxSymbolID,
-		K:        k,
-		Data:     b[SymbolHeaderSize:],
-	}, nil
+	s.Session = SessionID(binary.BigEndian.Uint64(b[8:]))
+	s.Sequence = Sequence(place >> 24)
+	s.Object = o
+	s.Block = id
+	s.Symbol = block.SymbolID(place) & MaxSymbolID
+	s.K = k
+	s.Data = b[SymbolHeaderSize:]
+	return nil
 }
 
 // symbolStart is the first two bytes of every symbol.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 
 	"multiserver/internal/block"
@@ -9,9 +10,15 @@ import (
 
 func blockID(i int) block.ID { return block.ID(i) }
 
+// parseSymbol is ParseSymbol in the form of the other parsers.
+func parseSymbol(b []byte) (s Symbol, err error) {
+	err = ParseSymbol(b, &s)
+	return s, err
+}
+
 // parseIntact is what a receiver does with a symbol that it wants.
 func parseIntact(b []byte) (Symbol, error) {
-	s, err := ParseSymbol(b)
+	s, err := parseSymbol(b)
 	if err == nil && !Intact(b) {
 		err = ErrChecksum
 	}
@@ -36,7 +43,7 @@ func TestSymbol(t *testing.T) {
 		K:        block.MaxK,
 		Data:     []byte{0},
 	}, parseIntact)
-	checkRefused(t, "symbol", ParseSymbol, []refused{
+	checkRefused(t, "symbol", parseSymbol, []refused{
 		{"empty", func(b []byte) []byte { return nil }, ErrMagic},
 		{"MXB 1", func(b []byte) []byte { return append([]byte("MXBP"), b[4:]...) }, ErrMagic},
 		{"version", set8(0, 0xb2), VersionError(2)},
@@ -46,6 +53,18 @@ func TestSymbol(t *testing.T) {
 		{"K 0", set16(2, 0), ErrBounds},
 		{"block over the limit", set32(24, block.MaxBlockCount), ErrBounds},
 	})
+}
+
+// TestSymbolRefused: what is refused leaves the struct alone, which may still hold
+// the packet before.
+func TestSymbolRefused(t *testing.T) {
+	s, _ := parseSymbol(vectors["symbol"])
+	for _, b := range [][]byte{nil, vectors["owed"], set16(2, 0)(bytes.Clone(vectors["manifest symbol"]))} {
+		before := s
+		if err := ParseSymbol(b, &s); err == nil || !reflect.DeepEqual(s, before) {
+			t.Errorf("%x: %v, %+v", b, err, s)
+		}
+	}
 }
 
 // TestSymbolIntact turns every bit of a packet: ParseSymbol or Intact refuses it.
@@ -70,7 +89,7 @@ func TestSymbolFillsTheMTU(t *testing.T) {
 func TestSymbolToBeSent(t *testing.T) {
 	good := Symbol{Sequence: MaxSequence, Object: Manifest, Block: block.MaxBlockCount - 1, Symbol: MaxSymbolID, K: 1,
 		Data: make([]byte, MaxSymbolSize)}
-	if got, err := ParseSymbol(good.AppendTo(nil)); err != nil || got.Sequence != MaxSequence || got.Block != good.Block {
+	if got, err := parseSymbol(good.AppendTo(nil)); err != nil || got.Sequence != MaxSequence || got.Block != good.Block {
 		t.Errorf("the limits: %v", err)
 	}
 	for name, change := range map[string]func(*Symbol){
@@ -93,7 +112,7 @@ func TestSymbolToBeSent(t *testing.T) {
 // TestPutHeader: the header is the same whether the bytes are there already or not,
 // and no byte of an earlier packet in the buffer shines through.
 func TestPutHeader(t *testing.T) {
-	s, _ := ParseSymbol(vectors["symbol"])
+	s, _ := parseSymbol(vectors["symbol"])
 	packet := bytes.Repeat([]byte{0xff}, SymbolHeaderSize)
 	packet = append(packet, s.Data...)
 	if n := testing.AllocsPerRun(100, func() { s.PutHeader(packet) }); n != 0 {
@@ -105,7 +124,7 @@ func TestPutHeader(t *testing.T) {
 }
 
 // FuzzSymbol does not make checksums a condition, as ParseSymbol does not.
-func FuzzSymbol(f *testing.F) { fuzz(f, ParseSymbol) }
+func FuzzSymbol(f *testing.F) { fuzz(f, parseSymbol) }
 
 func benchmarkPacket() []byte {
 	return Symbol{Session: 1, Sequence: 2, Block: 3, Symbol: 4, K: 727, Data: make([]byte, 1444)}.AppendTo(nil)
@@ -113,9 +132,9 @@ func benchmarkPacket() []byte {
 
 func BenchmarkParseSymbol(b *testing.B) {
 	p := benchmarkPacket()
+	var s Symbol
 	for b.Loop() {
-		s, err := ParseSymbol(p)
-		if err != nil {
+		if err := ParseSymbol(p, &s); err != nil {
 			b.Fatal(err)
 		}
 		sink += uint64(s.Symbol)
@@ -134,7 +153,7 @@ func BenchmarkIntact(b *testing.B) {
 
 func BenchmarkPutHeader(b *testing.B) {
 	p := benchmarkPacket()
-	s, _ := ParseSymbol(p)
+	s, _ := parseSymbol(p)
 	b.SetBytes(int64(len(p)))
 	for b.Loop() {
 		s.PutHeader(p)

@@ -209,8 +209,8 @@ var parsers = map[string]func([]byte) error{
 	"offer":           func(b []byte) error { _, err := ParseOffer(b); return err },
 	"description":     func(b []byte) error { _, err := ParseDescription(b); return err },
 	"announcement":    func(b []byte) error { _, err := ParseDescription(b); return err },
-	"symbol":          func(b []byte) error { _, err := ParseSymbol(b); return err },
-	"manifest symbol": func(b []byte) error { _, err := ParseSymbol(b); return err },
+	"symbol":          func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
+	"manifest symbol": func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"zero run":        func(b []byte) error { _, err := ParseZeroRun(b); return err },
 	"owed": func(b []byte) error {
 		o, err := ParseOwed(b)
