@@ -11,13 +11,9 @@ const (
 	MaxK = 1<<16 - 1
 	// MinSymbolSize: a smaller symbol would be mostly headers.
 	MinSymbolSize = 64
-	// MaxSymbolSize is the greatest payload of a UDP datagram over IPv4: 65535 − 28.
-	MaxSymbolSize = maxIPv4Packet - udpOverhead
-	// MaxPacketHeader is the most that a packet may put in front of its symbol.
-	MaxPacketHeader = 28
-
-	maxIPv4Packet = 1<<16 - 1 // RFC 791 §3.1: a total length of 16 bits
-	udpOverhead   = 20 + 8    // IPv4 without options, and UDP
+	// MaxSymbolSize fills the greatest datagram over IPv4 (RFC 791 §3.1), behind the
+	// headers of IPv4, UDP and the packet.
+	MaxSymbolSize = 1<<16 - 1 - 20 - 8 - 28
 )
 
 // SymbolID is the encoding symbol id of RFC 5052 §2: it numbers the symbols of one
@@ -72,18 +68,4 @@ func (c Cut) K() int {
 func (c Cut) Symbol(id SymbolID) (offset, size int) {
 	offset = int(id) * int(c.SymbolSize)
 	return offset, min(int(c.SymbolSize), int(c.EncodedSize)-offset)
-}
-
-// SymbolSizeForMTU is the size of a symbol that fills a datagram over IPv4 on a
-// path of mtu bytes, behind a packet header of headerSize bytes, 0 to
-// MaxPacketHeader. An MTU over 65535, such as that of a loopback, counts as that.
-func SymbolSizeForMTU(mtu, headerSize int) (uint16, error) {
-	if headerSize < 0 || headerSize > MaxPacketHeader {
-		return 0, fmt.Errorf("packet header of %d bytes is not within 0 to %d", headerSize, MaxPacketHeader)
-	}
-	size := min(mtu, maxIPv4Packet) - udpOverhead - headerSize
-	if size < MinSymbolSize {
-		return 0, fmt.Errorf("MTU %d leaves %d bytes for a symbol, less than %d", mtu, size, MinSymbolSize)
-	}
-	return uint16(size), nil
 }

@@ -5,33 +5,6 @@ import (
 	"testing"
 )
 
-func TestSymbolSizeForMTU(t *testing.T) {
-	tests := []struct {
-		mtu, header int
-		want        uint16 // 0: an error
-	}{
-		{1500, 28, 1444},
-		{1500, 0, 1472},
-		{9000, 28, 8944},
-		{576, 28, 520},
-		{65535, 0, MaxSymbolSize},
-		{65536, 28, 65479}, // a loopback's: no IPv4 packet is that long
-		{math.MaxInt, 28, 65479},
-		{28 + 28 + MinSymbolSize, 28, MinSymbolSize},
-		{28 + 28 + MinSymbolSize - 1, 28, 0},
-		{0, 28, 0},
-		{math.MinInt + 100, 28, 0},
-		{1500, 29, 0},
-		{1500, -1, 0},
-	}
-	for _, tt := range tests {
-		got, err := SymbolSizeForMTU(tt.mtu, tt.header)
-		if got != tt.want || (err == nil) != (tt.want != 0) {
-			t.Errorf("SymbolSizeForMTU(%d, %d) = %d, %v; want %d", tt.mtu, tt.header, got, err, tt.want)
-		}
-	}
-}
-
 func TestCut(t *testing.T) {
 	tests := []struct {
 		c        Cut

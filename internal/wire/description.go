@@ -163,7 +163,7 @@ func (d *Description) bounded() bool {
 	if d.Data != (netip.AddrPort{}) && !(d.Data.Addr().IsMulticast() && d.Data.Port() != 0) {
 		return false
 	}
-	if d.Geometry.Validate() != nil || d.SymbolSize > MaxSymbolSize || d.Geometry.ValidateSymbolSize(d.SymbolSize) != nil {
+	if d.Geometry.Validate() != nil || d.Geometry.ValidateSymbolSize(d.SymbolSize) != nil {
 		return false
 	}
 	return d.Completion.ManifestSize <= MaxManifestPerBlock*(uint64(d.Geometry.BlockCount())+1) &&

@@ -53,7 +53,7 @@ func TestDescription(t *testing.T) {
 		{"group is broadcast", set32(68, 0xffffffff), ErrBounds},
 		{"port 0", set16(72, 0), ErrBounds},
 		{"symbol size 0", set16(symbolSizeAt, 0), ErrBounds},
-		{"symbol size over the limit", set16(symbolSizeAt, MaxSymbolSize+1), ErrBounds},
+		{"symbol size over the limit", set16(symbolSizeAt, block.MaxSymbolSize+1), ErrBounds},
 		{"block size 0", set32(76, 0), ErrBounds},
 		{"block size no power of two", set32(76, 1<<20+1), ErrBounds},
 		{"block size over the limit", set32(76, 1<<31), ErrBounds},

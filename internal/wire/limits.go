@@ -8,13 +8,11 @@ import (
 
 // Limits of what packets hold. Parsers hold what arrives against them before use.
 const (
-	// MaxPacketSize is the greatest payload of a UDP datagram over IPv4.
-	MaxPacketSize = 65535 - 28
+	// MaxPacketSize is the greatest payload of a UDP datagram over IPv4, 65507 bytes.
+	MaxPacketSize = SymbolHeaderSize + block.MaxSymbolSize
 	// MaxControlSize bounds every packet but Symbol and Probe, so that it passes
 	// whatever path carries IPv6: its smallest MTU, less IPv6 and UDP headers.
 	MaxControlSize = 1280 - 48
-	// MaxSymbolSize is the most that fits a datagram behind a symbol's header.
-	MaxSymbolSize = MaxPacketSize - SymbolHeaderSize
 
 	// MaxSequence is 40 bits: 157 days at 81,000 packets a second (1 Gbit/s at
 	// MTU 1500), half of it for multicast. A sender begins a new session before.

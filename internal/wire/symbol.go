@@ -39,7 +39,7 @@ type Symbol struct {
 	Block    block.ID
 	Symbol   block.SymbolID // 0 .. K-1: source; K and more: repair
 	K        uint16         // source symbols in the block, 1 or more
-	// Data is the symbol, 1 to MaxSymbolSize bytes. Only the last source symbol of a
+	// Data is the symbol, 1 to block.MaxSymbolSize bytes. Only the last source symbol of a
 	// block may be shorter than the session's symbol size, by the zeros at its end.
 	Data []byte
 }
@@ -47,6 +47,17 @@ type Symbol struct {
 // SymbolHeaderSize is the bytes in front of the symbol: at MTU 1500, 1444 are left
 // for the symbol over IPv4 and 1424 over IPv6.
 const SymbolHeaderSize = 28
+
+// SymbolSizeFor is the size of the symbols that fill packets of packetSize bytes:
+// an MTU less IP and UDP headers, as in Offer and ProbeStep. More than MaxPacketSize,
+// as from a loopback's MTU, counts as that. It returns ErrBounds if not even the
+// smallest symbol fits.
+func SymbolSizeFor(packetSize int) (uint16, error) {
+	if packetSize < minLargestPacket {
+		return 0, ErrBounds
+	}
+	return uint16(min(packetSize, MaxPacketSize) - SymbolHeaderSize), nil
+}
 
 // AppendTo appends the packet to dst.
 func (s Symbol) AppendTo(dst []byte) []byte {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"math"
 	"reflect"
 	"testing"
 
@@ -80,15 +81,38 @@ func TestSymbolIntact(t *testing.T) {
 	}
 }
 
-func TestSymbolFillsTheMTU(t *testing.T) {
-	if n := len(Symbol{K: 1, Data: make([]byte, 1444)}.AppendTo(nil)); n != 1500-28 {
-		t.Errorf("1444 bytes of symbol are %d of packet", n)
+func TestSymbolSizeFor(t *testing.T) {
+	tests := []struct {
+		packetSize int
+		want       uint16 // 0: an error
+	}{
+		{1500 - 28, 1444},
+		{1500 - 48, 1424},
+		{9000 - 28, 8944},
+		{MaxPacketSize, block.MaxSymbolSize},
+		{65536 - 28, block.MaxSymbolSize}, // a loopback's: no IPv4 packet is that long
+		{math.MaxInt, block.MaxSymbolSize},
+		{SymbolHeaderSize + block.MinSymbolSize, block.MinSymbolSize},
+		{SymbolHeaderSize + block.MinSymbolSize - 1, 0},
+		{0, 0},
+		{math.MinInt, 0},
+	}
+	for _, test := range tests {
+		got, err := SymbolSizeFor(test.packetSize)
+		if got != test.want || (err == nil) != (test.want > 0) {
+			t.Errorf("packets of %d bytes: symbols of %d, %v, want %d", test.packetSize, got, err, test.want)
+		}
+		if got > 0 && test.packetSize <= MaxPacketSize {
+			if n := len(Symbol{K: 1, Data: make([]byte, got)}.AppendTo(nil)); n != test.packetSize {
+				t.Errorf("%d bytes of symbol are %d of packet, want %d", got, n, test.packetSize)
+			}
+		}
 	}
 }
 
 func TestSymbolToBeSent(t *testing.T) {
 	good := Symbol{Sequence: MaxSequence, Object: Manifest, Block: block.MaxBlockCount - 1, Symbol: MaxSymbolID, K: 1,
-		Data: make([]byte, MaxSymbolSize)}
+		Data: make([]byte, block.MaxSymbolSize)}
 	if got, err := parseSymbol(good.AppendTo(nil)); err != nil || got.Sequence != MaxSequence || got.Block != good.Block {
 		t.Errorf("the limits: %v", err)
 	}
@@ -99,7 +123,7 @@ func TestSymbolToBeSent(t *testing.T) {
 		"symbol":   func(s *Symbol) { s.Symbol++ },
 		"K":        func(s *Symbol) { s.K-- },
 		"no data":  func(s *Symbol) { s.Data = nil },
-		"data":     func(s *Symbol) { s.Data = make([]byte, MaxSymbolSize+1) },
+		"data":     func(s *Symbol) { s.Data = make([]byte, block.MaxSymbolSize+1) },
 	} {
 		s := good
 		change(&s)
