@@ -14,6 +14,10 @@ const (
 	// MaxSymbolSize fills the greatest datagram over IPv4 (RFC 791 §3.1), behind the
 	// headers of IPv4, UDP and the packet.
 	MaxSymbolSize = 1<<16 - 1 - 20 - 8 - 28
+	// MaxSymbolID is what a packet's 24 bits can tell: a block of 65535 source symbols
+	// still has 16.7 million repair symbols, 24 GB of them at MTU 1500, before the
+	// first goes out again.
+	MaxSymbolID SymbolID = 1<<24 - 1
 )
 
 // SymbolID is the encoding symbol id of RFC 5052 §2: it numbers the symbols of one
@@ -30,10 +34,12 @@ func (id SymbolID) IsSource(k int) bool { return uint64(id) < uint64(k) }
 func (id SymbolID) Row(k int) uint32 { return uint32(id) - uint32(k) }
 
 // RepairID is the symbol that row of the code makes of k source symbols; false if
-// its id does not fit 32 bits.
+// that is over MaxSymbolID.
 func RepairID(k int, row uint32) (SymbolID, bool) {
-	id := SymbolID(row) + SymbolID(k)
-	return id, id >= SymbolID(k)
+	if uint64(row)+uint64(k) > uint64(MaxSymbolID) {
+		return 0, false
+	}
+	return SymbolID(row) + SymbolID(k), true
 }
 
 // Cut is an encoded block cut into source symbols. The last may be short; the

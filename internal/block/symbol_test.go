@@ -61,8 +61,9 @@ func TestSymbolID(t *testing.T) {
 		{1, 0, 1, true},
 		{727, 0, 727, true},
 		{727, 9, 736, true},
-		{MaxK, math.MaxUint32 - MaxK, math.MaxUint32, true},
-		{MaxK, math.MaxUint32 - MaxK + 1, 0, false},
+		{MaxK, uint32(MaxSymbolID) - MaxK, MaxSymbolID, true},
+		{MaxK, uint32(MaxSymbolID) - MaxK + 1, 0, false},
+		{MaxK, math.MaxUint32 - MaxK + 1, 0, false}, // 0 in 32 bits
 		{1, math.MaxUint32, 0, false},
 	}
 	for _, tt := range tests {

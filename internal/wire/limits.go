@@ -17,9 +17,6 @@ const (
 	// MaxSequence is 40 bits: 157 days at 81,000 packets a second (1 Gbit/s at
 	// MTU 1500), half of it for multicast. A sender begins a new session before.
 	MaxSequence Sequence = 1<<40 - 1
-	// MaxSymbolID is 24 bits: a block of 65535 source symbols still has 16.7 million
-	// repair symbols, 24 GB of them at MTU 1500, before the first goes out again.
-	MaxSymbolID block.SymbolID = 1<<24 - 1
 
 	// MaxText is the bytes of a name or a reason, whose length is one byte.
 	MaxText = 255

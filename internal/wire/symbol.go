@@ -71,7 +71,7 @@ func (s Symbol) AppendTo(dst []byte) []byte {
 // PutHeader fills the first SymbolHeaderSize bytes of packet, behind which the
 // symbol's bytes already stand to its end, checksum included. Data is not looked at.
 func (s Symbol) PutHeader(packet []byte) {
-	if s.Sequence > MaxSequence || s.Symbol > MaxSymbolID || s.K == 0 ||
+	if s.Sequence > MaxSequence || s.Symbol > block.MaxSymbolID || s.K == 0 ||
 		len(packet) <= SymbolHeaderSize || len(packet) > MaxPacketSize {
 		panic("wire: symbol out of bounds")
 	}
@@ -104,7 +104,7 @@ func ParseSymbol(b []byte, s *Symbol) error {
 	s.Sequence = Sequence(place >> 24)
 	s.Object = o
 	s.Block = id
-	s.Symbol = block.SymbolID(place) & MaxSymbolID
+	s.Symbol = block.SymbolID(place) & block.MaxSymbolID
 	s.K = k
 	s.Data = b[SymbolHeaderSize:]
 	return nil

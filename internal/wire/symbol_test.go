@@ -40,7 +40,7 @@ func TestSymbol(t *testing.T) {
 		Sequence: UnicastSequence + 1,
 		Object:   Manifest,
 		Block:    2,
-		Symbol:   MaxSymbolID,
+		Symbol:   block.MaxSymbolID,
 		K:        block.MaxK,
 		Data:     []byte{0},
 	}, parseIntact)
@@ -111,7 +111,7 @@ func TestSymbolSizeFor(t *testing.T) {
 }
 
 func TestSymbolToBeSent(t *testing.T) {
-	good := Symbol{Sequence: MaxSequence, Object: Manifest, Block: block.MaxBlockCount - 1, Symbol: MaxSymbolID, K: 1,
+	good := Symbol{Sequence: MaxSequence, Object: Manifest, Block: block.MaxBlockCount - 1, Symbol: block.MaxSymbolID, K: 1,
 		Data: make([]byte, block.MaxSymbolSize)}
 	if got, err := parseSymbol(good.AppendTo(nil)); err != nil || got.Sequence != MaxSequence || got.Block != good.Block {
 		t.Errorf("the limits: %v", err)
