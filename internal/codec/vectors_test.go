@@ -15,19 +15,17 @@ func vectors(t testing.TB) map[string][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, name := map[string][]byte{}, ""
+	all := map[string][]byte{}
 	for line := range strings.Lines(string(text)) {
-		switch trimmed := strings.TrimSpace(line); {
-		case trimmed == "" || trimmed[0] == '#':
-		case line[0] != ' ':
-			name = trimmed
-		default:
-			b, err := hex.DecodeString(trimmed)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			all[name] = append(all[name], b...)
+		if line[0] == '#' {
+			continue
 		}
+		name, digits, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		b, err := hex.DecodeString(digits)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		all[name] = b
 	}
 	return all
 }
@@ -60,19 +58,19 @@ func TestVectors(t *testing.T) {
 	m := b.Manifest()
 	zero, image := ZeroDigest(4096), m.ImageDigest()
 	for name, got := range map[string][]byte{
-		"block.encoded":   Encode(nil, v["block.plain"]),
-		"zero4096.digest": zero[:],
-		"manifest":        m.AppendTo(nil),
-		"image.digest":    image[:],
+		"encoded block":     Encode(nil, v["plain block"]),
+		"zero block digest": zero[:],
+		"manifest":          m.AppendTo(nil),
+		"image digest":      image[:],
 	} {
 		if !bytes.Equal(got, v[name]) {
 			t.Errorf("%s:\n got %x\nwant %x", name, got, v[name])
 		}
 	}
 
-	plain, _, err := Decode(v["block.encoded"], len(v["block.plain"]))
-	if err != nil || !bytes.Equal(plain, v["block.plain"]) {
-		t.Errorf("block.encoded decodes to %q, %v", plain, err)
+	plain, _, err := Decode(v["encoded block"], len(v["plain block"]))
+	if err != nil || !bytes.Equal(plain, v["plain block"]) {
+		t.Errorf("encoded block decodes to %q, %v", plain, err)
 	}
 	m, err = ParseManifest(v["manifest"], vectorSizes)
 	if err != nil {
