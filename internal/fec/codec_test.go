@@ -425,7 +425,7 @@ func decodeBlock(decoder *Decoder, block, source []byte, symbolSize, lost int, r
 // symbols. go test -bench . -cpu 1 ./internal/fec
 
 func BenchmarkEncode(b *testing.B) {
-	benchmark(b, []int{0, 10, 50, 100}, func(b *testing.B, source []byte, repair [][]byte) {
+	benchmark(b, []share{single, 1, 5, 10}, func(b *testing.B, source []byte, repair [][]byte) {
 		var encoder Encoder
 		for b.Loop() {
 			if err := encoder.Encode(repair, source, 0); err != nil {
@@ -437,7 +437,7 @@ func BenchmarkEncode(b *testing.B) {
 
 // BenchmarkDecode includes the copy of every source symbol into the block.
 func BenchmarkDecode(b *testing.B) {
-	benchmark(b, []int{-1, 0, 10, 50, 100}, func(b *testing.B, source []byte, repair [][]byte) {
+	benchmark(b, []share{none, single, 1, 5, 10}, func(b *testing.B, source []byte, repair [][]byte) {
 		lost := len(repair)
 		if lost > 0 {
 			var encoder Encoder
@@ -460,18 +460,45 @@ func BenchmarkDecode(b *testing.B) {
 
 const benchmarkSymbolSize = 1444
 
-// benchmark runs f for each level, K and share of repair symbols, in thousandths of
-// K; 0 stands for a single symbol, -1 for none.
-func benchmark(b *testing.B, shares []int, f func(b *testing.B, source []byte, repair [][]byte)) {
+// share is the count of repair symbols: a percentage of K, rounded up, or one of these.
+type share int
+
+const (
+	none   share = -1
+	single share = -2
+)
+
+func (s share) String() string {
+	switch s {
+	case none:
+		return "none"
+	case single:
+		return "single"
+	}
+	return fmt.Sprintf("%d%%", int(s))
+}
+
+func (s share) of(count int) int {
+	switch s {
+	case none:
+		return 0
+	case single:
+		return 1
+	}
+	return (count*int(s) + 99) / 100
+}
+
+// benchmark runs f for each level, K and share.
+func benchmark(b *testing.B, shares []share, f func(b *testing.B, source []byte, repair [][]byte)) {
 	for _, level := range simdLevels {
 		for _, count := range []int{727, 1454} {
 			source := randomBytes(rand.New(rand.NewPCG(9, 10)), count*benchmarkSymbolSize)
 			for _, share := range shares {
-				repair := make([][]byte, repairCount(count, share))
+				repair := make([][]byte, share.of(count))
 				for i := range repair {
 					repair[i] = make([]byte, benchmarkSymbolSize)
 				}
-				b.Run(fmt.Sprintf("%s/K=%d/repair=%d", level, count, len(repair)), func(b *testing.B) {
+				b.Run(fmt.Sprintf("%s/K=%d/repair=%v", level, count, share), func(b *testing.B) {
 					setSIMD(b, level)
 					b.SetBytes(int64(len(source)))
 					b.ReportAllocs()
@@ -480,14 +507,4 @@ func benchmark(b *testing.B, shares []int, f func(b *testing.B, source []byte, r
 			}
 		}
 	}
-}
-
-func repairCount(count, share int) int {
-	switch share {
-	case -1:
-		return 0
-	case 0:
-		return 1
-	}
-	return (count*share + 999) / 1000
 }

@@ -75,8 +75,12 @@
 //
 // # Another processor
 //
-// The tests force each level that the processor has, and -tags noasm none. For arm64:
+// Tests and benchmarks force each level that the processor has: best, avx2, ssse3,
+// none. -tags noasm leaves out the kernel of this package and all of the library's. One
+// level alone, the portable build, and arm64:
 //
+//	go test -run '/^ssse3$' -bench '/^ssse3$' -cpu 1 ./internal/fec
+//	go test -tags noasm ./internal/fec
 //	GOARCH=arm64 go test -c -o fec.arm64 ./internal/fec
 //	(cd internal/fec && qemu-aarch64 ../../fec.arm64 -test.run .)
 package fec
