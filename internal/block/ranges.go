@@ -1,0 +1,37 @@
+package block
+
+import "fmt"
+
+// ValidateIn says whether r, which came from the network, is a range of at least
+// one of the indices 0 .. n-1: 0 <= Lo < Hi <= n.
+func (r Range) ValidateIn(n uint64) error {
+	if r.Lo >= r.Hi || r.Hi > n {
+		return fmt.Errorf("[%d, %d) is no range within %d", r.Lo, r.Hi, n)
+	}
+	return nil
+}
+
+// AppendRanges appends to dst the maximal runs of members of s from index from on,
+// the first cut at from, in ascending order and at most limit of them. next is
+// where the following page begins: from itself if limit is 0, N if nothing is left.
+func AppendRanges(dst []Range, s *Set, from uint64, limit int) (ranges []Range, next uint64) {
+	for {
+		r, ok := s.Next(from)
+		if !ok {
+			return dst, s.N()
+		}
+		if limit <= 0 {
+			return dst, from
+		}
+		dst, from, limit = append(dst, r), r.Hi, limit-1
+	}
+}
+
+// AddRanges puts ranges into s and returns the count of indices that were not in
+// it before. Ranges may touch and overlap; what lies at N or above is left out.
+func AddRanges(s *Set, ranges []Range) (added uint64) {
+	for _, r := range ranges {
+		added += s.Add(r)
+	}
+	return added
+}

@@ -1,0 +1,77 @@
+package block
+
+import "fmt"
+
+// Limits of symbols.
+const (
+	// MaxOverhead is how many bytes longer than its plain bytes an encoded block may
+	// be: the codec's header of 44 bytes, and room for an authentication tag.
+	MaxOverhead = 64
+	// MaxK is what the 16 bits of a packet's K can tell.
+	MaxK = 1<<16 - 1
+	// MinSymbolSize: a smaller symbol would be mostly headers.
+	MinSymbolSize = 64
+	// MaxSymbolSize fills the greatest datagram over IPv4 (RFC 791 §3.1), behind the
+	// headers of IPv4, UDP and the packet.
+	MaxSymbolSize = 1<<16 - 1 - 20 - 8 - 28
+	// MaxSymbolID is what a packet's 24 bits can tell: a block of 65535 source symbols
+	// still has 16.7 million repair symbols, 24 GB of them at MTU 1500, before the
+	// first goes out again.
+	MaxSymbolID SymbolID = 1<<24 - 1
+)
+
+// SymbolID is the encoding symbol id of RFC 5052 §2: it numbers the symbols of one
+// source block. In a block of K source symbols the ids 0 .. K-1 are these, in
+// the order of the encoded block's bytes; from K on they are repair symbols, of
+// which id K+r is made by row r of the code.
+type SymbolID uint32
+
+// IsSource tells whether id is one of k source symbols.
+func (id SymbolID) IsSource(k int) bool { return uint64(id) < uint64(k) }
+
+// Row is the row of the code that makes id, a repair symbol of a block of k source
+// symbols.
+func (id SymbolID) Row(k int) uint32 { return uint32(id) - uint32(k) }
+
+// RepairID is the symbol that row of the code makes of k source symbols; false if
+// that is over MaxSymbolID.
+func RepairID(k int, row uint32) (SymbolID, bool) {
+	if uint64(row)+uint64(k) > uint64(MaxSymbolID) {
+		return 0, false
+	}
+	return SymbolID(row) + SymbolID(k), true
+}
+
+// Cut is an encoded block cut into source symbols. The last may be short; the
+// code takes it as filled up with zero bytes to SymbolSize. The methods other than
+// Validate expect a valid Cut.
+type Cut struct {
+	EncodedSize uint32 // bytes of the encoded block, its header included
+	SymbolSize  uint16 // bytes of each symbol but the last
+}
+
+// Validate says which field holds what it cannot hold.
+func (c Cut) Validate() error {
+	if c.SymbolSize < MinSymbolSize || c.SymbolSize > MaxSymbolSize {
+		return fmt.Errorf("symbol size %d is not within %d to %d", c.SymbolSize, MinSymbolSize, MaxSymbolSize)
+	}
+	if c.EncodedSize == 0 || c.EncodedSize > MaxBlockSize+MaxOverhead {
+		return fmt.Errorf("encoded size %d is not within 1 to %d", c.EncodedSize, MaxBlockSize+MaxOverhead)
+	}
+	if k := c.K(); k > MaxK {
+		return fmt.Errorf("%d bytes are %d symbols of %d bytes, more than %d", c.EncodedSize, k, c.SymbolSize, MaxK)
+	}
+	return nil
+}
+
+// K is the count of source symbols.
+func (c Cut) K() int {
+	return (int(c.EncodedSize) + int(c.SymbolSize) - 1) / int(c.SymbolSize)
+}
+
+// Symbol returns where source symbol id, which is below K, begins in the encoded
+// block, and its bytes there: SymbolSize, or what is left for the last.
+func (c Cut) Symbol(id SymbolID) (offset, size int) {
+	offset = int(id) * int(c.SymbolSize)
+	return offset, min(int(c.SymbolSize), int(c.EncodedSize)-offset)
+}

@@ -1,0 +1,128 @@
+package codec
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Sizes of an encoded block, in bytes.
+const (
+	// HeaderSize is codec 1, reserved 3, plain size 4, body size 4, and the digest.
+	HeaderSize = 12 + DigestSize
+	// MaxPlainSize is the greatest source block, as in package block.
+	MaxPlainSize = 16 << 20
+)
+
+// Codec says how a body holds the plain bytes.
+type Codec uint8
+
+// The numbers of the codecs. Only Raw is implemented.
+const (
+	Raw       Codec = 0
+	Zstd      Codec = 1
+	S2        Codec = 2
+	Encrypted Codec = 3
+)
+
+func (c Codec) String() string {
+	switch c {
+	case Raw:
+		return "raw"
+	case Zstd:
+		return "zstd"
+	case S2:
+		return "s2"
+	case Encrypted:
+		return "encrypted"
+	}
+	return fmt.Sprintf("codec %d", uint8(c))
+}
+
+// Header is what stands in front of an encoded block's body.
+type Header struct {
+	Codec     Codec
+	PlainSize uint32 // bytes: 1 .. MaxPlainSize
+	BodySize  uint32 // bytes; PlainSize if raw
+	Digest    Digest // of the plain bytes
+}
+
+// EncodedSize is the bytes of header and body.
+func (h Header) EncodedSize() uint32 { return HeaderSize + h.BodySize }
+
+// AppendTo appends the header's HeaderSize bytes to dst.
+func (h Header) AppendTo(dst []byte) []byte {
+	dst = append(dst, byte(h.Codec), 0, 0, 0)
+	dst = binary.BigEndian.AppendUint32(dst, h.PlainSize)
+	dst = binary.BigEndian.AppendUint32(dst, h.BodySize)
+	return append(dst, h.Digest[:]...)
+}
+
+// ParseHeader reads the header at the start of an encoded block, of which the body
+// need not be there yet. It returns ErrShape if b is too short or a size is out
+// of its limits, and ErrCodec if the codec is not implemented.
+func ParseHeader(b []byte) (Header, error) {
+	if len(b) < HeaderSize {
+		return Header{}, fmt.Errorf("block header of %d bytes: %w", len(b), ErrShape)
+	}
+	h := Header{
+		Codec:     Codec(b[0]),
+		PlainSize: binary.BigEndian.Uint32(b[4:]),
+		BodySize:  binary.BigEndian.Uint32(b[8:]),
+		Digest:    Digest(b[12:HeaderSize]),
+	}
+	if h.Codec != Raw {
+		return Header{}, fmt.Errorf("block encoded as %v: %w", h.Codec, ErrCodec)
+	}
+	// A raw body is as long as its plain bytes: their limit is the lower one.
+	if h.PlainSize == 0 || h.PlainSize > MaxPlainSize || h.BodySize != h.PlainSize {
+		return Header{}, fmt.Errorf("raw block of %d plain bytes in %d: %w", h.PlainSize, h.BodySize, ErrShape)
+	}
+	return h, nil
+}
+
+// EncodeHeaderInto makes a raw encoded block of plain, 1 to MaxPlainSize bytes
+// that stand right behind hdr: it fills hdr, whose length is HeaderSize, and
+// returns the digest. Nothing is copied.
+func EncodeHeaderInto(hdr, plain []byte) Digest {
+	if len(hdr) != HeaderSize {
+		panic(fmt.Sprintf("codec: room for a header of %d bytes", len(hdr)))
+	}
+	h := rawHeader(plain)
+	h.AppendTo(hdr[:0])
+	return h.Digest
+}
+
+// Encode appends the raw encoded block of plain, 1 to MaxPlainSize bytes, to dst.
+func Encode(dst, plain []byte) []byte {
+	return append(rawHeader(plain).AppendTo(dst), plain...)
+}
+
+func rawHeader(plain []byte) Header {
+	if len(plain) == 0 || len(plain) > MaxPlainSize {
+		panic(fmt.Sprintf("codec: block of %d bytes", len(plain)))
+	}
+	return Header{Codec: Raw, PlainSize: uint32(len(plain)), BodySize: uint32(len(plain)), Digest: Sum(plain)}
+}
+
+// Decode returns the plain bytes of an encoded block and their digest, which it
+// has verified. encoded may go on behind the body: the last symbol's padding. The
+// plain bytes of a raw block are a part of encoded. Decode returns ErrShape if the
+// sizes are not those of a block of plainSize bytes, ErrCodec if the codec is not
+// implemented, and ErrDigest if the bytes are wrong.
+func Decode(encoded []byte, plainSize int) (plain []byte, digest Digest, err error) {
+	h, err := ParseHeader(encoded)
+	if err != nil {
+		return nil, Digest{}, err
+	}
+	if int(h.PlainSize) != plainSize {
+		return nil, Digest{}, fmt.Errorf("block of %d plain bytes instead of %d: %w", h.PlainSize, plainSize, ErrShape)
+	}
+	if len(encoded) < int(h.EncodedSize()) {
+		return nil, Digest{}, fmt.Errorf("block of %d encoded bytes cut at %d: %w", h.EncodedSize(), len(encoded), ErrShape)
+	}
+	plain = encoded[HeaderSize:h.EncodedSize():h.EncodedSize()]
+	if sum := Sum(plain); sum != h.Digest {
+		return nil, Digest{}, fmt.Errorf("block has digest %v instead of %v: %w", sum, h.Digest, ErrDigest)
+	}
+	return plain, h.Digest, nil
+}

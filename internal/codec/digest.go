@@ -1,0 +1,62 @@
+package codec
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/zeebo/blake3"
+)
+
+// DigestSize is the bytes of a Digest.
+const DigestSize = 32
+
+// Digest is BLAKE3 of something.
+type Digest [DigestSize]byte
+
+// String is the digest in hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// The contexts keep an image's digest, a manifest's and a block's from ever being
+// mistaken for each other, whatever bytes the image holds.
+const (
+	imageContext    = "multiserver 2026 image digest v1"
+	manifestContext = "multiserver 2026 manifest v1"
+)
+
+// Sum is the digest of a block's plain bytes.
+func Sum(plain []byte) Digest { return blake3.Sum256(plain) }
+
+// ZeroDigest is the digest of a block of size zero bytes, computed anew.
+func ZeroDigest(size uint32) (d Digest) {
+	var zeros [16 << 10]byte
+	h := blake3.New()
+	for size > 0 {
+		n, _ := h.Write(zeros[:min(size, uint32(len(zeros)))])
+		size -= uint32(n)
+	}
+	h.Sum(d[:0])
+	return d
+}
+
+// imageDigest is the image's digest over those of its blocks.
+func imageDigest(s Sizes, block func(id uint32) Digest) (sum Digest) {
+	h := blake3.NewDeriveKey(imageContext)
+	var head [12]byte
+	binary.BigEndian.PutUint64(head[0:], s.ImageSize)
+	binary.BigEndian.PutUint32(head[8:], s.BlockSize)
+	h.Write(head[:])
+	for id := range s.BlockCount() {
+		d := block(id)
+		h.Write(d[:])
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// manifestDigest is the digest of a manifest's bytes in front of its digest.
+func manifestDigest(b []byte) (sum Digest) {
+	h := blake3.NewDeriveKey(manifestContext)
+	h.Write(b)
+	h.Sum(sum[:0])
+	return sum
+}

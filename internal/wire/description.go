@@ -1,0 +1,173 @@
+package wire
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"multiserver/internal/block"
+)
+
+// Description is all that a receiver has to know of a session. The sender answers
+// an Offer with it. Unasked, as an announcement, with Receiver and Token 0, it goes
+// to GROUP at the control port and to the data group when a session begins:
+// receivers of an earlier session of the same image go on with it, and send an Offer
+// at a random moment of the report interval to be known by name. To others an
+// announcement is only a reason to send an Offer: its sender does not know their
+// number, so anybody may have sent it.
+//
+//	+---------------------------------------------------------------+
+//	|                        header (type 7)                        |
+//	|      its two bytes: codecs that the session's blocks use      |
+//	+---------------------------------------------------------------+ 16
+//	|                       receiver (8 bytes)                      |
+//	+---------------------------------------------------------------+ 24
+//	|                        token (8 bytes)                        |
+//	+---------------------------------------------------------------+ 32
+//	|                  image size (8 bytes), bytes                  |
+//	+---------------------------------------------------------------+ 40
+//	|                   image identity (16 bytes)                   |
+//	+---------------------------------------------------------------+ 56
+//	|             data group (16 bytes), IPv6 or mapped             |
+//	+-------------------------------+-------------------------------+ 72
+//	|           data port           |      symbol size, bytes       |
+//	+-------------------------------+-------------------------------+ 76
+//	|                       block size, bytes                       |
+//	+---------------------------------------------------------------+ 80
+//	|                 manifest size (8 bytes), bytes                |
+//	+---------------------------------------------------------------+ 88
+//	|                    image digest (32 bytes)                    |
+//	+---------------------------------------------------------------+ 120
+//	|                 report interval, microseconds                 |
+//	+---------------------------------------------------------------+ 124
+//	|                           receivers                           |
+//	+---------------+-----------------------------------------------+ 128
+//	|  name length  |  image's name ...
+//	+---------------+---------
+type Description struct {
+	Session SessionID
+	// Receiver is that of the offer: whoever did not hear the offer cannot forge the
+	// answer. 0 in an announcement.
+	Receiver ReceiverID
+	// Token is the sender's proof, for an UnicastRequest, that the receiver has the
+	// address that it asked from. 0 in an announcement.
+	Token    Token
+	Codecs   Codecs         // those that the session's blocks may use
+	Geometry block.Geometry // the image's; the manifest has the same block size
+	Identity Identity
+	// Data is the multicast group and port of the stream; not valid if all is sent
+	// by unicast.
+	Data       netip.AddrPort
+	SymbolSize uint16 // bytes in each symbol but perhaps the last of a block
+	Completion Completion
+	// ReportInterval is how often a receiver reports, 1 µs to MaxInterval.
+	ReportInterval time.Duration
+	Receivers      uint32 // unfinished ones, for the back-off
+	FileName       []byte // Text without '/', not "." or ".."; may be empty
+}
+
+// Identity tells, across restarts of the sender, whether an image is the same one:
+// a digest of size, times, inode and geometry, opaque to receivers.
+type Identity [16]byte
+
+// Token is a number that the sender can tell to be its own for one address.
+type Token uint64
+
+// Completion is what the sender knows once it has read the whole image. Until then
+// it is zero.
+type Completion struct {
+	ManifestSize uint64   // bytes of the manifest
+	ImageDigest  [32]byte // over the block digests, which the manifest holds
+}
+
+const completionSize = 40
+
+func (c Completion) appendTo(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, c.ManifestSize)
+	return append(dst, c.ImageDigest[:]...)
+}
+
+func parseCompletion(b []byte) Completion {
+	return Completion{binary.BigEndian.Uint64(b), [32]byte(b[8:completionSize])}
+}
+
+const (
+	descriptionSize   = 129 // without the name
+	maxManifestOfAll  = MaxManifestPerBlock * (block.MaxBlockCount + 1)
+	symbolSizeAt      = 74
+	completionAt      = 80
+	reportIntervalAt  = 120
+	descriptionNameAt = 128
+)
+
+// AppendTo appends the packet to dst.
+func (d Description) AppendTo(dst []byte) []byte {
+	must(d.bounded(), "description out of bounds")
+	start := len(dst)
+	dst = appendHeader(dst, TypeDescription, uint16(d.Codecs), d.Session)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(d.Receiver))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(d.Token))
+	dst = binary.BigEndian.AppendUint64(dst, d.Geometry.ImageSize)
+	dst = append(dst, d.Identity[:]...)
+	var group [16]byte
+	if d.Data.IsValid() {
+		group = d.Data.Addr().As16()
+	}
+	dst = append(dst, group[:]...)
+	dst = binary.BigEndian.AppendUint16(dst, d.Data.Port())
+	dst = binary.BigEndian.AppendUint16(dst, d.SymbolSize)
+	dst = binary.BigEndian.AppendUint32(dst, d.Geometry.BlockSize)
+	dst = d.Completion.appendTo(dst)
+	dst = appendMicros(dst, d.ReportInterval)
+	dst = binary.BigEndian.AppendUint32(dst, d.Receivers)
+	dst = append(dst, byte(len(d.FileName)))
+	dst = append(dst, d.FileName...)
+	return seal(dst, start)
+}
+
+// ParseDescription reads a packet of TypeDescription.
+func ParseDescription(b []byte) (Description, error) {
+	if err := checkPacket(b, TypeDescription, descriptionSize, MaxControlSize); err != nil {
+		return Description{}, err
+	}
+	end := descriptionSize + int(b[descriptionNameAt])
+	if len(b) < end {
+		return Description{}, ErrLength
+	}
+	d := Description{
+		Session:  SessionID(binary.BigEndian.Uint64(b[8:])),
+		Receiver: ReceiverID(binary.BigEndian.Uint64(b[16:])),
+		Token:    Token(binary.BigEndian.Uint64(b[24:])),
+		Codecs:   Codecs(binary.BigEndian.Uint16(b[2:])),
+		Geometry: block.Geometry{
+			ImageSize: binary.BigEndian.Uint64(b[32:]),
+			BlockSize: binary.BigEndian.Uint32(b[76:]),
+		},
+		Identity:       Identity(b[40:56]),
+		SymbolSize:     binary.BigEndian.Uint16(b[symbolSizeAt:]),
+		Completion:     parseCompletion(b[completionAt:]),
+		ReportInterval: micros(b[reportIntervalAt:]),
+		Receivers:      binary.BigEndian.Uint32(b[124:]),
+		FileName:       b[descriptionSize:end:end],
+	}
+	if group, port := [16]byte(b[56:72]), binary.BigEndian.Uint16(b[72:]); group != [16]byte{} || port != 0 {
+		d.Data = netip.AddrPortFrom(netip.AddrFrom16(group).Unmap(), port)
+	}
+	if !d.bounded() {
+		return Description{}, ErrBounds
+	}
+	return d, nil
+}
+
+func (d *Description) bounded() bool {
+	if d.Data != (netip.AddrPort{}) && !(d.Data.Addr().IsMulticast() && d.Data.Port() != 0) {
+		return false
+	}
+	if d.Geometry.Validate() != nil || d.Geometry.ValidateSymbolSize(d.SymbolSize) != nil {
+		return false
+	}
+	return d.Completion.ManifestSize <= MaxManifestPerBlock*(uint64(d.Geometry.BlockCount())+1) &&
+		boundedInterval(d.ReportInterval) && validFileName(d.FileName)
+}
+
+func boundedInterval(d time.Duration) bool { return d >= time.Microsecond && d <= MaxInterval }

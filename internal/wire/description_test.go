@@ -1,0 +1,96 @@
+package wire
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"multiserver/internal/block"
+)
+
+func testDescription() Description {
+	d := Description{
+		Session:        0x0123456789abcdef,
+		Receiver:       0xfedcba9876543210,
+		Token:          0x1122334455667788,
+		Codecs:         1,
+		Geometry:       block.Geometry{ImageSize: 4 << 30, BlockSize: 1 << 20},
+		Data:           netip.MustParseAddrPort("239.255.17.42:16001"),
+		SymbolSize:     1444,
+		Completion:     Completion{ManifestSize: 131636},
+		ReportInterval: 250 * time.Millisecond,
+		Receivers:      30,
+		FileName:       []byte("debian.img"),
+	}
+	for i := range d.Identity {
+		d.Identity[i] = byte(0xa0 + i)
+	}
+	for i := range d.Completion.ImageDigest {
+		d.Completion.ImageDigest[i] = byte(0xc0 + i)
+	}
+	return d
+}
+
+// testAnnouncement has an IPv6 group and is of an image that was not yet read.
+func testAnnouncement() Description {
+	d := testDescription()
+	d.Receiver, d.Token, d.Completion = 0, 0, Completion{}
+	d.Data = netip.MustParseAddrPort("[ff15::1234]:16001")
+	d.SymbolSize = 1424
+	return d
+}
+
+func TestDescription(t *testing.T) {
+	checkVector(t, "description", testDescription(), ParseDescription)
+	checkVector(t, "announcement", testAnnouncement(), ParseDescription)
+	checkCommon(t, "description", ParseDescription)
+	checkRefused(t, "description", ParseDescription, []refused{
+		{"no image", set64(32, 0), ErrBounds},
+		{"image over the limit", set64(32, block.MaxBlockCount<<20+1), ErrBounds},
+		{"image of all ones", set64(32, 1<<64-1), ErrBounds},
+		{"group is unicast", set32(68, 0x0a000001), ErrBounds},
+		{"group is broadcast", set32(68, 0xffffffff), ErrBounds},
+		{"port 0", set16(72, 0), ErrBounds},
+		{"symbol size 0", set16(symbolSizeAt, 0), ErrBounds},
+		{"symbol size over the limit", set16(symbolSizeAt, block.MaxSymbolSize+1), ErrBounds},
+		{"block size 0", set32(76, 0), ErrBounds},
+		{"block size no power of two", set32(76, 1<<20+1), ErrBounds},
+		{"block size over the limit", set32(76, 1<<31), ErrBounds},
+		{"manifest over 64 bytes a block", set64(completionAt, 64*4097+1), ErrBounds},
+		{"interval 0", set32(reportIntervalAt, 0), ErrBounds},
+		{"interval over a minute", set32(reportIntervalAt, 60_000_001), ErrBounds},
+		{"name too short", set8(descriptionNameAt, 11), ErrLength},
+		{"name with a folder", set8(descriptionSize+3, '/'), ErrBounds},
+		{"name with an escape", set8(descriptionSize+3, 0x1b), ErrBounds},
+		{"name ..", func(b []byte) []byte { b[descriptionNameAt] = 2; copy(b[descriptionSize:], ".."); return b }, ErrBounds},
+		{"too long", func(b []byte) []byte { return append(b, make([]byte, MaxControlSize)...) }, ErrLength},
+	})
+	// Blocks that no 16 bits of K could count the symbols of.
+	checkRefused(t, "description", ParseDescription, []refused{
+		{"K over 65535", func(b []byte) []byte { return set16(symbolSizeAt, 64)(set32(76, 16<<20)(b)) }, ErrBounds},
+	})
+}
+
+func TestDescriptionWithoutMulticast(t *testing.T) {
+	d := testDescription()
+	d.Data = netip.AddrPort{}
+	got, err := ParseDescription(d.AppendTo(nil))
+	if err != nil || got.Data.IsValid() {
+		t.Errorf("%v, %v", got.Data, err)
+	}
+}
+
+func TestLongestDescription(t *testing.T) {
+	d := testDescription()
+	d.FileName = FileName(strings.Repeat("a", 999))
+	if got, err := ParseDescription(d.AppendTo(nil)); err != nil || len(got.FileName) != MaxText {
+		t.Errorf("%d bytes of name, %v", len(got.FileName), err)
+	}
+	d.FileName = []byte("/etc/passwd")
+	if !panics(func() { d.AppendTo(nil) }) {
+		t.Error("a name with folders is sent")
+	}
+}
+
+func FuzzDescription(f *testing.F) { fuzz(f, ParseDescription) }

@@ -1,0 +1,53 @@
+package wire
+
+import "encoding/binary"
+
+// GoodbyeAck tells receivers that the sender has their Goodbye; one packet serves
+// many. It goes to the data group and, for those served by unicast, to them.
+//
+//	+---------------------------------------------------------------+
+//	|      header (type 6), its two bytes: count of receivers       |
+//	+---------------------------------------------------------------+ 16
+//	|  receivers of 8 bytes ...
+//	+-------------------------
+type GoodbyeAck struct {
+	Session   SessionID
+	Receivers List[ReceiverID] // at most MaxGoodbyeAcks, in any order
+}
+
+const (
+	goodbyeAckSize = HeaderSize
+	receiverIDSize = 8
+)
+
+func (ReceiverID) size() int { return receiverIDSize }
+
+func (r ReceiverID) appendTo(dst []byte) []byte {
+	return binary.BigEndian.AppendUint64(dst, uint64(r))
+}
+
+func (ReceiverID) parse(b []byte) ReceiverID { return ReceiverID(binary.BigEndian.Uint64(b)) }
+
+func (ReceiverID) valid() bool { return true }
+
+func (ReceiverID) follows(ReceiverID) bool { return true }
+
+// AppendTo appends the packet to dst.
+func (g GoodbyeAck) AppendTo(dst []byte) []byte {
+	start := len(dst)
+	dst = appendHeader(dst, TypeGoodbyeAck, uint16(g.Receivers.Len()), g.Session)
+	dst = appendList(dst, g.Receivers, MaxGoodbyeAcks)
+	return seal(dst, start)
+}
+
+// ParseGoodbyeAck reads a packet of TypeGoodbyeAck.
+func ParseGoodbyeAck(b []byte) (g GoodbyeAck, err error) {
+	if err := checkPacket(b, TypeGoodbyeAck, goodbyeAckSize, MaxControlSize); err != nil {
+		return GoodbyeAck{}, err
+	}
+	g.Session = SessionID(binary.BigEndian.Uint64(b[8:]))
+	if g.Receivers, err = parseList[ReceiverID](b[goodbyeAckSize:], binary.BigEndian.Uint16(b[2:]), MaxGoodbyeAcks); err != nil {
+		return GoodbyeAck{}, err
+	}
+	return g, nil
+}

@@ -1,0 +1,41 @@
+package wire
+
+import (
+	"time"
+
+	"multiserver/internal/block"
+)
+
+// Limits of what packets hold. Parsers hold what arrives against them before use.
+const (
+	// MaxPacketSize is the greatest payload of a UDP datagram over IPv4, 65507 bytes.
+	MaxPacketSize = SymbolHeaderSize + block.MaxSymbolSize
+	// MaxControlSize bounds every packet but Symbol and Probe, so that it passes
+	// whatever path carries IPv6: its smallest MTU, less IPv6 and UDP headers.
+	MaxControlSize = 1280 - 48
+
+	// MaxSequence is 40 bits: 157 days at 81,000 packets a second (1 Gbit/s at
+	// MTU 1500), half of it for multicast. A sender begins a new session before.
+	MaxSequence Sequence = 1<<40 - 1
+
+	// MaxText is the bytes of a name or a reason, whose length is one byte.
+	MaxText = 255
+	// MaxManifestPerBlock bounds the manifest: this many bytes a block, and once more.
+	MaxManifestPerBlock = 64
+	// MaxInterval bounds what a sender can make a receiver wait: the report interval
+	// and the round trip that back-off is scaled by.
+	MaxInterval = time.Minute
+
+	// MaxDeficits, MaxOwed, MaxRanges, MaxSymbolRanges and MaxGoodbyeAcks are what
+	// fits MaxControlSize.
+	MaxDeficits     = (MaxControlSize - reportSize) / needSize
+	MaxOwed         = (MaxControlSize - owedSize) / needSize
+	MaxRanges       = (MaxControlSize - wantedSize) / rangeSize
+	MaxSymbolRanges = (MaxControlSize - wantedSymbolsSize) / symbolRangeSize
+	MaxGoodbyeAcks  = (MaxControlSize - goodbyeAckSize) / receiverIDSize
+	// MaxPages of a list of wanted ranges: 152,576 ranges, 8 bytes each at the sender.
+	// A receiver with more asks for the first ones first.
+	MaxPages = 1024
+	// MaxProbeSteps: doubling from 1 Mbit/s, 32 steps pass any network.
+	MaxProbeSteps = 32
+)

@@ -1,0 +1,101 @@
+package wire
+
+import (
+	"encoding/binary"
+
+	"multiserver/internal/block"
+)
+
+// Offer is what a receiver puts behind the header of MXB 1's map request, op 1,
+// which an original server ignores: it offers to speak MXB 2. It goes where a map
+// request goes: to the control port, at GROUP, at a broadcast address or at HOST.
+// The answer is a Description, to the address that the offer came from.
+//
+//	+---------------------------------------------------------------+
+//	|                      0x4D584232 ("MXB2")                      |
+//	+---------------+-----------------------------------------------+
+//	|    version    |                   reserved                    |
+//	+---------------+-----------------------------------------------+
+//	|                           checksum                            |
+//	+-------------------------------+-------------------------------+
+//	|            codecs             |        largest packet         |
+//	+-------------------------------+-------------------------------+
+//	|                                                               |
+//	|                           receiver                            |
+//	+---------------+-----------------------------------------------+
+//	|  name length  |  host's name ...
+//	+---------------+---------
+//
+// Unlike in other packets, an unknown version is no error if it is a later one:
+// later versions add fields at the end only, and a sender answers in the latest
+// version that both speak. Version 0 means that the program is ours and speaks
+// MXB 1 only; nothing need follow it.
+type Offer struct {
+	Version  uint8 // the latest that the receiver speaks
+	Receiver ReceiverID
+	Codecs   Codecs // those that the receiver can decode
+	// LargestPacket is the greatest payload of a UDP datagram that passes the
+	// receiver's interface: its MTU less IP and UDP headers.
+	LargestPacket uint16
+	HostName      []byte // Text, may be empty
+}
+
+// Codecs is a set of the codecs of encoded blocks: bit n stands for number n.
+type Codecs uint16
+
+const (
+	offerMagic      = 0x4D584232
+	offerSize       = 25 // without the name
+	offerChecksumAt = 8
+)
+
+// minLargestPacket holds the smallest symbol that there is.
+const minLargestPacket = SymbolHeaderSize + block.MinSymbolSize
+
+// AppendTo appends the offer, a map request's payload, to dst.
+func (o Offer) AppendTo(dst []byte) []byte {
+	must(o.Version > 0, "offer without a version")
+	must(o.LargestPacket >= minLargestPacket && o.LargestPacket <= MaxPacketSize, "largest packet out of bounds")
+	must(validText(o.HostName), "host name is no Text")
+	start := len(dst)
+	dst = binary.BigEndian.AppendUint32(dst, offerMagic)
+	dst = append(dst, o.Version, 0, 0, 0, 0, 0, 0, 0)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(o.Codecs))
+	dst = binary.BigEndian.AppendUint16(dst, o.LargestPacket)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(o.Receiver))
+	dst = append(dst, byte(len(o.HostName)))
+	dst = append(dst, o.HostName...)
+	b := dst[start:]
+	binary.BigEndian.PutUint32(b[offerChecksumAt:], checksum(b, offerChecksumAt))
+	return dst
+}
+
+// ParseOffer reads the payload of a map request. It returns ErrMagic for that of
+// an original client, and VersionError(0) for a program of ours that speaks MXB 1.
+func ParseOffer(b []byte) (Offer, error) {
+	switch {
+	case len(b) < 5 || binary.BigEndian.Uint32(b) != offerMagic:
+		return Offer{}, ErrMagic
+	case b[4] == 0:
+		return Offer{}, VersionError(0)
+	case len(b) < offerSize || len(b) > MaxControlSize:
+		return Offer{}, ErrLength
+	case binary.BigEndian.Uint32(b[offerChecksumAt:]) != checksum(b, offerChecksumAt):
+		return Offer{}, ErrChecksum
+	}
+	end := offerSize + int(b[24])
+	if len(b) < end {
+		return Offer{}, ErrLength
+	}
+	o := Offer{
+		Version:       b[4],
+		Codecs:        Codecs(binary.BigEndian.Uint16(b[12:])),
+		LargestPacket: binary.BigEndian.Uint16(b[14:]),
+		Receiver:      ReceiverID(binary.BigEndian.Uint64(b[16:])),
+		HostName:      b[offerSize:end:end],
+	}
+	if o.LargestPacket < minLargestPacket || o.LargestPacket > MaxPacketSize || !validText(o.HostName) {
+		return Offer{}, ErrBounds
+	}
+	return o, nil
+}

@@ -1,0 +1,57 @@
+package wire
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestOffer(t *testing.T) {
+	o := Offer{Version: 1, Receiver: 0xfedcba9876543210, Codecs: 0b11, LargestPacket: 1472, HostName: []byte("node-07")}
+	checkVector(t, "offer", o, ParseOffer)
+	want := vectors["offer"]
+	for i := range want {
+		b := bytes.Clone(want)
+		b[i] ^= 1
+		if _, err := ParseOffer(b); err == nil {
+			t.Errorf("byte %d is wrong, and it is taken", i)
+		}
+	}
+	checkRefused(t, "offer", ParseOffer, []refused{
+		{"none", func(b []byte) []byte { return nil }, ErrMagic},
+		{"something else", func(b []byte) []byte { return []byte("something else") }, ErrMagic},
+		{"MXB 1 only", set8(4, 0), VersionError(0)},
+		{"MXB 1 only, 8 bytes", func(b []byte) []byte { return []byte("MXB2\x00\x00\x00\x00") }, VersionError(0)},
+		{"short", func(b []byte) []byte { return b[:24] }, ErrLength},
+		{"name too short", set8(24, 8), ErrLength},
+		{"name of controls", set8(25, '\n'), ErrBounds},
+		{"largest packet too small", set16(14, 91), ErrBounds},
+		{"largest packet too large", set16(14, 65508), ErrBounds},
+		{"too long", func(b []byte) []byte { return append(b, make([]byte, MaxControlSize)...) }, ErrLength},
+	})
+	checkTaken(t, "offer", ParseOffer, func(b []byte) []byte { b[5], b[6], b[7] = 1, 2, 3; return b })
+	checkTaken(t, "offer", ParseOffer, func(b []byte) []byte { return append(b, "of a later version"...) })
+
+	later, err := ParseOffer(sealed(set8(4, 9)(bytes.Clone(want))))
+	if err != nil || later.Version != 9 || later.Receiver != o.Receiver {
+		t.Errorf("a later version: %+v, %v", later, err)
+	}
+}
+
+func TestOfferToBeSent(t *testing.T) {
+	for name, o := range map[string]Offer{
+		"version":              {LargestPacket: 1472},
+		"largest packet":       {Version: 1},
+		"name with line break": {Version: 1, LargestPacket: 1472, HostName: []byte("a\nb")},
+		"long name":            {Version: 1, LargestPacket: 1472, HostName: []byte(strings.Repeat("a", 256))},
+	} {
+		if !panics(func() { o.AppendTo(nil) }) {
+			t.Errorf("%s: sent", name)
+		}
+	}
+	if n := len(Offer{Version: 1, LargestPacket: 1472, HostName: Text(strings.Repeat("a", 999))}.AppendTo(nil)); n != offerSize+MaxText {
+		t.Errorf("longest offer: %d bytes", n)
+	}
+}
+
+func FuzzOffer(f *testing.F) { fuzz(f, ParseOffer) }

@@ -1,0 +1,155 @@
+package wire
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// Report is a receiver's state and its deficits, to the sender: every report
+// interval, and between when it has deficits to tell that no echo covers. Counts
+// are since the receiver joined the session, so that a lost report loses nothing.
+//
+//	+---------------------------------------------------------------+
+//	|       header (type 0x81), its two bytes: count of deficits    |
+//	+---------------------------------------------------------------+ 16
+//	|                       receiver (8 bytes)                      |
+//	+---------------------------------------------------------------+ 24
+//	|                   highest sequence (8 bytes)                  |
+//	+---------------------------------------------------------------+ 32
+//	|                            number                             |
+//	+---------------------------------------------------------------+ 36
+//	|                             clock                             |
+//	+---------------------------------------------------------------+ 40
+//	|                   clock held, microseconds                    |
+//	+---------------------------------------------------------------+ 44
+//	|                          blocks done                          |
+//	+---------------------------------------------------------------+ 48
+//	|                packets received (8 bytes)                     |
+//	+---------------------------------------------------------------+ 56
+//	|                packets lost (8 bytes)                         |
+//	+---------------------------------------------------------------+ 64
+//	|                packets dropped (8 bytes)                      |
+//	+---------------------------------------------------------------+ 72
+//	|                        backlog, blocks                        |
+//	+---------------------------------------------------------------+ 76
+//	|                          room, blocks                         |
+//	+---------------+---------------+-------------------------------+ 80
+//	|     phase     |     limit     |           reserved            |
+//	+---------------+---------------+-------------------------------+ 84
+//	|  deficits of 6 bytes: Need ...
+//	+-------------------------
+type Report struct {
+	Session  SessionID
+	Receiver ReceiverID
+	Highest  Sequence // seen, by which the sender judges the deficits
+	Number   uint32   // of this report, from 1 on: an older one is no news
+	// Clock is the latest that a Heartbeat or Probe brought, and ClockHeld the time
+	// since, up to 71 minutes; both 0 if there was none.
+	Clock      Clock
+	ClockHeld  time.Duration
+	BlocksDone uint32 // of the image: verified and written
+	Counts     PacketCounts
+	Backlog    uint32 // blocks in memory: incomplete, or not yet written
+	Room       uint32 // blocks that the window can still take
+	Phase      Phase
+	Limit      Limit
+	Deficits   List[Need] // at most MaxDeficits, in any order
+}
+
+// PacketCounts is what became of the stream's packets at one receiver.
+type PacketCounts struct {
+	Received uint64
+	Lost     uint64 // on the wire: missing in the sequence, and not Dropped
+	Dropped  uint64 // by the receiver's own socket, for lack of room
+}
+
+const packetCountsSize = 24
+
+func (c PacketCounts) appendTo(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, c.Received)
+	dst = binary.BigEndian.AppendUint64(dst, c.Lost)
+	return binary.BigEndian.AppendUint64(dst, c.Dropped)
+}
+
+func parsePacketCounts(b []byte) PacketCounts {
+	_ = b[packetCountsSize-1]
+	return PacketCounts{
+		Received: binary.BigEndian.Uint64(b),
+		Lost:     binary.BigEndian.Uint64(b[8:]),
+		Dropped:  binary.BigEndian.Uint64(b[16:]),
+	}
+}
+
+// Phase is what a receiver is busy with. A sender takes one that it does not know
+// for PhaseReceiving.
+type Phase uint8
+
+// The phases of a receiver.
+const (
+	PhaseReceiving Phase = 0
+	PhaseChecking  Phase = 1 // reading what the target already holds, to ask for the rest
+	PhaseFinishing Phase = 2 // all blocks are in; syncing, verifying
+)
+
+// Limit is what keeps a receiver from being faster. A sender takes one that it
+// does not know for LimitNone.
+type Limit uint8
+
+// The limits of a receiver.
+const (
+	LimitNone   Limit = 0
+	LimitWire   Limit = 1 // packets are lost on their way
+	LimitSocket Limit = 2 // packets are dropped for lack of room in the socket
+	LimitCPU    Limit = 3
+	LimitDisk   Limit = 4
+)
+
+const reportSize = 84 // without the deficits
+
+// AppendTo appends the packet to dst.
+func (r Report) AppendTo(dst []byte) []byte {
+	start := len(dst)
+	dst = appendHeader(dst, TypeReport, uint16(r.Deficits.Len()), r.Session)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Receiver))
+	dst = appendSequence(dst, r.Highest)
+	dst = binary.BigEndian.AppendUint32(dst, r.Number)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(r.Clock))
+	dst = appendMicros(dst, r.ClockHeld)
+	dst = binary.BigEndian.AppendUint32(dst, r.BlocksDone)
+	dst = r.Counts.appendTo(dst)
+	dst = binary.BigEndian.AppendUint32(dst, r.Backlog)
+	dst = binary.BigEndian.AppendUint32(dst, r.Room)
+	dst = append(dst, byte(r.Phase), byte(r.Limit), 0, 0)
+	dst = appendList(dst, r.Deficits, MaxDeficits)
+	return seal(dst, start)
+}
+
+// ParseReport reads a packet of TypeReport.
+func ParseReport(b []byte) (Report, error) {
+	if err := checkPacket(b, TypeReport, reportSize, MaxControlSize); err != nil {
+		return Report{}, err
+	}
+	deficits, err := parseList[Need](b[reportSize:], binary.BigEndian.Uint16(b[2:]), MaxDeficits)
+	if err != nil {
+		return Report{}, err
+	}
+	r := Report{
+		Session:    SessionID(binary.BigEndian.Uint64(b[8:])),
+		Receiver:   ReceiverID(binary.BigEndian.Uint64(b[16:])),
+		Highest:    Sequence(binary.BigEndian.Uint64(b[24:])),
+		Number:     binary.BigEndian.Uint32(b[32:]),
+		Clock:      Clock(binary.BigEndian.Uint32(b[36:])),
+		ClockHeld:  micros(b[40:]),
+		BlocksDone: binary.BigEndian.Uint32(b[44:]),
+		Counts:     parsePacketCounts(b[48:]),
+		Backlog:    binary.BigEndian.Uint32(b[72:]),
+		Room:       binary.BigEndian.Uint32(b[76:]),
+		Phase:      Phase(b[80]),
+		Limit:      Limit(b[81]),
+		Deficits:   deficits,
+	}
+	if r.Highest > MaxSequence {
+		return Report{}, ErrBounds
+	}
+	return r, nil
+}
