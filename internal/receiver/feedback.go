@@ -47,6 +47,11 @@ func (e *Engine) look(now time.Duration) {
 	e.rearm()
 }
 
+// Attention is the sequence of the packet of the stream up to which HandleSymbol does
+// not move Deadline: a driver, or a simulation, may hand over earlier ones late, with
+// the times when they came.
+func (e *Engine) Attention() wire.Sequence { return e.lookAt }
+
 // backOff orders receivers by how much they lack. Of n receivers with this one's
 // loss, n·Q(z) lack as much or more: whoever is likely to lack most speaks in the
 // first slot, twice as many in the next, and each slot is long enough for the echo

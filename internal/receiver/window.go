@@ -18,32 +18,35 @@ const (
 type slotState uint8
 
 const (
-	slotFree      slotState = iota
-	slotFilling             // need > 0
-	slotSolving             // K symbols are in; the driver rebuilds and verifies
-	slotWriting             // verified, on its way to the disk
+	slotFree    slotState = iota
+	slotFilling           // need > 0
+	slotSolving           // K symbols are in; the driver rebuilds and verifies
+	slotWriting           // verified, on its way to the disk
 )
 
-// slot is one block in memory.
+// slot is one block in memory. What a symbol touches stands together, in one line of
+// the cache.
 type slot struct {
-	bits   []uint64         // which source symbols are in
-	repair []block.SymbolID // repair symbols that are in, ascending
-	last   wire.Sequence    // of the newest packet with a symbol of it
+	bits   []uint64      // which source symbols are in
+	last   wire.Sequence // of the newest packet with a symbol of it
 	index  uint32
 	k      uint16
 	need   uint16 // K − rank
-	rows   uint32 // repair rows that the sender has made at least
 	state  slotState
 	passed bool  // its burst is over and it lacks something
 	tries  uint8 // reports since the burst was over
-	// askAt is when its deficit goes into a report, unless the sender promises enough
-	// before: zero if not scheduled.
-	askAt time.Duration
-	// What an echo promised: enough for need, in symbols after coverFrom, and before
+	// covered: an echo promised enough for need, in symbols after coverFrom, and before
 	// coverEnds unless the promise does not hold.
-	covered   bool
+	covered bool
+	rows    uint32 // repair rows that the sender has made at least
+
+	// askAt is when its deficit goes into a report, unless the sender promises enough
+	// before.
+	askAt     time.Duration
 	coverFrom wire.Sequence
 	coverEnds wire.Sequence
+	repair    []block.SymbolID // repair symbols that are in, ascending
+	_         [24]byte         // to two lines
 }
 
 // take puts a symbol in and tells whether it is news.

@@ -300,7 +300,7 @@ func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	if e.acks.Len() < wire.MaxGoodbyeAcks {
 		e.acks = e.acks.Append(g.Receiver)
 		if e.ackAt == never {
-			e.ackAt = now + ackDelay
+			e.ackAt = now + ackDelay + time.Duration(len(e.peers.list))*ackSpread
 		}
 		if e.acks.Len() == wire.MaxGoodbyeAcks {
 			e.ackAt = now

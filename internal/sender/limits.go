@@ -10,9 +10,11 @@ const (
 	Interleave = 16
 
 	// echoDelay is how long what is owed is gathered before it is told, and ackDelay
-	// the same for goodbyes.
+	// the same for goodbyes, with ackSpread for each receiver: ten thousand, at a
+	// thousand a second, then fill their acknowledgements.
 	echoDelay = 500 * time.Microsecond
 	ackDelay  = 5 * time.Millisecond
+	ackSpread = 20 * time.Microsecond
 
 	// heartbeatEvery is the longest pause between heartbeats. When nothing is sent
 	// they begin at firstHeartbeat apart, and double.

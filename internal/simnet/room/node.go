@@ -114,6 +114,16 @@ func (n *node) arm() {
 	n.wake = at
 }
 
+// patience: see Room. Near its end a receiver has none, nor if its link is more
+// than lossy.
+func (n *node) patience() wire.Sequence {
+	if n.engine == nil || n.held != nil || n.spec.Reorder > 0 || n.spec.Duplicate > 0 || n.spec.Stalls != nil ||
+		n.spec.Disk > 0 || n.room.cfg.Impatient || n.engine.Missing() < 40 || n.engine.Session() != n.room.session {
+		return 0
+	}
+	return n.engine.Attention()
+}
+
 // run lets the receiver live until a time.
 func (n *node) run(until time.Duration) {
 	r := n.room

@@ -21,7 +21,10 @@ type Config struct {
 	ZeroRuns   bool          // half of the blocks are zeros, in runs
 	// Strict keeps the symbols that each receiver holds apart from its engine, and
 	// checks what it says against them.
-	Strict    bool
+	Strict bool
+	// Impatient hands each packet to each receiver in its own time, however little
+	// there is to be said. It changes nothing but the time that Run takes.
+	Impatient bool
 	Receivers []Spec
 	// The sender dies at each of Deaths, and comes back after DeadTime; and sends
 	// nothing during Stalls.
@@ -109,10 +112,15 @@ type Room struct {
 	backAt   time.Duration
 	common   simnet.Loss
 
-	air      []packet
-	base     uint64 // number of air[0]
-	nodes    []*node
-	wake     []time.Duration // of each node, for the scan
+	air   []packet
+	base  uint64 // number of air[0]
+	nodes []*node
+	wake  []time.Duration // of each node
+	// patience is the sequence up to which each node can take packets late without
+	// missing a time at which it would have said something.
+	patience []wire.Sequence
+	sequence wire.Sequence // the highest in the air
+	controls uint64        // number behind the last packet in the air that is no symbol
 	feedback simnet.Queue[message]
 	lookout  time.Duration // the shortest delay: how far nodes can run on their own
 	unread   int           // nodes that have not taken all that is in the air
@@ -213,6 +221,7 @@ func newRoom(cfg Config) *Room {
 	for i, spec := range cfg.Receivers {
 		r.nodes = append(r.nodes, newNode(r, i, spec))
 		r.wake = append(r.wake, 0)
+		r.patience = append(r.patience, 0)
 	}
 	for _, n := range r.nodes {
 		r.lookout = min(r.lookout, n.delay)
@@ -254,11 +263,11 @@ func (r *Room) over() bool {
 func (r *Room) step() {
 	until := r.now + r.lookout
 	r.runSender(until)
-	busy := len(r.air) > 0 && r.unread > 0
 	for i, n := range r.nodes {
-		if busy || r.wake[i] < until {
+		if r.wake[i] < until || r.unread > 0 && (r.patience[i] <= r.sequence || r.controls > n.pos) {
 			n.run(until)
 			r.wake[i] = n.wake
+			r.patience[i] = n.patience()
 		}
 	}
 	r.sweep()

@@ -116,6 +116,11 @@ func (r *Room) put(t time.Duration, p packet, d time.Duration) {
 		p = packet{at: p.at, control: &control{kind: 0}}
 	}
 	r.air = append(r.air, p)
+	if p.control != nil {
+		r.controls = r.base + uint64(len(r.air))
+	} else {
+		r.sequence = p.symbol.Sequence
+	}
 	r.unread = len(r.nodes)
 }
 
