@@ -38,8 +38,9 @@ type Engine struct {
 	session Session
 	rand    *rand.Rand
 
-	image    uint32 // blocks of the image
-	manifest uint32 // blocks of the manifest, 0 while unknown
+	image        uint32 // blocks of the image
+	manifest     uint32 // blocks of the manifest, 0 while unknown
+	manifestSize uint64 // bytes
 	// place says where each block is, those of the image first and those of the
 	// manifest after them: a slot, placeNone or placeTaken.
 	place []uint16
@@ -158,7 +159,7 @@ func (e *Engine) learn(c wire.Completion) {
 	if g.Validate() != nil || c.ManifestSize > wire.MaxManifestPerBlock*(uint64(e.image)+1) {
 		return
 	}
-	e.session.Completion = c
+	e.manifestSize = c.ManifestSize
 	e.manifest = g.BlockCount()
 	for range e.manifest {
 		e.place = append(e.place, placeNone)
@@ -205,6 +206,9 @@ func (e *Engine) HandleSymbol(now time.Duration, s *wire.Symbol) Taken {
 func (e *Engine) takeSymbol(s *wire.Symbol) Taken {
 	index := uint32(s.Block)
 	if s.Object == wire.Manifest {
+		if e.manifest == 0 {
+			return Taken{Verdict: NoRoom} // no heartbeat told its size so far
+		}
 		if index >= e.manifest {
 			return Taken{Verdict: Invalid}
 		}
@@ -249,7 +253,7 @@ func (e *Engine) takeSymbol(s *wire.Symbol) Taken {
 func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
 	g, id := e.cfg.Image, s.Block
 	if s.Object == wire.Manifest {
-		g.ImageSize = e.session.Completion.ManifestSize
+		g.ImageSize = e.manifestSize
 	}
 	if int(s.K) > g.MaxK(id, e.cfg.SymbolSize) {
 		return Taken{Verdict: Invalid}

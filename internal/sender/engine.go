@@ -51,8 +51,8 @@ type Engine struct {
 	windows   [2]window // the last groups: the deficits that followed
 	groups    int
 
-	peers     peers
-	receivers uint32 // unfinished
+	peers peers
+	most  int // receivers at a time
 
 	completion wire.Completion
 	state      wire.SenderState

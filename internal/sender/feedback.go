@@ -19,6 +19,7 @@ func (e *Engine) meet(now time.Duration, id wire.ReceiverID) *peer {
 	p := e.peers.find(id)
 	if p == nil {
 		p = e.peers.add(now, id)
+		e.most = max(e.most, len(e.peers.list))
 		if len(e.peers.list) == 1 {
 			e.beat(now)
 			e.beatPause = firstHeartbeat / 2
@@ -300,7 +301,7 @@ func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	if e.acks.Len() < wire.MaxGoodbyeAcks {
 		e.acks = e.acks.Append(g.Receiver)
 		if e.ackAt == never {
-			e.ackAt = now + ackDelay + time.Duration(len(e.peers.list))*ackSpread
+			e.ackAt = now + ackDelay + time.Duration(e.most)*ackSpread
 		}
 		if e.acks.Len() == wire.MaxGoodbyeAcks {
 			e.ackAt = now

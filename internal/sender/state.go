@@ -69,7 +69,7 @@ func (s *state) coming(seen, now wire.Sequence) int {
 	if seen < first {
 		return int(s.count)
 	}
-	span := uint64(s.span) * spanUnit
+	span := min(uint64(s.span)*spanUnit, uint64(age))
 	passed := uint64(seen - first)
 	if passed >= span {
 		return 0

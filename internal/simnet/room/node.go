@@ -118,7 +118,7 @@ func (n *node) arm() {
 // than lossy.
 func (n *node) patience() wire.Sequence {
 	if n.engine == nil || n.held != nil || n.spec.Reorder > 0 || n.spec.Duplicate > 0 || n.spec.Stalls != nil ||
-		n.spec.Disk > 0 || n.room.cfg.Impatient || n.engine.Missing() < 40 || n.engine.Session() != n.room.session {
+		n.spec.Disk > 0 || n.room.cfg.Impatient || n.engine.Missing() < 24 || n.engine.Session() != n.room.session {
 		return 0
 	}
 	return n.engine.Attention()
@@ -196,7 +196,7 @@ func (n *node) take(now time.Duration, p *packet) {
 			return
 		}
 	} else if t.Verdict == receiver.Invalid {
-		n.room.err = fmt.Errorf("receiver %d calls a packet invalid", n.number)
+		n.room.err = fmt.Errorf("receiver %d calls a packet invalid: %+v, in session %d of %d", n.number, p.symbol, e.Session(), n.room.session)
 	}
 	if d := e.Deadline(); d != before {
 		n.arm()
@@ -374,6 +374,9 @@ func (n *node) tell(now time.Duration, b []byte) {
 		return
 	}
 	b = append([]byte(nil), b...)
+	if n.spec.Liar {
+		b = n.lie(b)
+	}
 	if n.spec.Corrupt > 0 && n.rand.Float64() < n.spec.Corrupt {
 		b[n.rand.IntN(len(b))] ^= 1 << n.rand.IntN(8)
 	}
@@ -384,4 +387,19 @@ func (n *node) tell(now time.Duration, b []byte) {
 	for range copies {
 		n.room.feedback.Push(now+n.delay+time.Duration(n.rand.Int64N(int64(jitter))), message{packet: b})
 	}
+}
+
+// lie makes a report ask for much of blocks that may be in.
+func (n *node) lie(b []byte) []byte {
+	report, err := wire.ParseReport(b)
+	if err != nil {
+		return b
+	}
+	report.Deficits = wire.List[wire.Need]{}
+	for range 1 + n.rand.IntN(16) {
+		report.Deficits = report.Deficits.Append(wire.Need{
+			Block: block.ID(n.rand.IntN(int(n.room.cfg.Blocks))), Symbols: uint16(1 + n.rand.IntN(1<<16-1)),
+		})
+	}
+	return report.AppendTo(nil)
 }
