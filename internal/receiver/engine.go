@@ -1,0 +1,426 @@
+package receiver
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// Config says what a receiver receives, and where it puts it.
+type Config struct {
+	Receiver   wire.ReceiverID
+	Image      block.Geometry
+	SymbolSize uint16
+	// Window is how many blocks the driver has memory for, 1 to 65534. The slots are
+	// numbered from 0.
+	Window int
+	// SilenceLimit is how long nothing of the sender may come before the receiver
+	// gives up; 0 is for ever.
+	SilenceLimit time.Duration
+	// Rand spreads what receivers say in time. Each needs one of its own.
+	Rand *rand.Rand
+}
+
+// Session is what a description says of a session.
+type Session struct {
+	ID             wire.SessionID
+	ReportInterval time.Duration
+	Receivers      uint32
+	Completion     wire.Completion
+}
+
+// Engine is one receiver. Times are since an origin of the driver's choice.
+type Engine struct {
+	cfg     Config
+	session Session
+	rand    *rand.Rand
+
+	image        uint32 // blocks of the image
+	manifest     uint32 // blocks of the manifest, 0 while unknown
+	manifestSize uint64 // bytes
+	// place says where each block is, those of the image first and those of the
+	// manifest after them: a slot, placeNone or placeTaken.
+	place []uint16
+	slots []slot
+	free  []uint16 // slots that are free
+
+	none    uint32 // blocks at placeNone
+	taken   uint32 // blocks at placeTaken
+	written uint32 // of these, those on the disk
+	done    uint32 // of these, those of the image
+
+	stream   stream
+	lookAt   wire.Sequence // when to look at the window next
+	walkMin  uint32        // lowest block of which a source symbol came since the last look
+	walk     uint32        // the same at the last look
+	quiet    bool          // the sender says that it owes nothing, or says nothing
+	inStream time.Duration // when the last packet of the stream came
+	heard    time.Duration // when the last packet came
+
+	roundTrip time.Duration
+	clock     wire.Clock
+	clockAt   time.Duration
+
+	report   wire.Report
+	reportAt time.Duration
+	askAt    time.Duration // the earliest of the slots', 0 if none
+	symbols  wire.List[wire.SymbolRange]
+	naming   int // slot whose symbols are to be named next, in a round of WantedSymbols
+
+	want wantState
+
+	refused  bool // a block found no room since the last report
+	slow     bool // the disk is slower than the stream
+	failures int  // blocks that failed their digest
+
+	bye      goodbyeState
+	gaveUp   bool
+	outcome  wire.Outcome
+	reason   string
+	deadline time.Duration
+}
+
+// New returns a receiver of session s to which every block is missing. The
+// description that it rests on arrived at now.
+func New(now time.Duration, cfg Config, s Session) *Engine {
+	if cfg.Window < 1 || cfg.Window >= maxWindow {
+		panic(fmt.Sprintf("receiver: window of %d blocks", cfg.Window))
+	}
+	e := &Engine{
+		cfg:   cfg,
+		rand:  cfg.Rand,
+		image: cfg.Image.BlockCount(),
+		slots: make([]slot, cfg.Window),
+	}
+	e.place = make([]uint16, e.image)
+	for i := range e.place {
+		e.place[i] = placeNone
+	}
+	e.none = e.image
+	for p := cfg.Window - 1; p >= 0; p-- {
+		e.free = append(e.free, uint16(p))
+	}
+	e.begin(now, s)
+	return e
+}
+
+// Restart goes on in another session of the same image: verified blocks stay and
+// partial ones are dropped, because how a block was encoded may differ.
+func (e *Engine) Restart(now time.Duration, s Session) {
+	for p := range e.slots {
+		if st := e.slots[p].state; st == slotFilling || st == slotSolving {
+			e.drop(p)
+		}
+	}
+	e.begin(now, s)
+}
+
+func (e *Engine) begin(now time.Duration, s Session) {
+	e.session = s
+	e.stream = stream{}
+	e.lookAt = 0
+	e.walk, e.walkMin = 0, noWalk
+	e.inStream, e.heard = now, now
+	e.roundTrip = defaultRoundTrip
+	e.clock, e.clockAt = 0, 0
+	e.report.Number = 0
+	e.reportAt = now + e.spread(s.ReportInterval)
+	e.askAt = 0
+	e.want = wantState{generation: 0, retry: wantRetry}
+	e.quiet = true
+	e.learn(s.Completion)
+	e.schedule(now)
+	e.rearm()
+}
+
+// Hold takes note that the target holds blocks [r.Lo, r.Hi) of the image already,
+// verified against the manifest.
+func (e *Engine) Hold(r block.Range) {
+	for i := r.Lo; i < min(r.Hi, uint64(e.image)); i++ {
+		if e.place[i] == placeNone {
+			e.place[i] = placeTaken
+			e.none--
+			e.taken++
+			e.written++
+			e.done++
+		}
+	}
+}
+
+// learn takes note of the manifest's size, once it is known.
+func (e *Engine) learn(c wire.Completion) {
+	if c.ManifestSize == 0 || e.manifest != 0 {
+		return
+	}
+	g := block.Geometry{ImageSize: c.ManifestSize, BlockSize: e.cfg.Image.BlockSize}
+	if g.Validate() != nil || c.ManifestSize > wire.MaxManifestPerBlock*(uint64(e.image)+1) {
+		return
+	}
+	e.manifestSize = c.ManifestSize
+	e.manifest = g.BlockCount()
+	for range e.manifest {
+		e.place = append(e.place, placeNone)
+	}
+	e.none += e.manifest
+}
+
+// Verdict is what became of a symbol.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Keep      Verdict = iota // put it into the slot
+	Duplicate                // it is in already, or no longer needed
+	NoRoom                   // the window has none; the block will be asked for
+	Invalid                  // there is no such block, or its K is wrong
+)
+
+// Taken says what to do with a symbol.
+type Taken struct {
+	Verdict Verdict
+	// First: the symbol begins a block in Slot; whatever was there is dropped.
+	First bool
+	// Complete: K symbols are in. The driver rebuilds and verifies the block, and
+	// calls BlockSingular, BlockVerified or BlockFailed.
+	Complete bool
+	Slot     int
+}
+
+// HandleSymbol judges a symbol of this session, whose checksum is right. Data is
+// not looked at.
+func (e *Engine) HandleSymbol(now time.Duration, s *wire.Symbol) Taken {
+	e.inStream, e.heard = now, now
+	if !e.stream.arrive(s.Sequence) {
+		return Taken{Verdict: Duplicate}
+	}
+	t := e.takeSymbol(s)
+	if e.stream.highest >= e.lookAt {
+		e.look(now)
+	}
+	return t
+}
+
+func (e *Engine) takeSymbol(s *wire.Symbol) Taken {
+	index := uint32(s.Block)
+	if s.Object == wire.Manifest {
+		if e.manifest == 0 {
+			return Taken{Verdict: NoRoom} // no heartbeat told its size so far
+		}
+		if index >= e.manifest {
+			return Taken{Verdict: Invalid}
+		}
+		index += e.image
+	} else if index >= e.image {
+		return Taken{Verdict: Invalid}
+	}
+	if index < e.walkMin && uint32(s.Symbol) < uint32(s.K) {
+		e.walkMin = index
+	}
+	p := e.place[index]
+	if p == placeTaken {
+		return Taken{Verdict: Duplicate}
+	}
+	first := false
+	if p == placeNone {
+		t := e.openSlot(index, s)
+		if t.Verdict != Keep {
+			return t
+		}
+		p, first = uint16(t.Slot), true
+	}
+	sl := &e.slots[p]
+	if sl.k != s.K {
+		return Taken{Verdict: Invalid}
+	}
+	if s.Sequence > sl.last {
+		sl.last = s.Sequence
+	}
+	if sl.state != slotFilling || !sl.take(s.Symbol) {
+		return Taken{Verdict: Duplicate}
+	}
+	sl.need--
+	if sl.need == 0 {
+		sl.state = slotSolving
+		return Taken{First: first, Complete: true, Slot: int(p)}
+	}
+	return Taken{First: first, Slot: int(p)}
+}
+
+// openSlot makes room for the block of s.
+func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
+	g, id := e.cfg.Image, s.Block
+	if s.Object == wire.Manifest {
+		g.ImageSize = e.manifestSize
+	}
+	if int(s.K) > g.MaxK(id, e.cfg.SymbolSize) {
+		return Taken{Verdict: Invalid}
+	}
+	p, evicted, ok := e.room(s.Symbol, s.K)
+	if !ok {
+		e.refuse()
+		return Taken{Verdict: NoRoom}
+	}
+	if evicted {
+		e.forget(e.slots[p].index)
+	}
+	e.slots[p].open(index, s.K)
+	e.place[index] = uint16(p)
+	e.none--
+	e.want.retry = wantRetry
+	return Taken{Slot: p}
+}
+
+// refuse takes note that a block found no room. If it is the disk that holds the
+// window, the receiver asks from now on for what fits, and no more.
+func (e *Engine) refuse() {
+	e.refused = true
+	if len(e.free) > 0 {
+		return
+	}
+	waiting := 0
+	for i := range e.slots {
+		if e.slots[i].state == slotWriting {
+			waiting++
+		}
+	}
+	if waiting*2 >= len(e.slots) {
+		e.slow = true
+	}
+}
+
+// forget makes a block one that was never seen.
+func (e *Engine) forget(index uint32) {
+	e.place[index] = placeNone
+	e.none++
+	e.want.lackFrom = min(e.want.lackFrom, index)
+	e.want.declared = min(e.want.declared, index)
+}
+
+// drop gives up what slot p holds.
+func (e *Engine) drop(p int) {
+	index := e.slots[p].index
+	e.release(p, placeNone)
+	e.forget(index)
+}
+
+// HandleZeroRun appends to dst the blocks of the image that have become zeros by z;
+// the driver makes them so on its target and calls ZerosWritten.
+func (e *Engine) HandleZeroRun(now time.Duration, z *wire.ZeroRun, dst []block.Range) []block.Range {
+	e.inStream, e.heard = now, now
+	if !e.stream.arrive(z.Sequence) {
+		return dst
+	}
+	if uint64(z.First)+uint64(z.Count) <= uint64(e.image) {
+		for i := uint32(z.First); i < uint32(z.First)+z.Count; i++ {
+			if e.place[i] != placeNone {
+				continue
+			}
+			e.place[i] = placeTaken
+			e.none--
+			e.taken++
+			if n := len(dst); n > 0 && dst[n-1].Hi == uint64(i) {
+				dst[n-1].Hi++
+			} else {
+				dst = append(dst, block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+			}
+		}
+	}
+	if e.stream.highest >= e.lookAt {
+		e.look(now)
+	}
+	return dst
+}
+
+// ZerosWritten takes note that count blocks of zeros are on the disk.
+func (e *Engine) ZerosWritten(count uint32) {
+	e.written += count
+	e.done += count
+}
+
+// BlockSingular takes note that the symbols in slot p do not rebuild the block: more
+// symbols, 1 at least, are needed.
+func (e *Engine) BlockSingular(now time.Duration, p, more int) {
+	s := &e.slots[p]
+	s.state, s.need = slotFilling, uint16(more)
+	s.passed, s.covered, s.tries = false, false, 0
+	if e.quiet {
+		e.look(now)
+	}
+}
+
+// BlockVerified takes note that the block in slot p is rebuilt and right. It keeps
+// its slot until BlockWritten.
+func (e *Engine) BlockVerified(p int) {
+	e.slots[p].state = slotWriting
+	e.place[e.slots[p].index] = placeTaken
+	e.taken++
+}
+
+// BlockFailed takes note that the block in slot p is not what its digest says. All
+// of it is dropped.
+func (e *Engine) BlockFailed(now time.Duration, p int) {
+	e.drop(p)
+	if e.failures++; e.failures > maxDigestFailures {
+		e.giveUp(now, wire.OutcomeIntegrity, fmt.Sprintf("%d blocks arrived that are not what their digests say", e.failures))
+	}
+	e.schedule(now)
+	e.rearm()
+}
+
+// BlockWritten takes note that the block in slot p is on the disk, or for a block
+// of the manifest, kept elsewhere. The slot is free.
+func (e *Engine) BlockWritten(now time.Duration, p int) {
+	if e.slots[p].index < e.image {
+		e.done++
+	}
+	e.written++
+	e.release(p, placeTaken)
+	if e.slow && len(e.free) == len(e.slots) && !e.quiet {
+		e.slow = false // the stream does not keep the disk busy
+	}
+	if e.quiet && e.none > 0 && e.want.at == 0 {
+		e.schedule(now)
+		e.rearm()
+	}
+}
+
+// Complete tells whether every block of the image and of the manifest is in and
+// written. The driver then syncs and verifies, and calls Leave.
+func (e *Engine) Complete() bool {
+	return e.manifest != 0 && e.written == e.image+e.manifest
+}
+
+// Missing is the count of blocks that are not verified yet, as far as known.
+func (e *Engine) Missing() uint32 { return e.image + e.manifest - e.taken }
+
+// BlocksDone is the count of blocks of the image that are verified and written.
+func (e *Engine) BlocksDone() uint32 { return e.done }
+
+// Counts are the packets of the stream since the session began for this receiver.
+func (e *Engine) Counts() wire.PacketCounts { return e.stream.counts() }
+
+// Session is the session that the receiver is in.
+func (e *Engine) Session() wire.SessionID { return e.session.ID }
+
+// GaveUp tells whether the receiver will not go on, with the outcome and the reason.
+// The driver tells its user, and calls Leave.
+func (e *Engine) GaveUp() (o wire.Outcome, reason string, ok bool) {
+	return e.outcome, e.reason, e.gaveUp
+}
+
+func (e *Engine) giveUp(now time.Duration, o wire.Outcome, reason string) {
+	if !e.gaveUp && e.bye.state == byeNone {
+		e.gaveUp, e.outcome, e.reason = true, o, reason
+	}
+}
+
+// spread is a random part of d.
+func (e *Engine) spread(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(e.rand.Int64N(int64(d)))
+}

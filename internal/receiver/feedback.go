@@ -1,0 +1,361 @@
+package receiver
+
+import (
+	"math"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// noWalk: no source symbol has come since the last look.
+const noWalk = 1<<32 - 1
+
+// look goes through the window: which bursts are over, which promises were not
+// kept, and whether the walk has passed blocks that are missing.
+func (e *Engine) look(now time.Duration) {
+	e.lookAt = e.stream.highest + lookEvery
+	if e.walkMin != noWalk {
+		if e.walkMin < e.walk {
+			e.want.declared, e.want.lackFrom = 0, 0 // the walk begins anew
+		}
+		e.walk, e.walkMin = e.walkMin, noWalk
+		e.quiet = false
+	}
+	e.askAt = 0
+	for p := range e.slots {
+		s := &e.slots[p]
+		if s.state != slotFilling {
+			continue
+		}
+		over := e.quiet || e.stream.highest > s.last+passedGap
+		if s.covered && (e.quiet || e.stream.highest > s.coverEnds || over && s.last > s.coverFrom) {
+			s.covered, s.passed = false, false
+		}
+		switch {
+		case !over:
+			s.passed = false
+		case !s.passed:
+			s.passed, s.tries = true, 0
+			s.askAt = now + e.backOff(s)
+		}
+		if s.passed && !s.covered {
+			e.askAt = earliest(e.askAt, s.askAt)
+		}
+	}
+	e.schedule(now)
+	e.rearm()
+}
+
+// Attention is the sequence of the packet of the stream up to which HandleSymbol does
+// not move Deadline: a driver, or a simulation, may hand over earlier ones late, with
+// the times when they came.
+func (e *Engine) Attention() wire.Sequence { return e.lookAt }
+
+// backOff orders receivers by how much they lack. Of n receivers with this one's
+// loss, n·Q(z) lack as much or more: whoever is likely to lack most speaks in the
+// first slot, twice as many in the next, and each slot is long enough for the echo
+// to silence the following.
+func (e *Engine) backOff(s *slot) time.Duration {
+	n := float64(max(e.session.Receivers, 1))
+	lost := float64(s.need) + float64(s.rows)
+	mean := (float64(s.k) + float64(s.rows)) * e.stream.loss()
+	as := n
+	if mean > 0 {
+		as = n * math.Erfc((lost-mean)/math.Sqrt(2*mean)) / 2
+	} else {
+		as = 0
+	}
+	slots := math.Log2(1+as) + e.rand.Float64()
+	return time.Duration(slots * float64(e.slotTime()))
+}
+
+// slotTime is the unit of back-off: a report reaches the sender, which gathers what
+// it owes, and its echo comes back.
+func (e *Engine) slotTime() time.Duration { return e.roundTrip + echoTime }
+
+// HandleOwed takes note of what the sender promises: deficits that it covers are
+// not reported.
+func (e *Engine) HandleOwed(now time.Duration, o wire.Owed) {
+	e.heard = now
+	total := 0
+	for n := range o.Needs.All() {
+		total += int(n.Symbols)
+	}
+	ends := o.Sequence + wire.Sequence(2*total) + 2*passedGap
+	for n := range o.Needs.All() {
+		p, ok := e.slotOf(n.Object, n.Block)
+		if !ok {
+			continue
+		}
+		s := &e.slots[p]
+		if s.state == slotFilling && s.need <= n.Symbols && ends > e.stream.highest {
+			s.covered, s.coverFrom, s.coverEnds = true, o.Sequence, ends
+		}
+	}
+	if o.Sequence > e.stream.highest && e.stream.first != 0 {
+		e.stream.advance(o.Sequence)
+	}
+	e.quiet = false
+	e.look(now)
+}
+
+// slotOf finds a block in the window.
+func (e *Engine) slotOf(o wire.Object, id block.ID) (p uint16, ok bool) {
+	index := uint64(id)
+	if o == wire.Manifest {
+		index += uint64(e.image)
+	} else if index >= uint64(e.image) {
+		return 0, false
+	}
+	if index >= uint64(len(e.place)) {
+		return 0, false
+	}
+	p = e.place[index]
+	return p, p < maxWindow
+}
+
+// HandleHeartbeat takes note of how far the sender is.
+func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
+	e.heard = now
+	e.session.ReportInterval = h.ReportInterval
+	e.session.Receivers = h.Receivers
+	e.reportAt = min(e.reportAt, now+h.ReportInterval)
+	if h.RoundTrip > 0 {
+		e.roundTrip = h.RoundTrip
+	}
+	if h.Clock != 0 {
+		e.clock, e.clockAt = h.Clock, now
+	}
+	e.learn(h.Completion)
+	switch h.State {
+	case wire.SenderImageChanged:
+		e.giveUp(now, wire.OutcomeIntegrity, "the image changed while it was served")
+	case wire.SenderImageFailed:
+		e.giveUp(now, wire.OutcomeFailed, "the server cannot read the image")
+	case wire.SenderStopped:
+		e.giveUp(now, wire.OutcomeInterrupted, "the server was stopped")
+	}
+	if h.Sequence > e.stream.highest && e.stream.first != 0 {
+		e.stream.advance(h.Sequence)
+	}
+	// A heartbeat that overtook symbols says too early that the pass has ended; so
+	// would one that was late. Both cost a report.
+	e.quiet = h.PassEnded && h.Sequence >= e.stream.highest
+	e.look(now)
+}
+
+// Deadline is when Poll wants to be called next.
+func (e *Engine) Deadline() time.Duration { return e.deadline }
+
+// rearm computes the deadline.
+func (e *Engine) rearm() {
+	if e.bye.state != byeNone {
+		e.deadline = e.bye.at
+		return
+	}
+	at := e.reportAt
+	at = min(at, e.inStream+e.quietAfter())
+	if e.askAt != 0 {
+		at = min(at, e.askAt)
+	}
+	if e.want.at != 0 {
+		at = min(at, e.want.at)
+	}
+	if e.cfg.SilenceLimit > 0 && !e.gaveUp {
+		at = min(at, e.heard+e.cfg.SilenceLimit)
+	}
+	e.deadline = at
+}
+
+// quietAfter is the silence of the stream after which the receiver takes it for
+// ended whatever it last heard.
+func (e *Engine) quietAfter() time.Duration {
+	if e.quiet {
+		return time.Hour
+	}
+	return quietTime
+}
+
+// Poll appends to dst the next packet that is due for the sender, and tells whether
+// there was one. It is called again until there is none, then at Deadline, and
+// after any call that moved the deadline; early calls are harmless.
+func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
+	if now < e.deadline && e.naming == 0 {
+		return dst, false
+	}
+	dst, sent := e.poll(now, dst)
+	e.rearm()
+	return dst, sent
+}
+
+func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
+	if e.bye.state != byeNone {
+		return e.pollGoodbye(now, dst)
+	}
+	if l := e.cfg.SilenceLimit; l > 0 && now >= e.heard+l {
+		e.giveUp(now, wire.OutcomeTimeLimit, "nothing came of the server for "+l.String())
+	}
+	if now >= e.inStream+e.quietAfter() {
+		e.quiet = true
+		e.look(now)
+	}
+	if e.askAt != 0 && now >= e.askAt {
+		if e.gather(now) {
+			return e.appendReport(now, dst), true
+		}
+	}
+	if e.naming > 0 {
+		if dst, sent := e.appendSymbols(dst); sent {
+			return dst, true
+		}
+	}
+	if e.want.at != 0 && now >= e.want.at {
+		return e.appendWanted(now, dst)
+	}
+	if now >= e.reportAt {
+		e.gather(now)
+		return e.appendReport(now, dst), true
+	}
+	return dst, false
+}
+
+// gather fills the report's deficits with all that lack something and are not
+// covered, now that one of them is due, and tells whether there were any. Blocks that
+// are named symbol by symbol begin a round of WantedSymbols instead.
+func (e *Engine) gather(now time.Duration) bool {
+	e.report.Deficits = e.report.Deficits.Reset()
+	e.askAt = 0
+	alone := e.session.Receivers <= 1
+	for p := range e.slots {
+		s := &e.slots[p]
+		if s.state != slotFilling || !s.passed || s.covered {
+			continue
+		}
+		if s.tries > 0 && now < s.askAt { // told, and waiting for the answer
+			e.askAt = earliest(e.askAt, s.askAt)
+			continue
+		}
+		s.askAt = now + min(max(8*e.slotTime(), 4*time.Millisecond)<<min(s.tries, 10), max(e.session.ReportInterval, maxWantRetry))
+		s.tries = min(s.tries+1, 100)
+		e.askAt = earliest(e.askAt, s.askAt)
+		if named := alone || int(s.need)*sourceShare > int(s.k); named {
+			if e.naming == 0 || p+1 < e.naming {
+				e.naming = p + 1
+			}
+			continue
+		}
+		if e.report.Deficits.Len() < wire.MaxDeficits {
+			o, id := e.ref(s.index)
+			e.report.Deficits = e.report.Deficits.Append(wire.Need{Object: o, Block: id, Symbols: s.need})
+		}
+	}
+	return e.report.Deficits.Len() > 0
+}
+
+// appendSymbols appends the next packet of a round of WantedSymbols.
+func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
+	// A list ascends, and slots do not: a packet ends where the order does.
+	e.symbols = e.symbols.Reset()
+	alone := e.session.Receivers <= 1
+	after := int64(-1)
+	for ; e.naming > 0 && e.naming <= len(e.slots); e.naming++ {
+		s := &e.slots[e.naming-1]
+		if s.state != slotFilling || !s.passed || s.covered || s.tries == 0 ||
+			!alone && int(s.need)*sourceShare <= int(s.k) {
+			continue
+		}
+		if int64(s.index) < after {
+			break
+		}
+		full := e.appendMissing(s)
+		after = int64(s.index)
+		if full {
+			e.naming++
+			break
+		}
+	}
+	if e.naming > len(e.slots) {
+		e.naming = 0
+	}
+	if e.symbols.Len() == 0 {
+		return dst, false
+	}
+	return wire.WantedSymbols{
+		Session: e.session.ID, Receiver: e.cfg.Receiver, Highest: e.stream.highest, Ranges: e.symbols,
+	}.AppendTo(dst), true
+}
+
+// appendMissing names as many source symbols of s as it needs, and tells whether
+// the packet is full.
+func (e *Engine) appendMissing(s *slot) (full bool) {
+	o, id := e.ref(s.index)
+	need := int(s.need)
+	for first := 0; need > 0 && first < int(s.k); {
+		if s.bits[first/64]&(1<<(first%64)) != 0 {
+			first++
+			continue
+		}
+		end := first + 1
+		for end < int(s.k) && end-first < need && s.bits[end/64]&(1<<(end%64)) == 0 {
+			end++
+		}
+		if e.symbols.Len() == wire.MaxSymbolRanges {
+			return true
+		}
+		e.symbols = e.symbols.Append(wire.SymbolRange{Object: o, Block: id, First: uint16(first), Count: uint16(end - first)})
+		need -= end - first
+		first = end
+	}
+	return e.symbols.Len() == wire.MaxSymbolRanges
+}
+
+// ref is the object and the number of block index.
+func (e *Engine) ref(index uint32) (wire.Object, block.ID) {
+	if index >= e.image {
+		return wire.Manifest, block.ID(index - e.image)
+	}
+	return wire.Image, block.ID(index)
+}
+
+// appendReport appends the report with the deficits gathered.
+func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
+	r := &e.report
+	r.Session, r.Receiver = e.session.ID, e.cfg.Receiver
+	r.Highest = e.stream.highest
+	r.Number++
+	r.Clock, r.ClockHeld = e.clock, 0
+	if e.clock != 0 {
+		r.ClockHeld = now - e.clockAt
+	}
+	r.BlocksDone = e.done
+	r.Counts = e.stream.counts()
+	r.Backlog = uint32(len(e.slots) - len(e.free))
+	r.Room = uint32(len(e.free))
+	r.Phase = wire.PhaseReceiving
+	if e.Complete() {
+		r.Phase = wire.PhaseFinishing
+	}
+	r.Limit = wire.LimitNone
+	switch {
+	case e.slow:
+		r.Limit = wire.LimitDisk
+	case r.Counts.Dropped > 0:
+		r.Limit = wire.LimitSocket
+	case r.Counts.Lost > 0:
+		r.Limit = wire.LimitWire
+	}
+	e.refused = false
+	dst = r.AppendTo(dst)
+	r.Deficits = r.Deficits.Reset()
+	e.reportAt = now + e.session.ReportInterval
+	return dst
+}
+
+// earliest is the earlier of two times, of which 0 is none.
+func earliest(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,80 @@
+package receiver
+
+import (
+	"time"
+
+	"multiserver/internal/wire"
+)
+
+type byeState uint8
+
+const (
+	byeNone  byeState = iota
+	byeGoing          // told, and not acknowledged
+	byeGone
+)
+
+type goodbyeState struct {
+	state byeState
+	at    time.Duration
+	retry time.Duration
+	tries int
+	last  wire.Goodbye
+}
+
+// never is later than all times.
+const never = time.Duration(1<<63 - 1)
+
+// Leave begins to say goodbye, once the driver is through with the target or cannot
+// go on. After that the receiver says nothing else. reason is cut to what fits.
+func (e *Engine) Leave(now time.Duration, o wire.Outcome, reason string) {
+	if e.bye.state != byeNone {
+		return
+	}
+	n := time.Duration(max(e.session.Receivers, 1))
+	e.bye = goodbyeState{
+		state: byeGoing,
+		at:    now + e.spread(n*goodbyeSpread),
+		retry: goodbyeRetry + n*goodbyeSpread/4,
+		last: wire.Goodbye{
+			Session: e.session.ID, Receiver: e.cfg.Receiver, Outcome: o,
+			Counts: e.stream.counts(), BlocksDone: e.done, Reason: []byte(reason[:min(len(reason), wire.MaxText)]),
+		},
+	}
+	e.rearm()
+}
+
+// HandleGoodbyeAck ends the goodbye if this receiver is named.
+func (e *Engine) HandleGoodbyeAck(now time.Duration, g wire.GoodbyeAck) {
+	e.heard = now
+	if e.bye.state != byeGoing {
+		return
+	}
+	for id := range g.Receivers.All() {
+		if id == e.cfg.Receiver {
+			e.bye.state, e.bye.at = byeGone, never
+			e.rearm()
+			return
+		}
+	}
+}
+
+// Gone tells whether the sender knows that the receiver has left, or the receiver
+// has given that up.
+func (e *Engine) Gone() bool { return e.bye.state == byeGone }
+
+func (e *Engine) pollGoodbye(now time.Duration, dst []byte) ([]byte, bool) {
+	b := &e.bye
+	if b.state == byeGone || now < b.at {
+		return dst, false
+	}
+	if b.tries == goodbyeTries {
+		b.state, b.at = byeGone, never
+		return dst, false
+	}
+	b.tries++
+	b.at = now + b.retry
+	b.retry *= 2
+	b.last.Session = e.session.ID
+	return b.last.AppendTo(dst), true
+}

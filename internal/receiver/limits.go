@@ -1,0 +1,52 @@
+package receiver
+
+import "time"
+
+// Constants of the receiver's rules.
+const (
+	// passedGap is how many packets the stream must have gone on without a symbol of
+	// a block before its burst counts as over. A sender that interleaves 16 blocks and
+	// mixes repair in sends one of each in 32; four of them must be lost for a burst
+	// to be taken for passed too early, which costs a report and nothing else.
+	passedGap = 128
+	// lookEvery is how many packets lie between two looks at the window.
+	lookEvery = 64
+	// lateSpan is how far behind the highest sequence a doubled packet is told from a
+	// late one.
+	lateSpan = 64
+	// lossSpan is over how many packets, about, loss is measured.
+	lossSpan = 16384
+
+	// sourceShare: a block that lacks more than a quarter of its symbols names those
+	// that it lacks, since rebuilding hundreds is slow.
+	sourceShare = 4
+
+	// echoTime is what a sender may take to gather what it owes before it says so,
+	// and part of the unit of back-off.
+	echoTime = 500 * time.Microsecond
+	// defaultRoundTrip holds until a heartbeat brings a measured one.
+	defaultRoundTrip = time.Millisecond
+	// wantSpread is the time for each receiver over which lists of wanted blocks are
+	// spread: a thousand a second, until the first has brought the stream.
+	wantSpread = time.Millisecond
+	maxSpread  = 10 * time.Second
+	// goodbyeSpread keeps goodbyes below 1000 a second, however many there are.
+	goodbyeSpread = time.Millisecond
+
+	// quietTime is a silence of the stream that stands for the heartbeat that says
+	// that a pass ended: longer than the longest pause between heartbeats.
+	quietTime = 400 * time.Millisecond
+	// wantRetry is how soon a list is told again while nothing comes; it doubles up to
+	// the report interval or maxWantRetry.
+	wantRetry    = 10 * time.Millisecond
+	maxWantRetry = time.Second
+
+	// goodbyeRetry is how soon a goodbye is told again; it doubles, and after
+	// goodbyeTries the receiver leaves without an answer: after 6 s with few
+	// receivers.
+	goodbyeRetry = 50 * time.Millisecond
+	goodbyeTries = 8
+
+	// maxDigestFailures: that many blocks which failed their digest are no accident.
+	maxDigestFailures = 16
+)

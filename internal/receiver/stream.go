@@ -1,0 +1,78 @@
+package receiver
+
+import "multiserver/internal/wire"
+
+// stream counts the packets of a stream by their sequence.
+type stream struct {
+	first    wire.Sequence // the first that was expected; 0 before
+	highest  wire.Sequence
+	recent   uint64 // bit i: highest − i has come
+	received uint64
+	dropped  uint64
+
+	// Loss over about the last lossSpan packets.
+	fromSequence wire.Sequence
+	fromReceived uint64
+	lately       float64 // share of packets lost in the span before
+	weight       float64 // packets that lately rests on
+}
+
+// arrive takes note of packet q, and tells whether it is news: a copy of one within
+// lateSpan is none.
+func (s *stream) arrive(q wire.Sequence) bool {
+	switch d := int64(q - s.highest); {
+	case s.first == 0:
+		s.first, s.fromSequence = q, q
+		s.highest, s.recent = q, 1
+	case d > 0:
+		s.advance(q)
+		s.recent |= 1
+	case d > -lateSpan:
+		bit := uint64(1) << uint(-d)
+		if s.recent&bit != 0 {
+			return false
+		}
+		s.recent |= bit
+	}
+	s.received++
+	return true
+}
+
+// advance takes note that q was sent.
+func (s *stream) advance(q wire.Sequence) {
+	if q <= s.highest {
+		return
+	}
+	if d := q - s.highest; d < lateSpan {
+		s.recent <<= d
+	} else {
+		s.recent = 0
+	}
+	s.highest = q
+}
+
+// counts are what became of the packets so far.
+func (s *stream) counts() wire.PacketCounts {
+	c := wire.PacketCounts{Received: s.received, Dropped: s.dropped}
+	if s.first != 0 {
+		if expected := uint64(s.highest-s.first) + 1; expected > s.received+s.dropped {
+			c.Lost = expected - s.received - s.dropped
+		}
+	}
+	return c
+}
+
+// loss is the share of packets lost lately.
+func (s *stream) loss() float64 {
+	if s.first == 0 {
+		return 0
+	}
+	expected := float64(s.highest-s.fromSequence) + 1
+	missing := max(0, expected-float64(s.received-s.fromReceived))
+	loss := (missing + s.lately*s.weight) / (expected + s.weight)
+	if expected >= lossSpan {
+		s.lately, s.weight = loss, min(expected+s.weight, lossSpan)
+		s.fromSequence, s.fromReceived = s.highest+1, s.received
+	}
+	return loss
+}

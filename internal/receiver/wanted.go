@@ -1,0 +1,144 @@
+package receiver
+
+import (
+	"time"
+
+	"multiserver/internal/wire"
+)
+
+// wantState is what the receiver has told of the blocks that it wants whole.
+type wantState struct {
+	at         time.Duration // when the list is due, 0 if it is not
+	last       time.Duration // when one was last begun
+	retry      time.Duration
+	generation uint32
+	// declared: what is missing below it was told since the walk began.
+	declared uint32
+	// lackFrom: from declared to here nothing is missing.
+	lackFrom uint32
+	// A list under way: the next page, their count, and the next block.
+	page, pages uint16
+	from        uint32
+	left        uint32 // blocks that may still be asked for
+}
+
+// schedule decides whether and when the list of wanted blocks is due.
+func (e *Engine) schedule(now time.Duration) {
+	w := &e.want
+	if w.pages > 0 { // under way
+		return
+	}
+	if e.none == 0 || e.slow && len(e.free)*4 < len(e.slots) {
+		w.at = 0
+		return
+	}
+	var pause time.Duration
+	if e.quiet {
+		pause = w.retry
+	} else {
+		if !e.walkedPast() {
+			w.at = 0
+			return
+		}
+		pause = max(e.session.ReportInterval, 2*w.retry)
+	}
+	if w.at != 0 {
+		return
+	}
+	n := time.Duration(max(e.session.Receivers, 1))
+	w.at = now + 1 + e.spread(min(n*wantSpread, maxSpread))
+	if w.last != 0 {
+		w.at = max(w.at, w.last+pause)
+	}
+}
+
+// walkedPast tells whether the walk has passed blocks that are missing and were not
+// told since it began.
+func (e *Engine) walkedPast() bool {
+	w := &e.want
+	w.lackFrom = max(w.lackFrom, w.declared)
+	for w.lackFrom < e.walk && e.place[w.lackFrom] != placeNone {
+		w.lackFrom++
+	}
+	return w.lackFrom < e.walk
+}
+
+// appendWanted appends a page of the list of all blocks that are missing.
+func (e *Engine) appendWanted(now time.Duration, dst []byte) ([]byte, bool) {
+	w := &e.want
+	if w.pages == 0 && !e.beginWanted(now) {
+		return dst, false
+	}
+	var ranges wire.List[wire.Range]
+	for ranges.Len() < wire.MaxRanges {
+		r, ok := e.nextWanted()
+		if !ok {
+			break
+		}
+		ranges = ranges.Append(r)
+	}
+	packet := wire.Wanted{
+		Session: e.session.ID, Receiver: e.cfg.Receiver, Highest: e.stream.highest,
+		Generation: w.generation, Page: w.page, Pages: w.pages, Ranges: ranges,
+	}
+	w.page++
+	w.at = now + time.Millisecond // pages are no burst
+	if w.page == w.pages {
+		w.page, w.pages, w.at = 0, 0, 0
+		e.schedule(now)
+	}
+	return packet.AppendTo(dst), true
+}
+
+// beginWanted begins a new generation.
+func (e *Engine) beginWanted(now time.Duration) bool {
+	w := &e.want
+	w.at = 0
+	if e.none == 0 {
+		return false
+	}
+	w.left = e.none
+	if e.slow {
+		w.left = min(w.left, uint32(len(e.free)))
+	}
+	runs, left := uint32(0), w.left
+	w.from = 0
+	for {
+		if _, ok := e.nextWanted(); !ok {
+			break
+		}
+		runs++
+	}
+	w.from, w.left = 0, left
+	w.generation++
+	w.pages = uint16(min((runs+wire.MaxRanges-1)/wire.MaxRanges, wire.MaxPages))
+	w.last = now
+	if !e.quiet {
+		w.declared = e.walk
+	}
+	w.retry = min(2*w.retry, max(wantRetry, min(e.session.ReportInterval, maxWantRetry)))
+	return w.pages > 0
+}
+
+// nextWanted returns the next run of blocks that are missing.
+func (e *Engine) nextWanted() (wire.Range, bool) {
+	w := &e.want
+	end := uint32(len(e.place))
+	for w.from < end && e.place[w.from] != placeNone {
+		w.from++
+	}
+	if w.from == end || w.left == 0 {
+		return wire.Range{}, false
+	}
+	if w.from < e.image {
+		end = e.image
+	}
+	o, id := e.ref(w.from)
+	r := wire.Range{Object: o, First: id}
+	for w.from < end && w.left > 0 && e.place[w.from] == placeNone {
+		r.Count++
+		w.from++
+		w.left--
+	}
+	return r, true
+}

@@ -1,0 +1,132 @@
+package receiver
+
+import (
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// Places of a block that are no slot.
+const (
+	placeNone  = 1<<16 - 1 // not held: never seen, refused or evicted
+	placeTaken = 1<<16 - 2 // verified, or zeros: nothing more is needed
+	maxWindow  = placeTaken
+)
+
+// slotState is how far a block in the window is.
+type slotState uint8
+
+const (
+	slotFree    slotState = iota
+	slotFilling           // need > 0
+	slotSolving           // K symbols are in; the driver rebuilds and verifies
+	slotWriting           // verified, on its way to the disk
+)
+
+// slot is one block in memory. What a symbol touches stands together, in one line of
+// the cache.
+type slot struct {
+	bits   []uint64      // which source symbols are in
+	last   wire.Sequence // of the newest packet with a symbol of it
+	index  uint32
+	k      uint16
+	need   uint16 // K − rank
+	state  slotState
+	passed bool  // its burst is over and it lacks something
+	tries  uint8 // reports since the burst was over
+	// covered: an echo promised enough for need, in symbols after coverFrom, and before
+	// coverEnds unless the promise does not hold.
+	covered bool
+	rows    uint32 // repair rows that the sender has made at least
+
+	// askAt is when its deficit goes into a report, unless the sender promises enough
+	// before.
+	askAt     time.Duration
+	coverFrom wire.Sequence
+	coverEnds wire.Sequence
+	repair    []block.SymbolID // repair symbols that are in, ascending
+	_         [24]byte         // to two lines
+}
+
+// take puts a symbol in and tells whether it is news.
+func (s *slot) take(id block.SymbolID) bool {
+	if uint32(id) < uint32(s.k) {
+		w, bit := id/64, uint64(1)<<(id%64)
+		if s.bits[w]&bit != 0 {
+			return false
+		}
+		s.bits[w] |= bit
+		return true
+	}
+	return s.takeRepair(id)
+}
+
+func (s *slot) takeRepair(id block.SymbolID) bool {
+	s.rows = max(s.rows, uint32(id)-uint32(s.k)+1)
+	i := len(s.repair)
+	for i > 0 && s.repair[i-1] >= id {
+		if s.repair[i-1] == id {
+			return false
+		}
+		i--
+	}
+	s.repair = append(s.repair, 0)
+	copy(s.repair[i+1:], s.repair[i:])
+	s.repair[i] = id
+	return true
+}
+
+// open makes a free slot hold block index, of k source symbols.
+func (s *slot) open(index uint32, k uint16) {
+	words := (int(k) + 63) / 64
+	if cap(s.bits) < words {
+		s.bits = make([]uint64, words)
+	}
+	s.bits = s.bits[:words]
+	clear(s.bits)
+	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, need: k, state: slotFilling}
+}
+
+// room finds a slot for a block of which the symbol id has come, and the slot's
+// former block if that is evicted for it.
+func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool) {
+	if n := len(e.free); n > 0 {
+		// With little room, only what can still be filled by the burst that has begun.
+		if n <= len(e.slots)/4 && uint32(id) > uint32(k)/sourceShare {
+			return 0, false, false
+		}
+		p = int(e.free[n-1])
+		e.free = e.free[:n-1]
+		return p, false, true
+	}
+	if uint32(id) > uint32(k)/sourceShare {
+		return 0, false, false
+	}
+	// The lowest rank goes first, and only a block that has to come again nearly
+	// whole anyway: everything else would be an exchange without a gain.
+	var least float64
+	p = -1
+	for i := range e.slots {
+		s := &e.slots[i]
+		if s.state != slotFilling || !s.passed || int(s.need)*sourceShare <= int(s.k) {
+			continue
+		}
+		if share := float64(s.need) / float64(s.k); share > least {
+			least, p = share, i
+		}
+	}
+	return p, true, p >= 0
+}
+
+// release frees slot p; its block's place becomes place.
+func (e *Engine) release(p int, place uint16) {
+	s := &e.slots[p]
+	e.place[s.index] = place
+	s.state = slotFree
+	e.free = append(e.free, uint16(p))
+}
+
+// Repairs is how many repair symbols slot p holds: with none the block needs no
+// rebuilding, and with one it cannot be singular.
+func (e *Engine) Repairs(p int) int { return len(e.slots[p].repair) }

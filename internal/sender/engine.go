@@ -1,0 +1,198 @@
+package sender
+
+import (
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// Config says what a sender sends.
+type Config struct {
+	Session wire.SessionID
+	Image   block.Geometry
+}
+
+// Ref names a block.
+type Ref struct {
+	Object wire.Object
+	Block  block.ID
+}
+
+// Engine is the sender of one session. Times are since an origin of the driver's
+// choice.
+type Engine struct {
+	session  wire.SessionID
+	geometry block.Geometry
+	image    uint32 // blocks of the image
+	manifest uint32 // blocks of the manifest, 0 while unknown
+
+	blocks   []state // those of the image, then those of the manifest
+	sequence wire.Sequence
+
+	// Repair: the blocks that are owed symbols, and those that take turns.
+	owed   *block.Set
+	active [Interleave]uint32
+	actives,
+	turn int
+	cursor uint64
+	jobs   jobs // source symbols by name
+
+	main, tail walk
+	tailJobs   jobs
+	tailCredit int  // packets of others since the tail's last instalment
+	tailBudget int  // packets of the instalment that are left
+	repairNext bool // repair and walk take turns
+	tailNext   bool
+
+	// Proactive repair.
+	proactive float64 // symbols a block
+	carry     float64
+	windows   [2]window // the last groups: the deficits that followed
+	groups    int
+
+	peers peers
+	most  int // receivers at a time
+
+	completion wire.Completion
+	state      wire.SenderState
+	held       bool
+	rate       float64 // packets a second
+	roundTrip  time.Duration
+
+	echo      []uint32 // blocks of which more is owed than was told
+	echoAt    time.Duration
+	acks      wire.List[wire.ReceiverID]
+	ackAt     time.Duration
+	owedList  wire.List[wire.Need]
+	idle      bool // nothing to send
+	ended     bool // told since that the pass has ended
+	stalled   bool // what is next to send is not ready
+	beatAt    time.Duration
+	beatPause time.Duration
+	checkAt   time.Duration
+	pass      uint32
+}
+
+// never is later than all times.
+const never = time.Duration(1<<63 - 1)
+
+// New returns a sender without receivers.
+func New(now time.Duration, cfg Config) *Engine {
+	n := cfg.Image.BlockCount()
+	// Room for the largest manifest: there are few blocks of it.
+	most := uint64(n) + (wire.MaxManifestPerBlock*(uint64(n)+1))/uint64(cfg.Image.BlockSize) + 1
+	return &Engine{
+		session:   cfg.Session,
+		geometry:  cfg.Image,
+		image:     n,
+		blocks:    make([]state, n),
+		owed:      block.NewSet(most),
+		main:      walk{todo: block.NewSet(most)},
+		tail:      walk{todo: block.NewSet(most), tail: true},
+		peers:     newPeers(),
+		roundTrip: defaultRoundTrip,
+		rate:      10_000,
+		echoAt:    never,
+		ackAt:     never,
+		beatAt:    never,
+		checkAt:   now + peersEvery,
+		idle:      true,
+	}
+}
+
+// SetRate tells how many packets a second the driver sends.
+func (e *Engine) SetRate(packetsPerSec float64) { e.rate = packetsPerSec }
+
+// SetHold keeps the stream from beginning, or from going on, while receivers gather.
+func (e *Engine) SetHold(now time.Duration, hold bool) {
+	if e.held != hold {
+		e.held = hold
+		e.beat(now)
+	}
+}
+
+// End tells all receivers that the session is over; nothing more is sent but
+// heartbeats that say so, until all receivers are gone. s is one of the last three
+// states.
+func (e *Engine) End(now time.Duration, s wire.SenderState) {
+	e.state = s
+	e.beat(now)
+}
+
+// Ready tells that a block can be sent, cut into k source symbols for the rest of the
+// session.
+func (e *Engine) Ready(r Ref, k uint16) {
+	if i, ok := e.index(r.Object, r.Block); ok && e.blocks[i].k == 0 && k > 0 {
+		b := &e.blocks[i]
+		b.k = k
+		b.next = uint32(k)
+	}
+}
+
+// Zero tells that a block of the image is zeros.
+func (e *Engine) Zero(id block.ID) {
+	if uint32(id) < e.image {
+		e.blocks[id].set(flagZero)
+	}
+}
+
+// SetCompletion tells the size of the manifest and the image's digest, once all of
+// the image was read.
+func (e *Engine) SetCompletion(now time.Duration, c wire.Completion) {
+	if e.manifest != 0 || c.ManifestSize == 0 {
+		return
+	}
+	e.completion = c
+	g := block.Geometry{ImageSize: c.ManifestSize, BlockSize: e.geometry.BlockSize}
+	e.manifest = g.BlockCount()
+	e.blocks = append(e.blocks, make([]state, e.manifest)...)
+	e.beat(now)
+}
+
+// Upcoming appends to dst the blocks that are not Ready and will be sent soonest, n
+// at most.
+func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
+	for _, w := range []*walk{&e.main, &e.tail} {
+		at := w.at
+		for n > 0 {
+			r, ok := w.todo.Next(at)
+			if !ok || r.Lo >= uint64(len(e.blocks)) {
+				break
+			}
+			if b := &e.blocks[r.Lo]; b.k == 0 && !b.has(flagZero) {
+				dst = append(dst, e.ref(uint32(r.Lo)))
+				n--
+			}
+			at = r.Lo + 1
+		}
+	}
+	return dst
+}
+
+// index finds a block.
+func (e *Engine) index(o wire.Object, id block.ID) (uint32, bool) {
+	i := uint64(id)
+	if o == wire.Manifest {
+		i += uint64(e.image)
+	} else if i >= uint64(e.image) {
+		return 0, false
+	}
+	return uint32(i), i < uint64(len(e.blocks))
+}
+
+func (e *Engine) ref(i uint32) Ref {
+	if i >= e.image {
+		return Ref{wire.Manifest, block.ID(i - e.image)}
+	}
+	return Ref{wire.Image, block.ID(i)}
+}
+
+// Receivers is the count of those that are not done.
+func (e *Engine) Receivers() int { return len(e.peers.list) }
+
+// Pass counts the passes begun.
+func (e *Engine) Pass() uint32 { return e.pass }
+
+// Proactive is how many repair symbols go with each block, unasked.
+func (e *Engine) Proactive() float64 { return e.proactive }

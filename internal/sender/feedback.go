@@ -1,0 +1,341 @@
+package sender
+
+import (
+	"slices"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// Join takes note of a receiver: its offer has arrived. The description that answers
+// it takes its figures from Interval and Receivers.
+func (e *Engine) Join(now time.Duration, id wire.ReceiverID) {
+	e.meet(now, id)
+}
+
+// meet finds a receiver, or takes it in: one that was forgotten is heard again.
+func (e *Engine) meet(now time.Duration, id wire.ReceiverID) *peer {
+	p := e.peers.find(id)
+	if p == nil {
+		p = e.peers.add(now, id)
+		e.most = max(e.most, len(e.peers.list))
+		if len(e.peers.list) == 1 {
+			e.beat(now)
+			e.beatPause = firstHeartbeat / 2
+		}
+	}
+	p.heard = now
+	return p
+}
+
+// Interval is how often a receiver is to report.
+func (e *Engine) Interval() time.Duration {
+	d := time.Duration(float64(len(e.peers.list)) * packetsPerReport / e.rate * float64(time.Second))
+	return min(max(d, minReportInterval), maxReportInterval)
+}
+
+// HandleReport takes a report of this session.
+func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
+	p := e.meet(now, r.Receiver)
+	if r.Number <= p.number {
+		return
+	}
+	p.number = r.Number
+	e.measure(now, r.Clock, r.ClockHeld)
+	p.limit = r.Limit
+	p.count(r.Counts)
+	e.classify(now, p)
+	if r.Highest > e.sequence {
+		return // of no packet that was sent
+	}
+	for n := range r.Deficits.All() {
+		if i, ok := e.index(n.Object, n.Block); ok {
+			e.deficit(now, p, i, int(n.Symbols), r.Highest)
+		}
+	}
+}
+
+// measure learns the round trip from a clock that came back.
+func (e *Engine) measure(now time.Duration, c wire.Clock, held time.Duration) {
+	if c == 0 {
+		return
+	}
+	sample := time.Duration(uint32(e.clock(now))-uint32(c))*time.Microsecond - held
+	if sample < 0 || sample > maxRoundTrip {
+		return
+	}
+	if sample = max(sample, minRoundTrip); sample > e.roundTrip {
+		e.roundTrip = sample
+	} else {
+		e.roundTrip -= (e.roundTrip - sample) / 16
+	}
+}
+
+func (e *Engine) clock(now time.Duration) wire.Clock {
+	return max(1, wire.Clock(uint64(now.Microseconds())))
+}
+
+// count takes a report's counts: loss is smoothed over about 16384 packets.
+func (p *peer) count(c wire.PacketCounts) {
+	if c.Received < p.received || c.Lost < p.lost {
+		p.received, p.lost = c.Received, c.Lost // it began anew
+		return
+	}
+	received, lost := c.Received-p.received, c.Lost-p.lost
+	const enough, span = 256, 16384
+	if received+lost < enough {
+		return
+	}
+	p.received, p.lost = c.Received, c.Lost
+	share := float64(lost) / float64(received+lost)
+	if !p.reported {
+		p.loss, p.reported = share, true
+		return
+	}
+	p.loss += (share - p.loss) * min(1, float64(received+lost)/span)
+}
+
+// classify decides whether p is of the tail.
+func (e *Engine) classify(now time.Duration, p *peer) {
+	if spent := e.sequence - p.streamed; spent >= 1<<16 {
+		p.caused /= 2
+		p.streamed = e.sequence - spent/2
+	}
+	median, ok := e.peers.medianLoss(now)
+	bad := max(p.loss, p.caused/float64(max(e.sequence-p.streamed, 1<<15)))
+	tail := p.limit == wire.LimitDisk || ok && bad > tailLoss && bad > tailFactor*median
+	if tail == p.tail {
+		return
+	}
+	p.tail = tail
+	e.walkFor(p, p.want)
+}
+
+// deficit takes what p lacks of block i, having seen the stream up to seen.
+func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wire.Sequence) {
+	b := &e.blocks[i]
+	if b.k == 0 || b.has(flagGroup) {
+		return
+	}
+	need = min(need, int(b.k)) - b.coming(seen, e.sequence)
+	if need <= 0 {
+		return
+	}
+	if p.tail || need*4 > int(b.k)+3 {
+		if !e.tailJobs.merge(i, uint16(need)) {
+			if b.owed == 0 {
+				b.set(flagFresh)
+			}
+			e.tailJobs.add(job{index: i, count: uint16(need), repair: true})
+		}
+		return
+	}
+	median, _ := e.peers.medianLoss(now)
+	need += int(float64(need)*median/(1-median) + 0.5)
+	if e.main.todo.Count() == 0 && !e.main.full {
+		need++ // the end: a round more would cost more than a symbol
+	}
+	need = min(need, int(b.k))
+	if need <= int(b.owed) {
+		return
+	}
+	more := need - int(b.owed)
+	p.caused += float64(more)
+	if b.owed == 0 {
+		b.set(flagFresh)
+	}
+	e.owe(i, need)
+	e.raised(i, more)
+	e.tell(now, i)
+}
+
+// raised notes what block i is owed for the adaption of proactive repair.
+func (e *Engine) raised(i uint32, more int) {
+	for w := range e.windows {
+		win := &e.windows[w]
+		for k, b := range win.blocks[:win.count] {
+			if b == i {
+				win.raised[k] = uint16(min(int(win.raised[k])+more, 1<<16-1))
+				return
+			}
+		}
+	}
+}
+
+// tell puts block i into the next echo.
+func (e *Engine) tell(now time.Duration, i uint32) {
+	if len(e.echo) >= wire.MaxOwed || slices.Contains(e.echo, i) {
+		return
+	}
+	e.echo = append(e.echo, i)
+	if e.echoAt == never {
+		e.echoAt = now + echoDelay
+	}
+}
+
+// HandleWanted takes a page of the blocks that a receiver wants whole.
+func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
+	p := e.meet(now, w.Receiver)
+	if w.Generation < p.generation || w.Highest > e.sequence {
+		return
+	}
+	want := p.want
+	if w.Generation > p.generation {
+		p.generation = w.Generation
+		want = want[:0:0]
+	}
+	if e.peers.ranges+w.Ranges.Len() > maxRanges {
+		return
+	}
+	before := len(want)
+	for r := range w.Ranges.All() {
+		lo, hi, ok := e.span(r)
+		if !ok {
+			continue
+		}
+		want = append(want, block.Range{Lo: lo, Hi: hi})
+	}
+	added := slices.Clone(want[before:])
+	want = normalize(want)
+	e.peers.setWant(p, want)
+	e.walkFor(p, added)
+	// What was sent after all that the receiver has seen is under way to it.
+	if w.Highest > 0 {
+		for k := range e.windows {
+			win := &e.windows[k]
+			for _, i := range win.blocks[:win.count] {
+				if e.blocks[i].sentAfter(w.Highest, e.sequence) {
+					e.todo(p).Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+				}
+			}
+		}
+	}
+	// What is left of a group comes anyway, and deficits tell of the rest.
+	for _, v := range []*walk{&e.main, &e.tail} {
+		for _, m := range v.members[:v.count] {
+			e.todo(p).Remove(block.Range{Lo: uint64(m.index), Hi: uint64(m.index) + 1})
+		}
+	}
+}
+
+// span is a range of blocks in one numbering; false if the object has none there.
+func (e *Engine) span(r wire.Range) (lo, hi uint64, ok bool) {
+	lo, hi = uint64(r.First), uint64(r.First)+uint64(r.Count)
+	if r.Object == wire.Manifest {
+		lo, hi = lo+uint64(e.image), min(hi+uint64(e.image), uint64(len(e.blocks)))
+	} else {
+		hi = min(hi, uint64(e.image))
+	}
+	return lo, hi, lo < hi
+}
+
+// normalize sorts ranges and joins those that touch.
+func normalize(ranges []block.Range) []block.Range {
+	slices.SortFunc(ranges, func(a, b block.Range) int {
+		switch {
+		case a.Lo < b.Lo:
+			return -1
+		case a.Lo > b.Lo:
+			return 1
+		}
+		return 0
+	})
+	out := ranges[:0]
+	for _, r := range ranges {
+		if n := len(out); n > 0 && r.Lo <= out[n-1].Hi {
+			out[n-1].Hi = max(out[n-1].Hi, r.Hi)
+		} else {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// todo is what is to be walked for p.
+func (e *Engine) todo(p *peer) *block.Set {
+	if p.tail {
+		return e.tail.todo
+	}
+	return e.main.todo
+}
+
+// walkFor puts ranges into the walk for p.
+func (e *Engine) walkFor(p *peer, ranges []block.Range) {
+	block.AddRanges(e.todo(p), ranges)
+}
+
+// HandleWantedSymbols takes source symbols that a receiver names.
+func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
+	p := e.meet(now, w.Receiver)
+	if w.Highest > e.sequence {
+		return
+	}
+	queue := &e.jobs
+	if p.tail {
+		queue = &e.tailJobs
+	}
+	for r := range w.Ranges.All() {
+		i, ok := e.index(r.Object, r.Block)
+		if !ok {
+			continue
+		}
+		b := &e.blocks[i]
+		if b.k == 0 || b.has(flagGroup) || uint32(r.First)+uint32(r.Count) > uint32(b.k) || b.sentAfter(w.Highest, e.sequence) {
+			continue
+		}
+		first, count := queue.without(i, r.First, r.Count)
+		if count == 0 {
+			continue
+		}
+		b.set(flagFresh)
+		p.caused += float64(count)
+		queue.add(job{index: i, first: first, count: count})
+	}
+}
+
+// HandleGoodbye takes the last word of a receiver, and tells whether it was one that
+// was not done.
+func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
+	known := e.peers.remove(g.Receiver)
+	if e.acks.Len() < wire.MaxGoodbyeAcks {
+		e.acks = e.acks.Append(g.Receiver)
+		if e.ackAt == never {
+			e.ackAt = now + ackDelay + time.Duration(e.most)*ackSpread
+		}
+		if e.acks.Len() == wire.MaxGoodbyeAcks {
+			e.ackAt = now
+		}
+	}
+	if len(e.peers.list) == 0 {
+		e.clear()
+	}
+	return known
+}
+
+// clear drops all that is owed: nobody is left that it is owed to.
+func (e *Engine) clear() {
+	for {
+		r, ok := e.owed.Next(0)
+		if !ok {
+			break
+		}
+		for i := r.Lo; i < r.Hi; i++ {
+			e.blocks[i].owed = 0
+		}
+		e.owed.Remove(r)
+	}
+	e.jobs.reset()
+	e.tailJobs.reset()
+	for _, w := range []*walk{&e.main, &e.tail} {
+		for _, m := range w.members[:w.count] {
+			e.blocks[m.index].clear(flagGroup)
+		}
+		w.todo.Remove(block.Range{Lo: 0, Hi: w.todo.N()})
+		w.count, w.full, w.at = 0, false, 0
+		w.zeros, w.repeat = w.zeros[:0], w.repeat[:0]
+	}
+	e.echo, e.echoAt = e.echo[:0], never
+	e.beatAt = never
+	e.idle = true
+}

@@ -1,0 +1,88 @@
+package sender
+
+import "multiserver/internal/block"
+
+// job is what is owed of one block to somebody by name: source symbols, or for the
+// tail a count of repair symbols.
+type job struct {
+	index  uint32
+	first  uint16 // source symbol
+	count  uint16
+	repair bool
+}
+
+// jobs is a queue of bounded length.
+type jobs struct {
+	list []job
+	head int
+}
+
+func (j *jobs) len() int { return len(j.list) - j.head }
+
+// add puts a job at the end, or drops it if there are too many: the receiver asks
+// again.
+func (j *jobs) add(n job) {
+	if j.len() >= maxJobs {
+		return
+	}
+	if j.head > 0 && len(j.list) == cap(j.list) {
+		j.list = append(j.list[:0], j.list[j.head:]...)
+		j.head = 0
+	}
+	j.list = append(j.list, n)
+}
+
+func (j *jobs) reset() { j.list, j.head = j.list[:0], 0 }
+
+// merge makes the job for repair of block i at least n, if there is one.
+func (j *jobs) merge(i uint32, n uint16) bool {
+	for k := j.head; k < len(j.list); k++ {
+		if q := &j.list[k]; q.index == i && q.repair {
+			q.count = max(q.count, n)
+			return true
+		}
+	}
+	return false
+}
+
+// without cuts from the range of count symbols of block i what is queued already.
+func (j *jobs) without(i uint32, first, count uint16) (uint16, uint16) {
+	lo, hi := uint32(first), uint32(first)+uint32(count)
+	for k := j.head; k < len(j.list) && lo < hi; k++ {
+		q := &j.list[k]
+		if q.index != i || q.repair {
+			continue
+		}
+		a, b := uint32(q.first), uint32(q.first)+uint32(q.count)
+		switch {
+		case a <= lo && b > lo:
+			lo = min(b, hi)
+		case a < hi && b >= hi:
+			hi = a
+		}
+	}
+	return uint16(lo), uint16(hi - lo)
+}
+
+// pickJob takes the next symbol of the queue.
+func (e *Engine) pickJob(j *jobs) (i uint32, id block.SymbolID, ok bool) {
+	if j.len() == 0 {
+		return 0, 0, false
+	}
+	q := &j.list[j.head]
+	b := &e.blocks[q.index]
+	i = q.index
+	if q.repair {
+		id = b.takeRepair()
+	} else {
+		id = block.SymbolID(q.first)
+		q.first++
+	}
+	if q.count--; q.count == 0 {
+		j.head++
+		if j.head == len(j.list) {
+			j.reset()
+		}
+	}
+	return i, id, true
+}

@@ -1,0 +1,60 @@
+package sender
+
+import "time"
+
+// Constants of the sender's rules.
+const (
+	// Interleave is how many blocks are sent side by side: a burst of ten losses then
+	// costs no block more than one symbol. At 1% in bursts of 10 to 1000 receivers,
+	// 16 send 1.025 and one alone 1.090.
+	Interleave = 16
+
+	// echoDelay is how long what is owed is gathered before it is told, and ackDelay
+	// the same for goodbyes, with ackSpread for each receiver: ten thousand, at a
+	// thousand a second, then fill their acknowledgements.
+	echoDelay = 500 * time.Microsecond
+	ackDelay  = 5 * time.Millisecond
+	ackSpread = 20 * time.Microsecond
+
+	// heartbeatEvery is the longest pause between heartbeats. When nothing is sent
+	// they begin at firstHeartbeat apart, and double.
+	heartbeatEvery = 250 * time.Millisecond
+	firstHeartbeat = time.Millisecond
+
+	// Receivers report so seldom that all of them together send one report for
+	// packetsPerReport packets of the stream, but not below minReportInterval.
+	packetsPerReport  = 400
+	minReportInterval = 250 * time.Millisecond
+	maxReportInterval = time.Minute
+
+	// A receiver that was not heard for lapseIntervals report intervals and lapseTime
+	// is gone, and what it wanted with it.
+	lapseIntervals = 4
+	lapseTime      = time.Second
+	peersEvery     = 250 * time.Millisecond
+
+	defaultRoundTrip = time.Millisecond
+	minRoundTrip     = 100 * time.Microsecond
+	maxRoundTrip     = 250 * time.Millisecond
+
+	// A receiver is of the tail if it loses more than tailLoss and tailFactor times
+	// the median, or has that share of what is sent sent for itself.
+	tailLoss   = 0.05
+	tailFactor = 5
+	// The tail is owed one packet for tailShare others: 2%. It gets them in instalments
+	// (10 s at 1 Gbit/s and MTU 1500), so that a job of seconds does not pay for it.
+	tailShare      = 50
+	tailInstalment = 16384
+
+	// gainFirst and gainLeast bound how far one group's deficits move the proactive
+	// repair: the first group's deficits are all that is known, later ones correct.
+	gainFirst = 1.0
+	gainLeast = 0.25
+
+	// maxJobs bounds the source symbols that are owed by name, in ranges.
+	maxJobs = 4096
+	// maxRanges bounds the wanted ranges of all receivers together: 16 MiB.
+	maxRanges = 1 << 20
+	// maxZeroRepeats bounds the runs of zeros that wait for their second time.
+	maxZeroRepeats = 64
+)

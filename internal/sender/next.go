@@ -1,0 +1,189 @@
+package sender
+
+import (
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// Kind tells what Next wants sent.
+type Kind uint8
+
+// The kinds.
+const (
+	Nothing Kind = iota
+	Symbol
+	ZeroRun
+)
+
+// Send is a packet of the stream. The driver fills in the symbol's bytes.
+type Send struct {
+	Kind   Kind
+	Symbol wire.Symbol
+	Zeros  wire.ZeroRun
+}
+
+// Next returns the next packet of the stream, which the driver sends, however long
+// that takes; or Nothing, until a Handle function, Ready or SetHold was called.
+func (e *Engine) Next(now time.Duration) Send {
+	if len(e.peers.list) == 0 || e.held || e.over() {
+		e.rest(now)
+		return Send{}
+	}
+	i, id, kind, run := e.pick()
+	switch kind {
+	case Nothing:
+		e.rest(now)
+		return Send{}
+	case ZeroRun:
+		e.wake(now)
+		e.sequence++
+		return Send{Kind: ZeroRun, Zeros: wire.ZeroRun{Session: e.session, Sequence: e.sequence, First: block.ID(run.Lo), Count: uint32(run.Len())}}
+	}
+	e.wake(now)
+	e.sequence++
+	b := &e.blocks[i]
+	b.sent(e.sequence)
+	r := e.ref(i)
+	return Send{Kind: Symbol, Symbol: wire.Symbol{
+		Session: e.session, Sequence: e.sequence, Object: r.Object, Block: r.Block, Symbol: id, K: b.k,
+	}}
+}
+
+// over tells whether the session has ended.
+func (e *Engine) over() bool { return e.state >= wire.SenderImageChanged }
+
+// pick chooses between the main class and the tail.
+func (e *Engine) pick() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
+	if e.tailBudget > 0 {
+		if e.tailNext = !e.tailNext; e.tailNext {
+			if i, id, kind, run = e.pickTail(); kind != Nothing {
+				e.tailBudget--
+				return
+			}
+			e.tailBudget = 0
+		}
+	}
+	if i, id, kind, run = e.pickMain(); kind != Nothing {
+		if e.tailCredit++; e.tailCredit == tailInstalment*tailShare {
+			e.tailCredit, e.tailBudget = 0, tailInstalment
+		}
+		return
+	}
+	e.tailCredit, e.tailBudget = 0, 0
+	return e.pickTail()
+}
+
+// pickMain lets repair and the walk take turns: repair is soon through, and the
+// blocks of the walk keep coming at an even pace.
+func (e *Engine) pickMain() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
+	e.repairNext = !e.repairNext
+	if e.repairNext {
+		if i, id, ok := e.pickRepair(); ok {
+			return i, id, Symbol, run
+		}
+	}
+	if i, id, kind, run = e.pickWalk(&e.main); kind != Nothing || e.repairNext {
+		return
+	}
+	if i, id, ok := e.pickRepair(); ok {
+		return i, id, Symbol, run
+	}
+	return
+}
+
+// pickTail serves the tail's deficits, then its ranges.
+func (e *Engine) pickTail() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
+	if i, id, ok := e.pickJob(&e.tailJobs); ok {
+		return i, id, Symbol, run
+	}
+	return e.pickWalk(&e.tail)
+}
+
+// pickRepair takes the next symbol that is owed.
+func (e *Engine) pickRepair() (i uint32, id block.SymbolID, ok bool) {
+	if i, id, ok := e.pickJob(&e.jobs); ok {
+		return i, id, true
+	}
+	for {
+		if e.turn >= e.actives {
+			e.turn = 0
+			e.activate()
+			if e.actives == 0 {
+				return 0, 0, false
+			}
+		}
+		i = e.active[e.turn]
+		b := &e.blocks[i]
+		if b.owed == 0 {
+			e.actives--
+			e.active[e.turn] = e.active[e.actives]
+			continue
+		}
+		e.turn++
+		if b.owed--; b.owed == 0 {
+			e.owed.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+		}
+		return i, b.takeRepair(), true
+	}
+}
+
+// activate fills up the blocks that take turns.
+func (e *Engine) activate() {
+	if e.owed.Count() <= uint64(e.actives) {
+		return
+	}
+	for wrapped := false; e.actives < Interleave; {
+		r, ok := e.owed.Next(e.cursor)
+		if !ok {
+			if wrapped || e.cursor == 0 {
+				return
+			}
+			wrapped, e.cursor = true, 0
+			continue
+		}
+		e.cursor = r.Lo + 1
+		if !e.isActive(uint32(r.Lo)) {
+			e.active[e.actives] = uint32(r.Lo)
+			e.actives++
+		} else if wrapped {
+			return
+		}
+	}
+}
+
+func (e *Engine) isActive(i uint32) bool {
+	for _, a := range e.active[:e.actives] {
+		if a == i {
+			return true
+		}
+	}
+	return false
+}
+
+// rest takes note that there is nothing to send.
+func (e *Engine) rest(now time.Duration) {
+	if e.idle {
+		return
+	}
+	e.idle = true
+	e.beatPause = firstHeartbeat / 2
+	e.beat(now)
+}
+
+// wake takes note that there is something to send.
+func (e *Engine) wake(now time.Duration) {
+	if e.idle {
+		e.idle = false
+		e.beatPause = heartbeatEvery
+		e.beatAt = min(e.beatAt, now+heartbeatEvery)
+	}
+}
+
+// beat makes a heartbeat due.
+func (e *Engine) beat(now time.Duration) {
+	if len(e.peers.list) > 0 {
+		e.beatAt = now
+	}
+}

@@ -1,0 +1,117 @@
+package sender
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// peer is a receiver that is not done.
+type peer struct {
+	id       wire.ReceiverID
+	heard    time.Duration
+	number   uint32 // of its last report
+	received uint64
+	lost     uint64
+	loss     float64 // share of packets, smoothed
+	reported bool
+	tail     bool
+	limit    wire.Limit
+	caused   float64 // symbols that were owed for its sake, fading with
+	streamed wire.Sequence
+
+	generation uint32
+	want       []block.Range // ascending
+}
+
+// peers are all receivers that are not done.
+type peers struct {
+	list    []*peer // in the order of joining, but for the gaps that others left
+	byID    map[wire.ReceiverID]int
+	wanters []*peer // those with a list of wanted ranges
+	ranges  int     // of all of them
+
+	losses   []float64 // memory for the median
+	median   float64
+	medianAt time.Duration
+}
+
+func newPeers() peers { return peers{byID: map[wire.ReceiverID]int{}} }
+
+func (p *peers) find(id wire.ReceiverID) *peer {
+	if i, ok := p.byID[id]; ok {
+		return p.list[i]
+	}
+	return nil
+}
+
+func (p *peers) add(now time.Duration, id wire.ReceiverID) *peer {
+	q := &peer{id: id, heard: now}
+	p.byID[id] = len(p.list)
+	p.list = append(p.list, q)
+	return q
+}
+
+func (p *peers) remove(id wire.ReceiverID) bool {
+	i, ok := p.byID[id]
+	if !ok {
+		return false
+	}
+	p.setWant(p.list[i], nil)
+	last := len(p.list) - 1
+	p.list[i] = p.list[last]
+	p.byID[p.list[i].id] = i
+	p.list = p.list[:last]
+	delete(p.byID, id)
+	return true
+}
+
+// setWant replaces the ranges that q wants.
+func (p *peers) setWant(q *peer, want []block.Range) {
+	p.ranges += len(want) - len(q.want)
+	had := len(q.want) > 0
+	q.want = want
+	switch has := len(want) > 0; {
+	case has && !had:
+		p.wanters = append(p.wanters, q)
+	case had && !has:
+		p.wanters = slices.DeleteFunc(p.wanters, func(w *peer) bool { return w == q })
+	}
+}
+
+// wanted tells whether somebody of the class wants block i whole.
+func (p *peers) wanted(i uint32, tail bool) bool {
+	for _, q := range p.wanters {
+		if q.tail != tail {
+			continue
+		}
+		n := sort.Search(len(q.want), func(k int) bool { return q.want[k].Hi > uint64(i) })
+		if n < len(q.want) && q.want[n].Lo <= uint64(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// medianLoss is that of the receivers which have reported; ok if these are enough to
+// compare one with.
+func (p *peers) medianLoss(now time.Duration) (loss float64, ok bool) {
+	if now >= p.medianAt {
+		p.medianAt = now + 100*time.Millisecond
+		p.losses = p.losses[:0]
+		for _, q := range p.list {
+			if q.reported {
+				p.losses = append(p.losses, q.loss)
+			}
+		}
+		slices.Sort(p.losses)
+		p.median = 0
+		if n := len(p.losses); n > 0 {
+			p.median = p.losses[(n-1)/2]
+		}
+	}
+	return p.median, len(p.losses) >= min(4, len(p.list)) && len(p.losses) > 1
+}

@@ -1,0 +1,225 @@
+package sender
+
+import (
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// walk sends blocks that are wanted whole, in ascending order and round again, in
+// groups of Interleave blocks side by side.
+type walk struct {
+	todo *block.Set
+	at   uint64 // where the walk is
+	tail bool
+
+	members [Interleave]member
+	count   int  // members of the group
+	left    int  // of these, those with source symbols still to send
+	full    bool // the group is complete and being sent
+	turn    int
+
+	zeros  []block.Range // runs to be told for the first time
+	repeat []block.Range // runs to be told again
+	// followed: a group was sent since the runs in repeat were told.
+	followed bool
+}
+
+// member is a block of the group.
+type member struct {
+	index uint32
+	next  uint32 // source symbol
+}
+
+// window is a group that was sent, and what was owed for its blocks since.
+type window struct {
+	blocks [Interleave]uint32
+	raised [Interleave]uint16
+	count  int
+	first  wire.Sequence
+}
+
+// pickWalk takes the next source symbol of the group, or a run of zeros. Runs go
+// out when the walk meets them, and again behind the group that follows, so that no
+// burst of loss takes both.
+func (e *Engine) pickWalk(w *walk) (i uint32, id block.SymbolID, kind Kind, run block.Range) {
+	for {
+		switch {
+		case len(w.zeros) > 0:
+			run, w.zeros = shift(w.zeros)
+			w.repeat = append(w.repeat, run)
+			return 0, 0, ZeroRun, run
+		case w.full:
+			i, id = e.takeMember(w)
+			return i, id, Symbol, run
+		case len(w.repeat) > 0 && (w.followed || len(w.repeat) >= maxZeroRepeats):
+			run, w.repeat = shift(w.repeat)
+			return 0, 0, ZeroRun, run
+		}
+		w.followed = false
+		if e.form(w) || len(w.zeros) > 0 {
+			continue
+		}
+		if len(w.repeat) == 0 {
+			return 0, 0, Nothing, run
+		}
+		w.followed = true // by nothing
+	}
+}
+
+// shift takes the first of runs out.
+func shift(runs []block.Range) (block.Range, []block.Range) {
+	first := runs[0]
+	return first, append(runs[:0], runs[1:]...)
+}
+
+// takeMember takes the next source symbol of a full group.
+func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
+	for {
+		if w.turn >= w.count {
+			w.turn = 0
+		}
+		m := &w.members[w.turn]
+		w.turn++
+		b := &e.blocks[m.index]
+		if m.next >= uint32(b.k) {
+			continue
+		}
+		id := block.SymbolID(m.next)
+		if m.next == 0 {
+			b.set(flagFresh)
+		}
+		m.next++
+		if m.next == uint32(b.k) {
+			b.clear(flagGroup)
+			if w.left--; w.left == 0 {
+				e.finish(w)
+			}
+		}
+		return m.index, id
+	}
+}
+
+// form gathers the next group, and tells whether there is one to send. Zero blocks
+// on the way become runs.
+func (e *Engine) form(w *walk) bool {
+	e.stalled = false
+	for w.count < Interleave {
+		r, ok := w.todo.Next(w.at)
+		if ok && r.Lo >= uint64(len(e.blocks)) {
+			w.todo.Remove(block.Range{Lo: r.Lo, Hi: w.todo.N()})
+			continue
+		}
+		if !ok {
+			if w.count > 0 || len(w.zeros) > 0 || w.at == 0 || w.todo.Count() == 0 {
+				break
+			}
+			w.at = 0
+			continue
+		}
+		i := uint32(r.Lo)
+		b := &e.blocks[i]
+		switch {
+		case !e.peers.wanted(i, w.tail):
+			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
+		case b.has(flagZero):
+			if !w.addZero(r.Lo) {
+				return false // told first
+			}
+			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
+		case b.k == 0:
+			e.stalled = true
+			return false
+		default:
+			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
+			if b.has(flagGroup) { // in the other walk's group
+				break
+			}
+			if w.at == 0 || e.pass == 0 || i < w.members[0].index {
+				e.beginPass(w)
+			}
+			b.set(flagGroup)
+			w.members[w.count] = member{index: i}
+			w.count++
+		}
+		w.at = r.Lo + 1
+	}
+	if w.count == 0 {
+		return false
+	}
+	w.full, w.left, w.turn = true, w.count, 0
+	return true
+}
+
+func (e *Engine) beginPass(w *walk) {
+	if w.count == 0 {
+		e.pass++
+	}
+}
+
+// addZero puts a block into the run under way, and tells whether that goes.
+func (w *walk) addZero(i uint64) bool {
+	if n := len(w.zeros); n > 0 {
+		if w.zeros[n-1].Hi == i {
+			w.zeros[n-1].Hi++
+			return true
+		}
+		if n == maxZeroRepeats {
+			return false
+		}
+	}
+	w.zeros = append(w.zeros, block.Range{Lo: i, Hi: i + 1})
+	return true
+}
+
+// finish ends a group: its blocks are owed their proactive repair, which continues
+// their burst.
+func (e *Engine) finish(w *walk) {
+	if !w.tail {
+		e.adapt()
+		win := window{count: w.count, first: e.sequence}
+		for k, m := range w.members[:w.count] {
+			win.blocks[k] = m.index
+		}
+		e.windows[1], e.windows[0] = e.windows[0], win
+		if len(e.peers.list) > 1 {
+			for _, m := range w.members[:w.count] {
+				e.carry += e.proactive
+				n := int(e.carry)
+				e.carry -= float64(n)
+				b := &e.blocks[m.index]
+				e.owe(m.index, min(n, int(b.k)))
+			}
+		}
+	}
+	w.full, w.count, w.followed = false, 0, true
+}
+
+// owe makes at least n repair symbols of block i owed.
+func (e *Engine) owe(i uint32, n int) {
+	b := &e.blocks[i]
+	if n <= int(b.owed) {
+		return
+	}
+	b.owed = uint16(n)
+	e.owed.Add(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+}
+
+// adapt moves the proactive repair by what was owed for the group before: up by the
+// mean of its deficits, down by the share of blocks that had none. It rests where
+// about two blocks in three need no word.
+func (e *Engine) adapt() {
+	win := &e.windows[0]
+	if win.count == 0 {
+		return
+	}
+	sum, none := 0.0, 0.0
+	for _, d := range win.raised[:win.count] {
+		sum += float64(d)
+		if d == 0 {
+			none++
+		}
+	}
+	e.groups++
+	gain := max(gainLeast, gainFirst/float64(e.groups))
+	e.proactive = max(0, e.proactive+gain*(sum-none)/float64(win.count))
+}

@@ -1,0 +1,126 @@
+package room
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var (
+	seeds = flag.Int("seeds", 100, "how many random rooms to simulate")
+	first = flag.Uint64("first", 1, "the first one's seed")
+)
+
+// regressions are seeds that failed once, with what was wrong.
+var regressions = map[uint64]string{}
+
+// TestRandomRooms simulates rooms in which everything may go wrong: whatever does,
+// each receiver that lives is done in the end, with every block, and then the sender
+// is silent.
+func TestRandomRooms(t *testing.T) {
+	try := func(seed uint64) {
+		cfg := randomRoom(seed)
+		if _, err := Run(cfg); err != nil {
+			t.Errorf("%v\nrepeat it with: go test ./internal/simnet/room -run TestRandomRooms -seeds 1 -first %d\n%+v", err, seed, cfg)
+		}
+	}
+	for seed := range uint64(*seeds) {
+		try(*first + seed)
+	}
+	if *seeds > 1 {
+		for seed := range regressions {
+			try(seed)
+		}
+	}
+}
+
+// randomRoom is a small room with much that goes wrong.
+func randomRoom(seed uint64) Config {
+	r := rand.New(rand.NewPCG(seed, 0))
+	maybe := func(share float64) bool { return r.Float64() < share }
+	cfg := Config{
+		Seed:       seed,
+		Blocks:     1 + uint32(r.IntN(60)),
+		K:          uint16(1 + r.IntN(40)),
+		PacketTime: time.Duration(10+r.IntN(500)) * time.Microsecond,
+		ZeroRuns:   maybe(0.3),
+		Strict:     true,
+		Limit:      20 * time.Minute,
+		DeadTime:   time.Duration(1+r.IntN(2000)) * time.Millisecond,
+	}
+	about := time.Duration(cfg.Blocks) * time.Duration(cfg.K) * cfg.PacketTime // a pass
+	moment := func(passes float64) time.Duration {
+		return 1 + time.Duration(r.Float64()*passes*float64(about))
+	}
+	span := func() Span {
+		from := moment(2)
+		return Span{from, from + time.Duration(r.IntN(3000))*time.Millisecond}
+	}
+	if maybe(0.2) {
+		for range 1 + r.IntN(3) {
+			cfg.Deaths = append(cfg.Deaths, moment(1))
+		}
+		// One after the other, and not while the sender is dead.
+		for i := 1; i < len(cfg.Deaths); i++ {
+			cfg.Deaths[i] = max(cfg.Deaths[i], cfg.Deaths[i-1]+cfg.DeadTime+moment(1))
+		}
+	}
+	if maybe(0.2) {
+		cfg.Stalls = append(cfg.Stalls, span())
+	}
+	if maybe(0.2) {
+		cfg.CommonLoss = r.Float64() * 0.2
+	}
+	loss := []float64{0, 0.001, 0.01, 0.1, 0.3}[r.IntN(5)]
+	for range 1 + r.IntN(12) {
+		s := Spec{Loss: loss, Delay: time.Duration(50+r.IntN(200)) * time.Microsecond}
+		if maybe(0.1) {
+			s.Loss = r.Float64() * 0.5
+		}
+		if maybe(0.2) {
+			s.Burst = 1 + r.Float64()*50
+		}
+		if maybe(0.1) {
+			s.Delay = time.Duration(r.IntN(50)+1) * time.Millisecond
+		}
+		if maybe(0.2) {
+			s.Reorder = r.Float64() * 0.3
+		}
+		if maybe(0.2) {
+			s.Duplicate = r.Float64() * 0.3
+		}
+		if maybe(0.2) {
+			s.Corrupt = r.Float64() * 0.3
+		}
+		if maybe(0.3) {
+			s.Join = moment(2)
+		}
+		if maybe(0.15) {
+			s.Kill = s.Join + moment(2)
+		}
+		if maybe(0.15) {
+			s.Stalls = append(s.Stalls, span())
+		}
+		if maybe(0.15) {
+			s.Disk = time.Duration(r.Float64() * 10 * float64(cfg.K) * float64(cfg.PacketTime))
+		}
+		if maybe(0.3) {
+			s.Window = 1 + r.IntN(40)
+		}
+		if maybe(0.1) {
+			s.BadBlocks = 1 + r.IntN(4)
+		}
+		s.Liar = maybe(0.05)
+		cfg.Receivers = append(cfg.Receivers, s)
+	}
+	return cfg
+}
+
+func ExampleConfig() {
+	cfg := Config{Seed: 1, Blocks: 1, K: 727, PacketTime: 12 * time.Microsecond, Limit: time.Minute, Receivers: []Spec{{}}}
+	r, err := Run(cfg)
+	fmt.Println(r.Symbols, err) // the block and its manifest
+	// Output: 728 <nil>
+}
