@@ -35,7 +35,7 @@ func (s *state) clear(flag uint32)    { s.next &^= flag }
 func (s *state) takeRepair() block.SymbolID {
 	id := s.next & symbolMask
 	following := id + 1
-	if block.SymbolID(following) > wire.MaxSymbolID {
+	if block.SymbolID(following) > block.MaxSymbolID {
 		following = uint32(s.k)
 	}
 	s.next = s.next&^symbolMask | following
