@@ -179,6 +179,12 @@ func newBatch(packets int) *batch {
 	return &batch{buf: make([]byte, packets*mxb1.MaxPacketSize), slots: make([][]byte, 0, packets)}
 }
 
+// wireBytes is what the batch takes of an Ethernet.
+func (b *batch) wireBytes() int {
+	whole := b.packets - 1
+	return whole*udp.PacketWireBytes(mxb1.MaxPacketSize) + udp.PacketWireBytes(b.bytes-whole*mxb1.MaxPacketSize)
+}
+
 // serverRun is one run of a Server. The goroutine of fill owns the engine.
 type serverRun struct {
 	*Server
@@ -410,7 +416,7 @@ func (r *serverRun) send(ctx context.Context) error {
 			return ctx.Err()
 		case b = <-r.full:
 		}
-		wire := b.bytes + b.packets*udp.PacketWireBytes(0)
+		wire := b.wireBytes()
 		if err := pacer.Wait(ctx, wire, b.packets); err != nil {
 			return err
 		}
