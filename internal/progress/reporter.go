@@ -105,7 +105,7 @@ func (r *Reporter) follow(s subject) {
 
 func (r *Reporter) loop(asked chan os.Signal) {
 	defer close(r.ended)
-	defer signal.Stop(asked)
+	defer signal.Ignore(syscall.SIGUSR1) // Stop would have a late one end the program
 	tick := time.NewTicker(redrawInterval)
 	defer tick.Stop()
 	for {

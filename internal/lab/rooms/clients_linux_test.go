@@ -13,7 +13,7 @@ func TestRooms(t *testing.T) {
 	for _, clients := range []int{1, 4, 8} {
 		for _, lossPercent := range []float64{0, 1, 5} {
 			t.Run(fmt.Sprintf("%d clients, %v%% loss", clients, lossPercent), func(t *testing.T) {
-				r := newRoom(t, lab.Config{Hosts: 1 + clients, LossPercent: lossPercent}, imageBytes)
+				r := newRoom(t, lab.Config{Hosts: 1 + clients, LossPercent: lossPercent}, 4*mib+77)
 				r.serve(0)
 				var all []client
 				for host := 1; host <= clients; host++ {

@@ -99,6 +99,23 @@ func TestTwoInterfaces(t *testing.T) {
 	})
 }
 
+// TestSecondNetwork: a server without -i serves one network at a time, and says so.
+func TestSecondNetwork(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
+	_, err := r.AddNetwork(r.Hosts[0], r.Hosts[2])
+	r.must(err)
+	s := r.serve(0, "--rate", "24M")
+	first := r.receive(1)
+	first.reaches(0.1)
+	second := r.receive(2, "-i", "eth1", "--receive-timeout", "2s")
+	second.fails(exitTimeLimit, "no block from 10.78.0.1:7500")
+	if !s.hasLogged("a client asks from another network") {
+		t.Error("the server does not say that it serves another network")
+	}
+	finish(first)
+}
+
 // TestSnoopingSwitch: the switch passes the stream on only to those who joined.
 func TestSnoopingSwitch(t *testing.T) {
 	r := newRoom(t, lab.Config{Hosts: 3}, 2*mib)

@@ -63,7 +63,10 @@ func TestServerStartedWithAnotherImage(t *testing.T) {
 // TestTwoServers has two servers with different images on one network, whose
 // clients receive at the same time.
 func TestTwoServers(t *testing.T) {
-	const slow = "24M" // so that both streams overlap
+	const (
+		size = 4*mib - 1
+		slow = "24M" // so that both streams overlap
+	)
 	for _, c := range []struct {
 		name                  string
 		server, first, second []string // flags: of the second server, of the first one's client and of the second's
@@ -101,8 +104,8 @@ func TestTwoServers(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRoom(t, lab.Config{Hosts: 4}, imageBytes)
-			other := r.newImage("other.img", imageBytes, 2)
+			r := newRoom(t, lab.Config{Hosts: 4}, size)
+			other := r.newImage("other.img", size, 2)
 			r.serve(0, "--rate", slow)
 			r.serveImage(1, other, append(c.server, "--rate", slow)...)
 			first := r.receive(2, c.first...)
@@ -183,7 +186,7 @@ func TestImageChanges(t *testing.T) {
 // TestPace has a server at two rates, and with pauses. A server may be slower than
 // it is told on a machine that is busy, and never faster.
 func TestPace(t *testing.T) {
-	const size = 4 * mib
+	const size = 3 * mib
 	const blocks = size / 1024
 	const wireBytes = blocks * (1024 + 12 + 28 + 38)
 	var took []float64
