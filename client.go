@@ -16,6 +16,7 @@ import (
 	"multiserver/internal/mxb1"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
+	"multiserver/internal/wire"
 )
 
 // Constants of the client's driver.
@@ -34,6 +35,7 @@ const (
 // Client receives one image. Make it by NewClient.
 type Client struct {
 	cfg ClientConfig
+	id  wire.ReceiverID
 
 	mu      sync.Mutex // guards what follows
 	started time.Time
@@ -49,7 +51,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg}, nil
+	return &Client{cfg: cfg, id: wire.ReceiverID(rand.Uint64())}, nil
 }
 
 // Stats returns the state at this moment.
@@ -158,6 +160,10 @@ func (c *Client) run(ctx context.Context) (err error) {
 		"bytes", found.SizeBytes, "interface", interfaceName(found.ifIndex), "output", out.Name())
 	if err := out.Prepare(found.SizeBytes); err != nil {
 		return err
+	}
+	if found.session != nil {
+		stream.Close()
+		return c.receiveMXB2(ctx, conn, found, out)
 	}
 	if err := c.receive(ctx, conn, stream, found, out); err != nil {
 		return err
@@ -390,7 +396,7 @@ func (r *receiving) confirm(ctx context.Context, descriptions <-chan mxb1.Descri
 	}
 	again := time.NewTicker(confirmInterval)
 	defer again.Stop()
-	r.packet = mxb1.AppendMapRequest(r.packet[:0])
+	r.packet = mxb1.AppendMapRequest(r.packet[:0], mxb1.Offer())
 	for {
 		r.ask()
 		select {
@@ -443,7 +449,7 @@ func (r *receiving) poll(ctx context.Context, now time.Time) error {
 	actions := r.engine.Poll(now, r.requests)
 	r.requests = actions.Requests
 	if actions.Describe {
-		r.packet = mxb1.AppendMapRequest(r.packet[:0])
+		r.packet = mxb1.AppendMapRequest(r.packet[:0], mxb1.Offer())
 		r.ask()
 	}
 	for _, q := range actions.Requests {

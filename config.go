@@ -48,6 +48,17 @@ type ServerConfig struct {
 	RateBitsPerSec uint64
 	// Delay is a pause after each packet, as the original's DELAY.
 	Delay time.Duration
+	// DataGroup is where the stream of MXB 2 goes, at Port: if not valid, a group of
+	// 239.192.0.0/14 that is the image's own.
+	DataGroup netip.Addr
+	// MTU is what the packets of MXB 2 fill: 1500, or less if the interface has less.
+	MTU int
+	// The stream of MXB 2 begins when MinReceivers clients are there and MinWait has
+	// passed since the first one came, or at the latest when MaxWait has: at once.
+	MinReceivers     int
+	MinWait, MaxWait time.Duration
+	// ExitAfterDone ends the server when every client that came is done or gone.
+	ExitAfterDone bool
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger
 }

@@ -1,7 +1,9 @@
 package multiserver
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -9,8 +11,10 @@ import (
 	"os"
 	"time"
 
+	"multiserver/internal/codec"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/udp"
+	"multiserver/internal/wire"
 )
 
 // Constants of the search for a server.
@@ -29,10 +33,11 @@ var broadcastAll = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // found is a server and what it serves.
 type found struct {
-	mxb1.Description
-	server  netip.AddrPort
-	ifIndex int // of the interface that the answer came in by
-	askFrom int // of the interface to ask by; 0 leaves it to the routing table
+	mxb1.Description                   // of MXB 1, or what a session's says of the same
+	session          *wire.Description // that of MXB 2, if the server speaks it
+	server           netip.AddrPort
+	ifIndex          int // of the interface that the answer came in by
+	askFrom          int // of the interface to ask by; 0 leaves it to the routing table
 }
 
 // same tells whether d describes the image that was found.
@@ -85,35 +90,73 @@ func (c *Client) find(ctx context.Context, conn *udp.Conn, interfaces []udp.Inte
 		if err != nil {
 			return found{}, fmt.Errorf("wait for a server's answer: %w", err)
 		}
-		h, payload, err := mxb1.Parse(buf[:n])
-		if err != nil || h.Op != mxb1.OpDescription {
-			c.update(func(st *ClientStats) { st.BadPackets++ })
-			continue
-		}
-		d, err := mxb1.ParseDescription(payload)
+		f, err := c.parseAnswer(buf[:n])
 		if err != nil {
 			c.update(func(st *ClientStats) { st.BadPackets++ })
-			c.cfg.Log.Debug("a description that cannot be used", "server", from, "err", err)
+			c.cfg.Log.Debug("no description that can be used", "server", from, "err", err)
 			continue
 		}
-		f := found{Description: d, server: from, ifIndex: ifIndex}
+		f.server, f.ifIndex = from, ifIndex
 		if host.IsValid() {
 			return f, nil
 		}
 		f.askFrom = ifIndex
 		if first == nil {
 			first, grace = &f, time.Now().Add(findGrace)
-		} else if !first.same(d) {
+		} else if !first.same(f.Description) {
 			return found{}, fail(ErrIntegrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with -s HOST:PORT",
 				first.server, first.Name, first.SizeBytes, f.server, f.Name, f.SizeBytes)
 		}
 	}
 }
 
+// parseAnswer reads what answers a map request: a description of either protocol.
+func (c *Client) parseAnswer(b []byte) (found, error) {
+	if h, payload, err := mxb1.Parse(b); err == nil {
+		if h.Op != mxb1.OpDescription {
+			return found{}, mxb1.ErrSize
+		}
+		d, err := mxb1.ParseDescription(payload)
+		return found{Description: d}, err
+	}
+	d, err := wire.ParseDescription(b)
+	if err != nil {
+		return found{}, err
+	}
+	if d.Receiver != c.id {
+		return found{}, errors.New("the answer is to somebody else")
+	}
+	d.FileName = bytes.Clone(d.FileName)
+	return found{
+		Description: mxb1.Description{
+			SizeBytes: d.Geometry.ImageSize, Name: string(d.FileName),
+			Ours: true, Identity: binary.BigEndian.Uint64(d.Identity[:]),
+		},
+		session: &d,
+	}, nil
+}
+
+// appendOffer appends a map request that offers MXB 2, for an interface of that MTU.
+func (c *Client) appendOffer(dst []byte, mtu int) []byte {
+	host, _ := os.Hostname() // empty if unknown
+	offer := wire.Offer{
+		Version:       wire.Version,
+		Receiver:      c.id,
+		Codecs:        1 << codec.Raw,
+		LargestPacket: uint16(min(mtu-headersOfIP, wire.MaxPacketSize)),
+		HostName:      []byte(wire.Text(host)),
+	}
+	return mxb1.AppendMapRequest(dst, offer.AppendTo(nil))
+}
+
 // askWhere sends a map request to where step of a search looks, and returns how
 // long to wait before the next step.
 func (c *Client) askWhere(conn *udp.Conn, interfaces []udp.Interface, host netip.Addr, step int) time.Duration {
-	packet := mxb1.AppendMapRequest(nil)
+	mtu := interfaces[0].MTU
+	for _, each := range interfaces {
+		mtu = min(mtu, each.MTU)
+	}
+	packet := c.appendOffer(nil, mtu)
 	ask := func(to netip.Addr, ifIndex int) {
 		if err := conn.WriteTo(packet, netip.AddrPortFrom(to, c.cfg.ControlPort), ifIndex); err != nil {
 			c.cfg.Log.Debug("ask for a server", "at", to, "err", err)

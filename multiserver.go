@@ -31,6 +31,8 @@ var (
 	// ErrIntegrity: what arrives cannot be told from, or is known to be, something
 	// else than the image that the session began with.
 	ErrIntegrity = errors.New("not the same image")
+	// ErrReceiversFailed: the session is over, and not every client has the image.
+	ErrReceiversFailed = errors.New("not every client got the image")
 	// ErrTargetRefused: the target failed a check before anything was written.
 	ErrTargetRefused = target.ErrRefused
 	// ErrTargetIO: the target's device or file system failed.

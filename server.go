@@ -18,6 +18,7 @@ import (
 	"multiserver/internal/image"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/udp"
+	"multiserver/internal/wire"
 )
 
 // Constants of the server's driver.
@@ -45,10 +46,11 @@ const (
 type Server struct {
 	cfg ServerConfig
 
-	mu      sync.Mutex // guards what follows
-	started time.Time
-	stats   ServerStats // without Elapsed and Clients
-	clients map[netip.AddrPort]*ServedClient
+	mu        sync.Mutex // guards what follows
+	started   time.Time
+	stats     ServerStats // without Elapsed and Clients
+	clients   map[netip.AddrPort]*ServedClient
+	receivers []*Receiver
 }
 
 // NewServer checks cfg and returns a Server that has opened nothing yet. The error
@@ -71,6 +73,10 @@ func (s *Server) Stats() ServerStats {
 	st.Clients = make([]ServedClient, 0, len(s.clients))
 	for _, c := range s.clients {
 		st.Clients = append(st.Clients, *c)
+	}
+	st.Receivers = make([]Receiver, len(s.receivers))
+	for i, r := range s.receivers {
+		st.Receivers[i] = *r
 	}
 	slices.SortFunc(st.Clients, func(a, b ServedClient) int {
 		if d := a.FirstSeen.Compare(b.FirstSeen); d != 0 {
@@ -125,7 +131,11 @@ func (s *Server) Run(ctx context.Context) error {
 	for range batchesInFlight {
 		r.empty <- newBatch(s.cfg.batchPackets())
 	}
+	if r.symbols, err = newSymbolServer(r); err != nil {
+		return err
+	}
 	s.mu.Lock()
+	s.receivers = nil
 	s.started = time.Now()
 	s.stats = ServerStats{
 		Name:      source.Name(),
@@ -146,11 +156,19 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return r.listen(inner) })
 	group.Go(func() error { return r.fill(inner) })
 	group.Go(func() error { return r.send(inner) })
+	group.Go(func() error { return r.symbols.run(inner) })
+	for range loaders {
+		group.Go(func() error { r.symbols.loader(inner.Done()); return nil })
+	}
 	group.Go(func() error { // ends the blocking calls of the others
 		<-inner.Done()
+		<-r.symbols.gone
 		return conn.Close()
 	})
 	err = group.Wait()
+	if errors.Is(err, errAllDone) {
+		return nil
+	}
 	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
 		return nil
 	}
@@ -169,6 +187,7 @@ type request struct {
 type batch struct {
 	buf     []byte
 	packets int
+	size    int // bytes of a packet
 	bytes   int // of buf, in use
 	image   int // of them, bytes of the image
 	sender  *udp.Sender
@@ -182,7 +201,7 @@ func newBatch(packets int) *batch {
 // wireBytes is what the batch takes of an Ethernet.
 func (b *batch) wireBytes() int {
 	whole := b.packets - 1
-	return whole*udp.PacketWireBytes(mxb1.MaxPacketSize) + udp.PacketWireBytes(b.bytes-whole*mxb1.MaxPacketSize)
+	return whole*udp.PacketWireBytes(b.size) + udp.PacketWireBytes(b.bytes-whole*b.size)
 }
 
 // serverRun is one run of a Server. The goroutine of fill owns the engine.
@@ -198,6 +217,7 @@ type serverRun struct {
 	// empty goes from send to fill and full from fill to send; each has room for
 	// all batches, so that neither blocks. Nobody closes them.
 	empty, full chan *batch
+	symbols     *symbolServer
 
 	// Owned by fill:
 	sender        *udp.Sender // nil until an interface is settled on
@@ -230,7 +250,11 @@ func (r *serverRun) listen(ctx context.Context) error {
 		}
 		h, payload, err := mxb1.Parse(buf[:n])
 		if err != nil {
-			r.countBad()
+			r.forMXB2(feedback{buf[:n], from, ifIndex})
+			continue
+		}
+		if _, err := wire.ParseOffer(payload); err == nil && h.Op == mxb1.OpMapRequest {
+			r.forMXB2(feedback{payload, from, ifIndex})
 			continue
 		}
 		switch h.Op {
@@ -239,13 +263,7 @@ func (r *serverRun) listen(ctx context.Context) error {
 			if mxb1.IsOffer(payload) {
 				out = toOurs
 			}
-			// The answer leaves where the question came in; a question that was
-			// routed may need another way back.
-			if r.conn.WriteTo(out, from, ifIndex) != nil {
-				if err := r.conn.WriteTo(out, from, 0); err != nil {
-					r.cfg.Log.Debug("no way to answer", "client", from, "err", err)
-				}
-			}
+			r.answer(out, from, ifIndex)
 		case mxb1.OpBlockRequest:
 			blocks, err := mxb1.ParseBlockRequest(payload)
 			if err != nil {
@@ -260,6 +278,26 @@ func (r *serverRun) listen(ctx context.Context) error {
 		default:
 			r.countBad()
 		}
+	}
+}
+
+// forMXB2 passes on what may be a packet of MXB 2.
+func (r *serverRun) forMXB2(f feedback) {
+	f.packet = append([]byte(nil), f.packet...)
+	select {
+	case r.symbols.feedback <- f:
+	default: // lost, as any packet may be
+	}
+}
+
+// answer sends a packet back where the question came in; a question that was routed
+// may need another way back.
+func (r *serverRun) answer(packet []byte, to netip.AddrPort, ifIndex int) {
+	if r.conn.WriteTo(packet, to, ifIndex) == nil {
+		return
+	}
+	if err := r.conn.WriteTo(packet, to, 0); err != nil {
+		r.cfg.Log.Debug("no way to answer", "client", to, "err", err)
 	}
 }
 
@@ -377,7 +415,7 @@ func (r *serverRun) serveOn(ifIndex int) error {
 
 // read fills b with what the engine owes next.
 func (r *serverRun) read(b *batch) error {
-	b.packets, b.bytes, b.image, b.sender = 0, 0, 0, r.sender
+	b.packets, b.bytes, b.size, b.image, b.sender = 0, 0, mxb1.MaxPacketSize, 0, r.sender
 	size := r.source.Size()
 	for room := len(b.buf) / mxb1.MaxPacketSize; room > 0; {
 		run := r.engine.Next(uint64(room))
@@ -409,18 +447,28 @@ func (r *serverRun) read(b *batch) error {
 func (r *serverRun) send(ctx context.Context) error {
 	pacer := udp.NewPacer(r.cfg.RateBitsPerSec, r.cfg.Delay)
 	refused, fellBack := false, false
-	for {
+	for turn := 0; ; turn++ {
+		// Where both protocols have something to send, they take turns.
 		var b *batch
+		first, second := r.full, r.symbols.fullSymbols
+		if turn%2 == 0 {
+			first, second = second, first
+		}
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case b = <-r.full:
+		case b = <-first:
+		default:
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case b = <-first:
+			case b = <-second:
+			}
 		}
 		wire := b.wireBytes()
 		if err := pacer.Wait(ctx, wire, b.packets); err != nil {
 			return err
 		}
-		err := b.sender.Send(b.buf[:b.bytes], mxb1.MaxPacketSize)
+		err := b.sender.Send(b.buf[:b.bytes], b.size)
 		switch {
 		case err == nil:
 			refused = false
@@ -449,7 +497,11 @@ func (r *serverRun) send(ctx context.Context) error {
 			case <-time.After(sendRetryInterval):
 			}
 		}
-		r.empty <- b
+		if b.slots != nil {
+			r.empty <- b
+		} else {
+			r.symbols.emptySymbols <- b
+		}
 	}
 }
 

@@ -27,7 +27,9 @@ type ServerStats struct {
 	BadPackets uint64
 	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".
 	SendMethod string
-	// Clients are those that asked, by first request: 4096 at most, of which the
+	// Receivers are the clients of MXB 2, by first offer: 4096 at most.
+	Receivers []Receiver
+	// Clients are those of MXB 1 that asked, by first request: 4096 at most, of which the
 	// silent make room for others after ten minutes.
 	Clients []ServedClient
 }
@@ -41,6 +43,39 @@ type ServedClient struct {
 	Requests  uint64 // for blocks
 	// AskedBytes is the sum of the image's bytes that it asked for, each time.
 	AskedBytes uint64
+}
+
+// Receiver is a client of MXB 2, by what it said last.
+type Receiver struct {
+	Name       string // its host's
+	Addr       netip.AddrPort
+	FirstSeen  time.Time
+	LastSeen   time.Time
+	BytesDone  uint64 // of the image, verified and written
+	Received   uint64 // packets of the stream
+	LostOnWire uint64
+	// Dropped are packets that its own socket had no room for.
+	Dropped uint64
+	// Limit is what holds it back: "", "wire", "socket", "cpu" or "disk".
+	Limit   string
+	Outcome Outcome
+	Reason  string // of a failure, in its own words
+}
+
+// Outcome is what became of a Receiver.
+type Outcome int
+
+// The outcomes.
+const (
+	OutcomePending     Outcome = iota // not yet known
+	OutcomeDone                       // every byte is verified, written and synced
+	OutcomeFailed                     // it said so
+	OutcomeInterrupted                // ended by its user
+	OutcomeLost                       // it went silent
+)
+
+func (o Outcome) String() string {
+	return [...]string{"pending", "done", "failed", "interrupted", "lost"}[o]
 }
 
 // ClientPhase is what a Client is busy with.

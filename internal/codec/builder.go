@@ -59,6 +59,11 @@ func (b *ManifestBuilder) Set(id uint32, d Digest) error {
 	return nil
 }
 
+// Has tells whether block id was set.
+func (b *ManifestBuilder) Has(id uint32) bool {
+	return id < b.sizes.BlockCount() && b.known[id/64]&(1<<(id%64)) != 0
+}
+
 // SetZero is Set with the digest of a block of zeros.
 func (b *ManifestBuilder) SetZero(id uint32) error { return b.Set(id, b.zeros.of(id)) }
 

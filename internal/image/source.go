@@ -19,12 +19,16 @@ import (
 // ioVectorMax is the count of slots that one preadv takes: IOV_MAX of Linux and macOS.
 const ioVectorMax = 1024
 
+// ErrChanged is wrapped by what Changed returns.
+var ErrChanged = errors.New("changed while it is served")
+
 // Source is an open image. It may be used by several goroutines at once.
 type Source struct {
 	file       *os.File
 	path       string
 	sizeBytes  uint64
 	modifiedAt time.Time
+	device     bool
 }
 
 // Open opens the regular file or the block device at path, which must not be empty.
@@ -66,7 +70,7 @@ func (s *Source) measure() error {
 	if err := checkType(s.path, info.Mode()); err != nil {
 		return err
 	}
-	s.modifiedAt = info.ModTime()
+	s.modifiedAt, s.device = info.ModTime(), !info.Mode().IsRegular()
 	s.sizeBytes, err = s.end()
 	if err == nil && s.sizeBytes == 0 {
 		err = fmt.Errorf("image %s is empty", s.path)
@@ -88,6 +92,10 @@ func (s *Source) Size() uint64 { return s.sizeBytes }
 
 // Name is the last element of the path that Open was given.
 func (s *Source) Name() string { return filepath.Base(s.path) }
+
+// IsDevice tells whether the image is a block device, whose times tell nothing of
+// its bytes.
+func (s *Source) IsDevice() bool { return s.device }
 
 // Close closes the image.
 func (s *Source) Close() error { return s.file.Close() }
@@ -203,20 +211,20 @@ func (s *Source) Changed() error {
 		return err
 	}
 	if size != s.sizeBytes {
-		return fmt.Errorf("image %s changed while it is served: it had %d bytes and has %d", s.path, s.sizeBytes, size)
+		return fmt.Errorf("image %s %w: it had %d bytes and has %d", s.path, ErrChanged, s.sizeBytes, size)
 	}
 	if !info.ModTime().Equal(s.modifiedAt) {
-		return fmt.Errorf("image %s changed while it is served: it was modified at %s", s.path, info.ModTime().Format(time.RFC3339Nano))
+		return fmt.Errorf("image %s %w: it was modified at %s", s.path, ErrChanged, info.ModTime().Format(time.RFC3339Nano))
 	}
 	return nil
 }
 
 // Identity is a line that tells this image, in this version, from others on this
-// host, also after a restart: its size, modification time, device and inode.
+// host, also after a restart: its size, modification and change time, device and inode.
 func (s *Source) Identity() (string, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(s.file.Fd()), &st); err != nil {
 		return "", fmt.Errorf("identify image %s: %w", s.path, err)
 	}
-	return fmt.Sprintf("%d %d %d %d", s.sizeBytes, s.modifiedAt.UnixNano(), st.Dev, st.Ino), nil
+	return fmt.Sprintf("%d %d %d %d %d", s.sizeBytes, s.modifiedAt.UnixNano(), unix.TimespecToNsec(st.Ctim), st.Dev, st.Ino), nil
 }

@@ -7,8 +7,8 @@ const offerMagic = 0x4D584232 // "MXB2"
 
 const offerSize = 8
 
-// AppendMapRequest appends a map request, as our client sends it, to dst: the
-// original's, with an offer as its payload. An original server ignores a payload.
+// AppendMapRequest appends a map request to dst, with an offer as its payload, which
+// an original server ignores:
 //
 //	+-------------------------------+-------------------------------+
 //	|                      magic 0x4D584232 "MXB2"                  |
@@ -16,12 +16,14 @@ const offerSize = 8
 //	|   version 0   |                   reserved                    |
 //	+---------------+-----------------------------------------------+
 //
-// Version 0 says: one of ours, which speaks MXB 1 only.
-func AppendMapRequest(dst []byte) []byte {
-	dst = Header{Op: OpMapRequest, Size: offerSize}.AppendTo(dst)
-	dst = binary.BigEndian.AppendUint32(dst, offerMagic)
-	return append(dst, 0, 0, 0, 0)
+// Version 0 says: one of ours, which wants MXB 1. Later versions are offers of MXB 2.
+func AppendMapRequest(dst, offer []byte) []byte {
+	dst = Header{Op: OpMapRequest, Size: uint16(len(offer))}.AppendTo(dst)
+	return append(dst, offer...)
 }
+
+// Offer is the offer of version 0.
+func Offer() []byte { return []byte{'M', 'X', 'B', '2', 0, 0, 0, 0} }
 
 // IsOffer tells whether the payload of a map request is an offer of any version:
 // whether one of our clients asks.

@@ -40,7 +40,7 @@ func TestVectors(t *testing.T) {
 		got        []byte
 	}{
 		{"map request", vectorMapRequest, Header{Op: OpMapRequest}.AppendTo(nil)},
-		{"map request with an offer", vectorOffer, AppendMapRequest(nil)},
+		{"map request with an offer", vectorOffer, AppendMapRequest(nil, Offer())},
 		{"description", vectorDescription, d.AppendTo(nil)},
 		{"description to one of ours", vectorOurs, ours.AppendTo(nil)},
 		{"block request", vectorBlockRequest, BlockRequest{3, 98}.AppendTo(nil)},

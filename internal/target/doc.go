@@ -19,6 +19,8 @@ type Target interface {
 	Prepare(size uint64) error
 	// WriteAt writes all of p, which it does not keep, at byte offset off of the image.
 	WriteAt(p []byte, off uint64) error
+	// WriteZeros makes n bytes from byte offset off on zeros.
+	WriteZeros(off, n uint64) error
 	// Sync returns after everything written has reached the device.
 	Sync() error
 	Close() error

@@ -197,6 +197,30 @@ func (f *File) writeData(p []byte, off uint64) error {
 	return nil
 }
 
+// zeros is what WriteZeros writes at once.
+var zeros [1 << 20]byte
+
+// WriteZeros makes n bytes from byte offset off on zeros: in a file that held
+// nothing there, they are already.
+func (f *File) WriteZeros(off, n uint64) error {
+	if f.err == nil && n > 0 && off <= f.size && n <= f.size-off && f.written != nil {
+		if r, ok := f.written.Next(off / chunkBytes); !ok || r.Lo > (off+n-1)/chunkBytes {
+			return nil
+		}
+	}
+	return writeZerosTo(f, off, n)
+}
+
+// writeZerosTo writes zeros piece by piece.
+func writeZerosTo(t Target, off, n uint64) error {
+	for end := off + n; off < end; off += uint64(len(zeros)) {
+		if err := t.WriteAt(zeros[:min(end-off, uint64(len(zeros)))], off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f *File) write(p []byte, off uint64) error {
 	// Not os.File.WriteAt: after an error it does not tell how much went out.
 	for done := 0; done < len(p); {

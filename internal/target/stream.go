@@ -50,6 +50,9 @@ func (s *Stream) WriteAt(p []byte, off uint64) error {
 	return s.err
 }
 
+// WriteZeros writes n zeros, which must begin where the last run ended.
+func (s *Stream) WriteZeros(off, n uint64) error { return writeZerosTo(s, off, n) }
+
 // Sync syncs a writer that can be synced, such as a file. A pipe cannot.
 func (s *Stream) Sync() error {
 	if s.err != nil {

@@ -1,0 +1,632 @@
+package multiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/fec"
+	"multiserver/internal/receiver"
+	"multiserver/internal/target"
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+)
+
+// Constants of the client's driver of MXB 2.
+const (
+	// windowBlocks is how many blocks may be incomplete or on their way to the disk:
+	// 64 MiB of the default size.
+	windowBytes = 64 << 20
+	// busyTick is how long one wait for packets lasts at most while blocks are being
+	// rebuilt or written, whose end nothing else tells.
+	busyTick = 2 * time.Millisecond
+	// rejoinAfter is the silence after which the server is asked for its session
+	// again, and for how long each time.
+	rejoinAfter = time.Second
+)
+
+// symbolClient receives over MXB 2. The goroutine of loop owns the engine; solve
+// rebuilds and verifies blocks, and write writes them.
+type symbolClient struct {
+	*Client
+	conn   *udp.Conn
+	stream *udp.Receiver
+	found  found
+	origin time.Time
+	out    target.Target
+
+	engine  *receiver.Engine
+	session wire.Description
+	slots   []slot
+	inOrder bool
+
+	// toSolve goes from loop to solve, toWrite from loop to write, and loop closes
+	// both; done from both back to loop. Each has room for all slots; runs of zeros
+	// wait in pendingZeros until there is room for them.
+	toSolve chan int
+	toWrite chan piece
+	done    chan event
+
+	manifestBytes []byte
+	manifestLeft  uint32 // blocks of it that are to come
+	manifest      *codec.Manifest
+	digests       []codec.Digest // of the image's blocks that are verified
+	known         *block.Set     // those blocks
+	solving       int            // slots and runs with the other goroutines
+
+	counts ClientStats
+	heard  time.Time // the last packet of the session
+	asked  time.Time // when the session was last asked for
+	packet []byte
+	runs   []block.Range
+	// zeros are runs that write has not been handed yet, besides those under way.
+	zeros         []block.Range
+	zerosUnderWay int
+	ordered       uint32 // blocks written from the start on, if inOrder
+	leaving       bool
+}
+
+// slot is the memory of one block of the engine's window.
+type slot struct {
+	buf     []byte // K whole symbols
+	decoder fec.Decoder
+	object  wire.Object
+	id      block.ID
+	plain   []byte // once verified, of buf
+	digest  codec.Digest
+}
+
+// piece is what write writes: a slot's block or a run of zero blocks.
+type piece struct {
+	slot  int // -1: zeros
+	zeros block.Range
+}
+
+// event is what became of a slot or a run of zeros.
+type event struct {
+	slot     int // -1: zeros
+	zeros    uint32
+	kind     eventKind
+	more     int // symbols, if singular
+	position uint32
+}
+
+type eventKind int
+
+const (
+	singular eventKind = iota
+	verified
+	damaged
+	written
+)
+
+// receiveMXB2 takes the image in and says goodbye.
+func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, out target.Target) error {
+	iface, err := udp.InterfaceByName(interfaceName(found.ifIndex))
+	if err != nil {
+		return err
+	}
+	if !found.session.Data.IsValid() {
+		return errors.New("the server sends by unicast only, which this client does not take")
+	}
+	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: found.session.Data, Interfaces: []udp.Interface{iface}})
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	g := found.session.Geometry
+	window := max(4, min(windowBytes/int(g.BlockSize), int(g.BlockCount())+4))
+	_, inOrder := out.(*target.Stream)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := &symbolClient{
+		Client: c, conn: conn, stream: stream, found: found, out: out,
+		origin: time.Now(), heard: time.Now(), session: *found.session,
+		slots: make([]slot, window), inOrder: inOrder,
+		toSolve: make(chan int, window),
+		toWrite: make(chan piece, 2*window),
+		done:    make(chan event, 4*window),
+		digests: make([]codec.Digest, g.BlockCount()),
+		known:   block.NewSet(uint64(g.BlockCount())),
+	}
+	limit := c.cfg.ReceiveTimeout
+	if limit == NoTimeout {
+		limit = 0
+	}
+	s.engine = receiver.New(0, receiver.Config{
+		Receiver: c.id, Image: g, SymbolSize: found.session.SymbolSize, Window: window,
+		SilenceLimit: limit, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	}, sessionOf(found.session))
+	s.learn()
+
+	// answers go from hear, which closes it, to loop; what finds it full is dropped.
+	answers := make(chan wire.Description, 8)
+	go s.hear(answers)
+	var work sync.WaitGroup
+	work.Go(s.solve)
+	work.Go(func() { s.write(cancel) })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		work.Wait()
+	}()
+
+	err = s.loop(ctx, answers)
+	if err == nil {
+		c.update(func(st *ClientStats) { st.Phase = PhaseSyncing })
+		err = s.sync(ctx, answers)
+	}
+	close(s.toSolve)
+	close(s.toWrite)
+	for over := false; !over; { // what the others still tell is of no use
+		select {
+		case <-s.done:
+		case <-ended:
+			over = true
+		}
+	}
+	s.goodbye(err, answers)
+	conn.Close()
+	for range answers { // until hear has ended
+	}
+	return err
+}
+
+func sessionOf(d *wire.Description) receiver.Session {
+	return receiver.Session{ID: d.Session, ReportInterval: d.ReportInterval, Receivers: d.Receivers, Completion: d.Completion}
+}
+
+func (s *symbolClient) now() time.Duration { return time.Since(s.origin) }
+
+// hear passes on the server's descriptions until the socket closes.
+func (s *symbolClient) hear(answers chan<- wire.Description) {
+	defer close(answers)
+	buf := make([]byte, 4096)
+	s.conn.SetReadDeadline(time.Time{})
+	for {
+		n, _, _, err := s.conn.ReadFrom(buf)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue
+		}
+		f, err := s.parseAnswer(buf[:n])
+		if err != nil || f.session == nil {
+			continue
+		}
+		select {
+		case answers <- *f.session:
+		default:
+		}
+	}
+}
+
+// loop runs until every block is written and the manifest agrees.
+func (s *symbolClient) loop(ctx context.Context, answers <-chan wire.Description) error {
+	in := udp.NewBatch()
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.step(in, answers); err != nil {
+			return err
+		}
+		if s.engine.Complete() && s.solving == 0 {
+			s.counts.BytesDone = s.session.Geometry.ImageSize
+			s.publish()
+			return nil
+		}
+	}
+}
+
+// step waits for packets, or what else there is to do, and does it.
+func (s *symbolClient) step(in *udp.Batch, answers <-chan wire.Description) error {
+	if err := s.drain(answers); err != nil {
+		return err
+	}
+	s.say()
+	wait := receiveTick
+	if s.solving > 0 || s.leaving {
+		wait = busyTick
+	}
+	wait = min(wait, max(s.engine.Deadline()-s.now(), 0))
+	if wait > 0 {
+		s.stream.SetReadDeadline(time.Now().Add(wait))
+		err := s.stream.Receive(in)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("receive the stream: %w", err)
+		}
+		now := s.now()
+		for _, datagram := range in.Datagrams() {
+			s.take(now, datagram.Payload)
+		}
+	}
+	s.publish()
+	if outcome, reason, ok := s.engine.GaveUp(); ok {
+		return gaveUp(outcome, reason)
+	}
+	return nil
+}
+
+// drain takes in what the other goroutines have to tell.
+func (s *symbolClient) drain(answers <-chan wire.Description) error {
+	for {
+		select {
+		case e := <-s.done:
+			if err := s.happened(e); err != nil {
+				return err
+			}
+		case d, ok := <-answers:
+			if !ok {
+				return errClosed
+			}
+			if err := s.rejoin(d); err != nil {
+				return err
+			}
+		default:
+			if time.Since(s.heard) > rejoinAfter && time.Since(s.asked) > rejoinAfter {
+				s.askAgain()
+			}
+			return nil
+		}
+	}
+}
+
+// askAgain asks for the session: the server may have been started again.
+func (s *symbolClient) askAgain() {
+	s.asked = time.Now()
+	s.packet = s.appendOffer(s.packet[:0], int(s.session.SymbolSize)+wire.SymbolHeaderSize+headersOfIP)
+	if err := s.conn.WriteTo(s.packet, s.found.server, s.found.askFrom); err != nil {
+		s.cfg.Log.Debug("ask the server", "err", err)
+	}
+}
+
+// rejoin goes on in the session that the server describes now.
+func (s *symbolClient) rejoin(d wire.Description) error {
+	if d.Identity != s.session.Identity || d.Geometry != s.session.Geometry {
+		return fail(ErrIntegrity, "%s now serves %s of %d bytes; this began with another image, %s of %d bytes",
+			s.found.server, d.FileName, d.Geometry.ImageSize, s.session.FileName, s.session.Geometry.ImageSize)
+	}
+	if d.Session == s.session.Session {
+		return nil
+	}
+	if d.SymbolSize != s.session.SymbolSize || d.Data != s.session.Data {
+		return fmt.Errorf("%s was started again with other settings of its network: start this client again", s.found.server)
+	}
+	s.cfg.Log.Info("the server was started again; going on")
+	s.session = d
+	s.engine.Restart(s.now(), sessionOf(&d))
+	s.learn()
+	s.heard = time.Now()
+	return nil
+}
+
+// say sends what the engine wants said.
+func (s *symbolClient) say() {
+	for {
+		packet, ok := s.engine.Poll(s.now(), s.packet[:0])
+		s.packet = packet
+		if !ok {
+			return
+		}
+		if err := s.conn.WriteTo(packet, s.found.server, s.found.askFrom); err != nil {
+			s.cfg.Log.Debug("tell the server", "err", err)
+		}
+	}
+}
+
+// take takes in one packet of the data group.
+func (s *symbolClient) take(now time.Duration, b []byte) {
+	var y wire.Symbol
+	if wire.ParseSymbol(b, &y) == nil {
+		if y.Session != s.session.Session {
+			s.stranger()
+			return
+		}
+		if !wire.Intact(b) {
+			s.counts.BadPackets++
+			return
+		}
+		s.heard = time.Now()
+		s.takeSymbol(now, &y)
+		return
+	}
+	kind, session, err := wire.Peek(b)
+	if err == nil && session != s.session.Session {
+		s.stranger()
+		return
+	}
+	switch kind {
+	case wire.TypeZeroRun:
+		var z wire.ZeroRun
+		if z, err = wire.ParseZeroRun(b); err == nil {
+			s.runs = s.engine.HandleZeroRun(now, &z, s.runs[:0])
+			for _, run := range s.runs {
+				s.takeZeros(run)
+			}
+		}
+	case wire.TypeOwed:
+		var o wire.Owed
+		if o, err = wire.ParseOwed(b); err == nil {
+			s.engine.HandleOwed(now, o)
+		}
+	case wire.TypeHeartbeat:
+		var h wire.Heartbeat
+		if h, err = wire.ParseHeartbeat(b); err == nil {
+			s.session.Completion = h.Completion
+			s.engine.HandleHeartbeat(now, h)
+			s.learn()
+		}
+	case wire.TypeGoodbyeAck:
+		var a wire.GoodbyeAck
+		if a, err = wire.ParseGoodbyeAck(b); err == nil {
+			s.engine.HandleGoodbyeAck(now, a)
+		}
+	default:
+		err = wire.ErrType
+	}
+	if err != nil {
+		s.counts.BadPackets++
+		return
+	}
+	s.heard = time.Now()
+}
+
+// stranger counts a packet of another session; if ours is silent, it may be the one
+// that follows.
+func (s *symbolClient) stranger() {
+	s.counts.Strangers++
+	if time.Since(s.heard) > rejoinAfter/4 && time.Since(s.asked) > rejoinAfter/4 {
+		s.askAgain()
+	}
+}
+
+// takeSymbol puts a symbol where the engine wants it.
+func (s *symbolClient) takeSymbol(now time.Duration, y *wire.Symbol) {
+	size := int(s.session.SymbolSize)
+	if len(y.Data) != size && (len(y.Data) > size || int(y.Symbol) != int(y.K)-1) {
+		s.counts.BadPackets++
+		return
+	}
+	if s.inOrder && y.Object == wire.Image && uint32(y.Block) >= s.ordered+uint32(len(s.slots))-2 {
+		s.counts.MemoryDrops++
+		return
+	}
+	t := s.engine.HandleSymbol(now, y)
+	s.counts.PacketsReceived++
+	switch t.Verdict {
+	case receiver.Duplicate:
+		s.counts.Duplicates++
+		return
+	case receiver.NoRoom:
+		s.counts.MemoryDrops++
+		return
+	case receiver.Invalid:
+		s.counts.BadPackets++
+		return
+	}
+	p := &s.slots[t.Slot]
+	if t.First {
+		p.object, p.id = y.Object, y.Block
+		whole := int(y.K) * size
+		if cap(p.buf) < whole {
+			p.buf = make([]byte, max(whole, int(s.session.Geometry.BlockSize)+codec.HeaderSize+size))
+		}
+		p.buf = p.buf[:whole]
+		if err := p.decoder.Reset(p.buf, size); err != nil {
+			panic(fmt.Sprintf("multiserver: K of %d: %v", y.K, err)) // the engine has checked it
+		}
+	}
+	if _, err := p.decoder.Add(fec.SymbolID(y.Symbol), y.Data); err != nil {
+		panic(fmt.Sprintf("multiserver: symbol of %d bytes: %v", len(y.Data), err)) // checked above
+	}
+	if t.Complete {
+		s.solving++
+		s.toSolve <- t.Slot
+	}
+}
+
+// takeZeros hands on a run of zero blocks.
+func (s *symbolClient) takeZeros(run block.Range) {
+	s.solving++
+	s.zeros = append(s.zeros, run)
+	s.handZeros()
+}
+
+// handZeros hands write as many runs of zeros as leave room for every slot.
+func (s *symbolClient) handZeros() {
+	for len(s.zeros) > 0 && s.zerosUnderWay < len(s.slots) {
+		s.toWrite <- piece{slot: -1, zeros: s.zeros[0]}
+		s.zeros = s.zeros[1:]
+		s.zerosUnderWay++
+	}
+}
+
+// happened takes in what became of a slot or a run.
+func (s *symbolClient) happened(e event) error {
+	now := s.now()
+	switch {
+	case e.slot < 0:
+		s.solving--
+		s.zerosUnderWay--
+		s.engine.ZerosWritten(e.zeros)
+		s.handZeros()
+	case e.kind == singular:
+		s.solving--
+		s.engine.BlockSingular(now, e.slot, e.more)
+	case e.kind == damaged:
+		s.solving--
+		s.engine.BlockFailed(now, e.slot)
+	case e.kind == verified:
+		return s.verify(&s.slots[e.slot], e.slot)
+	case e.kind == written:
+		s.solving--
+		s.engine.BlockWritten(now, e.slot)
+	}
+	s.ordered = max(s.ordered, e.position)
+	return nil
+}
+
+// verify holds a block's digest against the manifest, if that is there already, and
+// lets the block be written.
+func (s *symbolClient) verify(p *slot, at int) error {
+	s.engine.BlockVerified(at)
+	if p.object == wire.Manifest {
+		g := block.Geometry{ImageSize: uint64(len(s.manifestBytes)), BlockSize: s.session.Geometry.BlockSize}
+		copy(s.manifestBytes[g.Offset(p.id):], p.plain)
+		s.solving--
+		s.engine.BlockWritten(s.now(), at)
+		if s.manifestLeft--; s.manifestLeft == 0 {
+			return s.checkManifest()
+		}
+		return nil
+	}
+	id := uint64(p.id)
+	if s.manifest != nil && s.manifest.Digest(uint32(id)) != p.digest {
+		return s.notTheImage(uint32(id))
+	}
+	s.digests[id] = p.digest
+	s.known.Add(block.Range{Lo: id, Hi: id + 1})
+	s.toWrite <- piece{slot: at}
+	return nil
+}
+
+func (s *symbolClient) notTheImage(id uint32) error {
+	return fail(ErrIntegrity, "block %d is not what the manifest of %s says: the image changed while it was served", id, s.session.FileName)
+}
+
+// learn makes room for the manifest once its size is known.
+func (s *symbolClient) learn() {
+	size := s.session.Completion.ManifestSize
+	sizes := codec.Sizes(s.session.Geometry)
+	if s.manifestBytes != nil || size < sizes.MinManifestSize() || size > sizes.MaxManifestSize() {
+		return
+	}
+	s.manifestBytes = make([]byte, size)
+	s.manifestLeft = block.Geometry{ImageSize: size, BlockSize: s.session.Geometry.BlockSize}.BlockCount()
+}
+
+// checkManifest holds all that was verified so far against the whole.
+func (s *symbolClient) checkManifest() error {
+	m, err := codec.ParseManifest(s.manifestBytes, codec.Sizes(s.session.Geometry))
+	if err != nil {
+		return fail(ErrIntegrity, "the manifest of %s: %w", s.session.FileName, err)
+	}
+	if m.ImageDigest() != codec.Digest(s.session.Completion.ImageDigest) {
+		return fail(ErrIntegrity, "the manifest of %s is not that of the session", s.session.FileName)
+	}
+	for at := uint64(0); ; {
+		run, ok := s.known.Next(at)
+		if !ok {
+			break
+		}
+		for id := run.Lo; id < run.Hi; id++ {
+			if m.Digest(uint32(id)) != s.digests[id] {
+				return s.notTheImage(uint32(id))
+			}
+		}
+		at = run.Hi
+	}
+	s.manifest = m
+	return nil
+}
+
+// sync waits for the disk and keeps reporting meanwhile.
+func (s *symbolClient) sync(ctx context.Context, answers <-chan wire.Description) error {
+	synced := make(chan error, 1)
+	go func() { synced <- s.out.Sync() }()
+	in := udp.NewBatch()
+	s.leaving = true
+	for {
+		select {
+		case err := <-synced:
+			return err
+		default:
+			// What the server says now changes nothing.
+			_ = s.step(in, answers)
+		}
+	}
+}
+
+// goodbye tells the server how it ended, until that is acknowledged or given up.
+func (s *symbolClient) goodbye(err error, answers <-chan wire.Description) {
+	outcome, reason := outcomeOf(err)
+	s.engine.Leave(s.now(), outcome, string(wire.Text(reason)))
+	in := udp.NewBatch()
+	s.leaving = true
+	for !s.engine.Gone() {
+		s.say()
+		s.stream.SetReadDeadline(time.Now().Add(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond))))
+		if err := s.stream.Receive(in); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+		for _, datagram := range in.Datagrams() {
+			if a, err := wire.ParseGoodbyeAck(datagram.Payload); err == nil && a.Session == s.session.Session {
+				s.engine.HandleGoodbyeAck(s.now(), a)
+			}
+		}
+	}
+}
+
+// outcomeOf puts an error into the goodbye's terms.
+func outcomeOf(err error) (wire.Outcome, string) {
+	switch {
+	case err == nil:
+		return wire.OutcomeDone, ""
+	case errors.Is(err, context.Canceled):
+		return wire.OutcomeInterrupted, "ended by its user"
+	case errors.Is(err, ErrTimeLimit):
+		return wire.OutcomeTimeLimit, err.Error()
+	case errors.Is(err, ErrIntegrity):
+		return wire.OutcomeIntegrity, err.Error()
+	case errors.Is(err, ErrTargetRefused):
+		return wire.OutcomeTargetRefused, err.Error()
+	case errors.Is(err, ErrTargetIO):
+		return wire.OutcomeTargetIO, err.Error()
+	}
+	return wire.OutcomeFailed, err.Error()
+}
+
+// gaveUp puts the engine's reason into an error.
+func gaveUp(o wire.Outcome, reason string) error {
+	switch o {
+	case wire.OutcomeTimeLimit:
+		return fail(ErrTimeLimit, "%s", reason)
+	case wire.OutcomeIntegrity:
+		return fail(ErrIntegrity, "%s", reason)
+	}
+	return errors.New(reason)
+}
+
+// publish makes the figures visible.
+func (s *symbolClient) publish() {
+	g := s.session.Geometry
+	silence := time.Since(s.heard)
+	s.update(func(st *ClientStats) {
+		if s.counts.PacketsReceived > 0 && s.first.IsZero() {
+			s.first = time.Now()
+		}
+		if s.engine.Missing() == 0 && s.last.IsZero() {
+			s.last = time.Now()
+		}
+		st.BytesDone = min(uint64(s.engine.BlocksDone())*uint64(g.BlockSize), g.ImageSize)
+		st.PacketsReceived = s.counts.PacketsReceived
+		st.Duplicates = s.counts.Duplicates
+		st.Strangers = s.counts.Strangers
+		st.BadPackets = s.counts.BadPackets
+		st.MemoryDrops = s.counts.MemoryDrops
+		st.SocketDrops = s.stream.Drops()
+		st.WaitingFor = ""
+		if silence > worryTime {
+			st.WaitingFor = fmt.Sprintf("nothing from %s for %s: the server was ended, or the network is interrupted", s.found.server, silence.Round(time.Second))
+		}
+	})
+}

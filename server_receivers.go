@@ -1,0 +1,59 @@
+package multiserver
+
+import (
+	"errors"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// errAllDone ends a server that was to end when all are done, and all are.
+var errAllDone = errors.New("all clients are done")
+
+// hold keeps the stream from beginning while clients gather.
+type hold struct {
+	first    time.Duration // when the first client came
+	came     bool
+	released bool
+}
+
+func (h *hold) join(now time.Duration) {
+	if !h.came {
+		h.first, h.came = now, true
+	}
+}
+
+// release decides whether the stream may begin.
+func (h *hold) release(now time.Duration, c *ServerConfig, receivers int) {
+	if !h.came {
+		return
+	}
+	waited := now - h.first
+	h.released = receivers >= c.MinReceivers && waited >= c.MinWait || c.MaxWait > 0 && waited >= c.MaxWait
+}
+
+// report takes in what a client reports.
+func (r *Receiver) report(p wire.Report, g block.Geometry) {
+	r.counts(p.Counts, p.BlocksDone, g)
+	r.Limit = [...]string{"", "wire", "socket", "cpu", "disk"}[min(p.Limit, wire.LimitDisk)]
+}
+
+func (r *Receiver) counts(c wire.PacketCounts, blocksDone uint32, g block.Geometry) {
+	r.Received, r.LostOnWire, r.Dropped = c.Received, c.Lost, c.Dropped
+	r.BytesDone = min(uint64(blocksDone)*uint64(g.BlockSize), g.ImageSize)
+}
+
+// goodbye takes in how a client ended.
+func (r *Receiver) goodbye(p wire.Goodbye, g block.Geometry) {
+	r.counts(p.Counts, p.BlocksDone, g)
+	r.Reason = string(p.Reason)
+	switch p.Outcome {
+	case wire.OutcomeDone:
+		r.Outcome = OutcomeDone
+	case wire.OutcomeInterrupted:
+		r.Outcome = OutcomeInterrupted
+	default:
+		r.Outcome = OutcomeFailed
+	}
+}
