@@ -30,6 +30,9 @@ const (
 	// rejoinAfter is the silence after which the server is asked for its session
 	// again, and for how long each time.
 	rejoinAfter = time.Second
+	// goodbyeTime is how long the server may take to acknowledge a goodbye; how the
+	// client ends does not depend on it.
+	goodbyeTime = 2 * time.Second
 )
 
 // symbolClient receives over MXB 2. The goroutine of loop owns the engine; solve
@@ -71,6 +74,7 @@ type symbolClient struct {
 	zerosUnderWay int
 	ordered       uint32 // blocks written from the start on, if inOrder
 	leaving       bool
+	over          bool // the server said that the session is
 }
 
 // slot is the memory of one block of the engine's window.
@@ -363,6 +367,7 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 		if h, err = wire.ParseHeartbeat(b); err == nil {
 			s.session.Completion = h.Completion
 			s.engine.HandleHeartbeat(now, h)
+			s.over = h.State >= wire.SenderImageChanged
 			s.learn()
 		}
 	case wire.TypeGoodbyeAck:
@@ -562,7 +567,7 @@ func (s *symbolClient) goodbye(err error, answers <-chan wire.Description) {
 	s.engine.Leave(s.now(), outcome, string(wire.Text(reason)))
 	in := udp.NewBatch()
 	s.leaving = true
-	for !s.engine.Gone() {
+	for limit := time.Now().Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
 		s.say()
 		s.stream.SetReadDeadline(time.Now().Add(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond))))
 		if err := s.stream.Receive(in); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {

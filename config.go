@@ -94,6 +94,8 @@ type ClientConfig struct {
 	// Force writes to a target although it is mounted or in use, and makes a
 	// regular file of a path below /dev that does not exist.
 	Force bool
+	// OnlyMXB1 keeps to the original's protocol with our servers too.
+	OnlyMXB1 bool
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger
 }

@@ -138,6 +138,9 @@ func (c *Client) parseAnswer(b []byte) (found, error) {
 
 // appendOffer appends a map request that offers MXB 2, for an interface of that MTU.
 func (c *Client) appendOffer(dst []byte, mtu int) []byte {
+	if c.cfg.OnlyMXB1 {
+		return mxb1.AppendMapRequest(dst, mxb1.Offer())
+	}
 	host, _ := os.Hostname() // empty if unknown
 	offer := wire.Offer{
 		Version:       wire.Version,

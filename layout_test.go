@@ -15,9 +15,15 @@ import (
 // mayImport is the table of ARCHITECTURE.md: what each folder may import from the
 // project. Tests may import more, to put things together.
 var mayImport = map[string][]string{
-	".":                    {"internal/block", "internal/image", "internal/mxb1", "internal/target", "internal/udp"},
+	".": {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/mxb1", "internal/receiver",
+		"internal/sender", "internal/target", "internal/udp", "internal/wire"},
 	"internal/block":       {},
 	"internal/udp":         {},
+	"internal/fec":         {},
+	"internal/codec":       {},
+	"internal/wire":        {"internal/block"},
+	"internal/sender":      {"internal/block", "internal/wire"},
+	"internal/receiver":    {"internal/block", "internal/wire"},
 	"internal/image":       {"internal/block"},
 	"internal/mxb1":        {"internal/block"},
 	"internal/target":      {"internal/block"},
@@ -26,6 +32,9 @@ var mayImport = map[string][]string{
 	"cmd/multiserver":      {".", "internal/progress", "cmd/internal/command"},
 	"cmd/multiclient":      {".", "internal/progress", "cmd/internal/command"},
 	// For tests and benchmarks only: no program imports them.
+	"internal/simnet":                {},
+	"internal/simnet/room":           {"internal/block", "internal/receiver", "internal/sender", "internal/simnet", "internal/wire"},
+	"internal/simnet/table":          {"internal/block", "internal/simnet", "internal/simnet/room", "internal/wire"},
 	"internal/lab":                   {},
 	"internal/lab/rooms":             {},
 	"internal/target/loopdev":        {},
@@ -37,7 +46,7 @@ var mayImport = map[string][]string{
 
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
-var engines = []string{"internal/block", "internal/mxb1"}
+var engines = []string{"internal/block", "internal/mxb1", "internal/sender", "internal/receiver"}
 
 func TestLayout(t *testing.T) {
 	seen := map[string]bool{}
