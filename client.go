@@ -152,7 +152,12 @@ func (c *Client) run(ctx context.Context) (err error) {
 		}
 	}
 	c.settle(stream, interfaces, found)
+	protocol := "mxb1"
+	if found.session != nil {
+		protocol = "mxb2"
+	}
 	c.update(func(st *ClientStats) {
+		st.Protocol = protocol
 		st.Phase, st.Name, st.Output, st.SizeBytes = PhaseReceiving, found.Name, out.Name(), found.SizeBytes
 		st.Server, st.Interface, st.WaitingFor = found.server, interfaceName(found.ifIndex), ""
 	})

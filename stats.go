@@ -100,6 +100,8 @@ type ClientStats struct {
 	Output    string // where the image goes
 	SizeBytes uint64 // of the image; 0 until the server is found
 	Server    netip.AddrPort
+	// Protocol is "mxb1" or "mxb2"; empty until the server is found.
+	Protocol  string
 	Interface string
 	Elapsed   time.Duration // since Run began
 	// Streaming is the time from the first block that arrived until now, or until
