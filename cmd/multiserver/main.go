@@ -26,12 +26,26 @@ multiserver multicasts a disk image to any number of multiclients until stopped.
   multiserver -f debian.img               serve a file
   multiserver /dev/sdb                    serve a disk
   multiserver -i eth1 --rate 900M x.img   on one interface, at most 900 Mbit/s
+  multiserver --min-receivers 30 x.img    wait for 30 clients, then begin
+  multiserver --exit-after-done x.img     end when all that came are done
 `
 
 const statuses = `
+  0      --exit-after-done, and every client that came has the image
   1      failure while serving
   2      usage
+  7      --exit-after-done, and not every client that came has the image
   128+n  ended by signal n and nothing went wrong: 130 after Ctrl-C`
+
+const (
+	// minMTU is what every host takes (RFC 791 §3.1); maxMTU is the largest of common
+	// network cards.
+	minMTU, maxMTU = 576, 9216
+	// defaultMTU is what every Ethernet takes.
+	defaultMTU = 1500
+	// maxMinReceivers is as many as the server keeps a table of.
+	maxMinReceivers = 4096
+)
 
 // options are the flags.
 type options struct {
@@ -57,12 +71,25 @@ func execute() int {
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
 			"control", "s", "where clients ask; HOST alone will do")
 		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the interface of this `NAME`")
-		f.Var(command.Value(&o.config.TTL, command.ParseTTL, "N", strconv.Itoa(multiserver.DefaultTTL)),
+		f.Var(command.Value(&o.config.TTL, command.ParseWithin(1, 255), "N", strconv.Itoa(multiserver.DefaultTTL)),
 			"ttl", "routers that may be passed, plus one")
+		f.Var(command.Value(&o.config.DataGroup, command.ParseGroup, "ADDRESS", ""),
+			"data-group", "the MXB 2 stream's group; else the image's own")
+		f.Var(command.Value(&o.config.MTU, command.ParseWithin(minMTU, maxMTU), "N", strconv.Itoa(defaultMTU)),
+			"mtu", "bytes in a packet, 9000 for jumbo frames")
 		f.Var(command.Value(&o.config.RateBitsPerSec, command.ParseRate, "BITS", ""),
 			"rate", "bits/s at most: 900M, 1G; or --max-bitrate")
 		f.VarP(command.Value(&o.config.Delay, command.ParseDuration(time.Nanosecond), "TIME", ""),
 			"delay", "d", "pause after each packet: 50us; bare in ns")
+	})
+	c.Add("Start and end", func(f *pflag.FlagSet) {
+		f.Var(command.Value(&o.config.MinReceivers, command.ParseWithin(1, maxMinReceivers), "N", ""),
+			"min-receivers", "begin when this many clients are there")
+		f.Var(command.Value(&o.config.MinWait, command.ParseDuration(time.Second), "TIME", ""),
+			"min-wait", "wait this long after the first one; bare in s")
+		f.Var(command.Value(&o.config.MaxWait, command.ParseDuration(time.Second), "TIME", ""),
+			"max-wait", "wait no longer, whoever is there; bare in s")
+		f.BoolVar(&o.config.ExitAfterDone, "exit-after-done", false, "end when all clients that came are done or gone")
 	})
 	c.Add("Messages", o.output.Define)
 	return c.Execute()
@@ -73,6 +100,9 @@ func (o *options) run(c *command.Command, args []string) error {
 		return err
 	}
 	if err := o.output.Check(); err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
 		return err
 	}
 	ctx, received, release := command.Signals(context.Background())
@@ -113,6 +143,22 @@ func (o *options) takeFile(flagGiven bool, args []string) error {
 	}
 	if o.config.File == "" {
 		return errors.New("no image: multiserver -f IMAGE")
+	}
+	return nil
+}
+
+// check returns an error of usage: flags that contradict each other.
+func (o *options) check() error {
+	group := o.config.Group
+	if !group.IsValid() {
+		group = multiserver.DefaultGroup
+	}
+	switch {
+	case o.config.DataGroup == group:
+		// Original clients would take one stream for the other.
+		return fmt.Errorf("--data-group %s is --group as well: the two streams need a group each", group)
+	case o.config.MaxWait > 0 && o.config.MinWait > o.config.MaxWait:
+		return fmt.Errorf("--min-wait %s is longer than --max-wait %s", o.config.MinWait, o.config.MaxWait)
 	}
 	return nil
 }

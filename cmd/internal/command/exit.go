@@ -20,6 +20,7 @@ const (
 	exitIntegrity     = 4
 	exitTargetRefused = 5
 	exitTargetIO      = 6
+	exitReceivers     = 7
 	exitSignal        = 128
 )
 
@@ -42,6 +43,8 @@ func ExitStatus(err error, sig os.Signal) int {
 		return exitTargetRefused
 	case errors.Is(err, multiserver.ErrTargetIO):
 		return exitTargetIO
+	case errors.Is(err, multiserver.ErrReceiversFailed):
+		return exitReceivers
 	default:
 		return exitFailure
 	}

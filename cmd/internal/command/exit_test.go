@@ -26,10 +26,12 @@ func TestExitStatus(t *testing.T) {
 		{wrap(multiserver.ErrIntegrity), nil, 4},
 		{wrap(multiserver.ErrTargetRefused), nil, 5},
 		{wrap(multiserver.ErrTargetIO), nil, 6},
+		{wrap(multiserver.ErrReceiversFailed), nil, 7},
 		{nil, syscall.SIGINT, 130},
 		{wrap(context.Canceled), syscall.SIGTERM, 143},
 		{context.Canceled, nil, 1},
 		{wrap(multiserver.ErrTargetIO), syscall.SIGINT, 6}, // failed all the same
+		{wrap(multiserver.ErrReceiversFailed), syscall.SIGTERM, 7},
 	} {
 		if got := ExitStatus(c.err, c.sig); got != c.want {
 			t.Errorf("%v, signal %v: %d, want %d", c.err, c.sig, got, c.want)

@@ -56,13 +56,15 @@ func ParseGroup(s string) (netip.Addr, error) {
 	return a, nil
 }
 
-// ParseTTL accepts 1 to 255.
-func ParseTTL(s string) (int, error) {
-	n, err := strconv.ParseUint(s, 10, 8)
-	if err != nil || n == 0 {
-		return 0, errors.New("want a number from 1 to 255")
+// ParseWithin returns a parser of decimal numbers from least to most, neither negative.
+func ParseWithin(least, most int) func(string) (int, error) {
+	return func(s string) (int, error) {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil || n < uint64(least) || n > uint64(most) {
+			return 0, fmt.Errorf("want a number from %d to %d", least, most)
+		}
+		return int(n), nil
 	}
-	return int(n), nil
 }
 
 // Endpoint is a server as the original's users write it. Zero values were not given.

@@ -96,6 +96,13 @@ func TestParseDuration(t *testing.T) {
 		{"fast", 0, false},
 		{"", 0, false},
 	})
+	check(t, ParseDuration(time.Second), []want[time.Duration]{ // --min-wait, --max-wait
+		{"30", 30 * time.Second, true},
+		{"30s", 30 * time.Second, true},
+		{"0", 0, true},
+		{"-30", 0, false},
+		{"9223372037", 0, false}, // overflows in nanoseconds
+	})
 	check(t, ParsePositive(time.Millisecond), []want[time.Duration]{ // -t
 		{"1000", time.Second, true},
 		{"1500ms", 1500 * time.Millisecond, true},
@@ -119,8 +126,12 @@ func TestParseNumbers(t *testing.T) {
 		{"1", 1, true}, {"65535", 65535, true},
 		{"0", 0, false}, {"65536", 0, false}, {"-1", 0, false}, {"http", 0, false}, {"", 0, false},
 	})
-	check(t, ParseTTL, []want[int]{
+	check(t, ParseWithin(1, 255), []want[int]{ // --ttl
 		{"1", 1, true}, {"255", 255, true}, {"0", 0, false}, {"256", 0, false}, {"x", 0, false},
+		{"-1", 0, false}, {"18446744073709551617", 0, false}, {"", 0, false},
+	})
+	check(t, ParseWithin(576, 9216), []want[int]{ // --mtu
+		{"576", 576, true}, {"9216", 9216, true}, {"575", 0, false}, {"9217", 0, false}, {"1.5k", 0, false},
 	})
 	check(t, ParseGroup, []want[netip.Addr]{
 		{"225.0.20.10", netip.MustParseAddr("225.0.20.10"), true},
