@@ -1,0 +1,123 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+
+	"multiserver/internal/lab"
+)
+
+// row is a network and an image, for every system.
+type row struct {
+	name      string
+	clients   int
+	sizeBytes int64
+	config    lab.Config // but for Hosts
+	// prepare changes the network further; nil if nothing is to change.
+	prepare func(*lab.Lab) error
+	// only are the systems that can do it and finish; all if empty.
+	only   []string
+	wanted []figure
+}
+
+// figure is something that multiserver is to reach.
+type figure struct {
+	text string
+	// reached returns the value and whether it is what is wanted; ok is false if
+	// that cannot be told, because a system was left out or failed.
+	value func(t table) (value float64, reached, ok bool)
+}
+
+// Names of rows that figures refer to.
+const (
+	rowNoLoss  = "4 clients, 1 GbE"
+	rowLoss    = "4 clients, 1 GbE, 1% loss"
+	rowSlowOne = "one of 4 clients at 100 Mbit/s"
+	rowOne     = "1 client, 100 Mbit/s"
+	rowSixteen = "16 clients, 100 Mbit/s"
+)
+
+// rows are all measurements with an image of sizeBytes; on slow networks it is
+// smaller.
+func rows(sizeBytes int64) []row {
+	// Super-packets cross the network whole, as with NICs that cut and join them:
+	// two cores cannot carry five hosts at this rate packet by packet.
+	whole := lab.Config{UplinkBitsPerSec: lab.GigabitEthernet, SegmentOffload: true}
+	// The sender's interface cuts them, so that loss takes single packets.
+	cut := lab.Config{UplinkBitsPerSec: lab.GigabitEthernet}
+	lossy := cut
+	lossy.LossPercent = 1
+	fast := lab.Config{UplinkBitsPerSec: lab.FastEthernet}
+	return []row{
+		{name: rowNoLoss, clients: 4, sizeBytes: sizeBytes, config: whole, wanted: []figure{
+			atLeast("÷ bare", 0.85, of(toBare, rowNoLoss)),
+			moreThan("goodput ÷ udpcast's", 1, ratio(goodput, rowNoLoss, ours, rowNoLoss, "udpcast")),
+		}},
+		{name: "4 clients, 1 GbE, packets cut", clients: 4, sizeBytes: sizeBytes, config: cut},
+		{name: rowLoss, clients: 4, sizeBytes: sizeBytes, config: lossy, wanted: []figure{
+			atMost("sent ÷ image", 1.5, of(sent, rowLoss)),
+		}},
+		{
+			name: rowSlowOne, clients: 4, sizeBytes: sizeBytes / 4, config: cut,
+			prepare: func(l *lab.Lab) error { return l.Hosts[4].ShapeDownlink(lab.FastEthernet, switchQueueBytes) },
+			only:    []string{ours, "udpcast"},
+			wanted:  []figure{atMost("sent ÷ image", 3, of(sent, rowSlowOne))},
+		},
+		{name: rowOne, clients: 1, sizeBytes: sizeBytes / 8, config: fast},
+		{name: rowSixteen, clients: 16, sizeBytes: sizeBytes / 8, config: fast, wanted: []figure{
+			atMost("wall time ÷ 1 client's", 1.1, ratio(wall, rowSixteen, ours, rowOne, ours)),
+		}},
+	}
+}
+
+// switchQueueBytes is what a small switch has for a port.
+const switchQueueBytes = 100_000
+
+// quantity is one number of a result.
+type quantity func(result) float64
+
+func goodput(r result) float64 { return r.median.goodput }
+func wall(r result) float64    { return r.median.wallSeconds }
+func sent(r result) float64    { return r.median.sent }
+func toBare(r result) float64  { return r.median.toBare }
+
+func of(q quantity, row string) func(table) (float64, bool) {
+	return func(t table) (float64, bool) {
+		r, ok := t[key{row, ours}]
+		return q(r), ok
+	}
+}
+
+func ratio(q quantity, rowA, systemA, rowB, systemB string) func(table) (float64, bool) {
+	return func(t table) (float64, bool) {
+		a, okA := t[key{rowA, systemA}]
+		b, okB := t[key{rowB, systemB}]
+		if !okA || !okB {
+			return 0, false
+		}
+		return q(a) / q(b), true
+	}
+}
+
+func atLeast(what string, limit float64, value func(table) (float64, bool)) figure {
+	return compared(what, "≥", limit, value, func(v float64) bool { return v >= limit })
+}
+
+func moreThan(what string, limit float64, value func(table) (float64, bool)) figure {
+	return compared(what, ">", limit, value, func(v float64) bool { return v > limit })
+}
+
+func atMost(what string, limit float64, value func(table) (float64, bool)) figure {
+	return compared(what, "≤", limit, value, func(v float64) bool { return v <= limit })
+}
+
+func compared(what, sign string, limit float64, value func(table) (float64, bool), holds func(float64) bool) figure {
+	return figure{
+		text: fmt.Sprintf("%s %s %g", what, sign, limit),
+		value: func(t table) (float64, bool, bool) {
+			v, ok := value(t)
+			return v, ok && holds(v), ok
+		},
+	}
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"multiserver/internal/lab"
+)
+
+// ours and bareLoop are the systems that figures are about.
+const (
+	ours     = "multiserver"
+	bareLoop = "bare loop"
+)
+
+// system is a pair of programs that carries an image to many machines.
+type system struct {
+	name string
+	// programs are what it needs in PATH.
+	programs []string
+	// server and client prepare the command of host 0, and of the n-th client.
+	server func(j *job) *lab.Cmd
+	client func(j *job, n int) *lab.Cmd
+	// daemons: clients wait for servers for ever. They start first, and the server's
+	// end is that of the transfer.
+	daemons bool
+	// check tells whether the n-th client did its job; output is what it printed.
+	check func(j *job, n int, output []byte) error
+	note  string // how it is run, for the report
+}
+
+// job is one transfer in a lab of its own.
+type job struct {
+	ctx         context.Context
+	lab         *lab.Lab
+	image       string
+	sizeBytes   int64
+	lossPercent float64
+	folder      string
+}
+
+func (j *job) clients() []*lab.Host { return j.lab.Hosts[1:] }
+
+// clientFolder is an empty folder of the n-th client, output the path in it where
+// the image is to be.
+func (j *job) clientFolder(n int) string { return filepath.Join(j.folder, fmt.Sprint("client", n)) }
+func (j *job) output(n int) string {
+	return filepath.Join(j.clientFolder(n), filepath.Base(j.image))
+}
+
+// sameAsImage is the check of all that write files.
+func sameAsImage(j *job, n int, _ []byte) error { return lab.SameBytes(j.image, j.output(n)) }
+
+// systems returns those that are there, and notes about the rest.
+func (o *options) systems() (there []system, notes []string, err error) {
+	programs := lab.Programs{
+		Server: filepath.Join(o.programs, "multiserver"),
+		Client: filepath.Join(o.programs, "multiclient"),
+	}
+	for _, path := range []*string{&programs.Server, &programs.Client} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return nil, nil, err
+		}
+		if _, err := os.Stat(*path); err != nil {
+			return nil, nil, fmt.Errorf("run make build first: %w", err)
+		}
+	}
+	for _, s := range []system{
+		bareSystem(bareLoop, barePackets), bareSystem(bareLoop+", packet by packet", 1),
+		multiserverSystem(programs), udpcastSystem(), uftpSystem(),
+	} {
+		missing := ""
+		for _, program := range s.programs {
+			if _, err := exec.LookPath(program); err != nil {
+				missing = program
+			}
+		}
+		if missing != "" {
+			notes = append(notes, fmt.Sprintf("%s is left out: there is no %s here (Debian: apt-get install %s)", s.name, missing, packages[s.name]))
+			continue
+		}
+		there = append(there, s)
+		notes = append(notes, s.name+": "+s.note)
+	}
+	return there, notes, nil
+}
+
+func multiserverSystem(programs lab.Programs) system {
+	return system{
+		name: ours,
+		server: func(j *job) *lab.Cmd {
+			return j.lab.Hosts[0].Command(j.ctx, programs.Server, "-i", "eth0", "-f", j.image)
+		},
+		client: func(j *job, n int) *lab.Cmd {
+			return j.clients()[n].Command(j.ctx, programs.Client, "-i", "eth0", "-o", j.output(n))
+		},
+		check: sameAsImage,
+		note:  "MXB 1, `multiserver -i eth0 -f IMAGE` and `multiclient -i eth0 -o OUT`",
+	}
+}
