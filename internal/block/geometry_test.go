@@ -68,6 +68,30 @@ func TestGeometry(t *testing.T) {
 	}
 }
 
+// TestExampleOfProtocol holds the figures that PROTOCOL.md gives for an instance.
+func TestExampleOfProtocol(t *testing.T) {
+	const header, symbolSize = 44, 1444
+	g := Geometry{ImageSize: 10<<20 + 77, BlockSize: 1 << 20}
+	if n := g.BlockCount(); n != 11 {
+		t.Errorf("%d blocks", n)
+	}
+	for _, tt := range []struct {
+		id                       ID
+		encodedSize, k, lastSize int
+	}{{0, 1048620, 727, 276}, {9, 1048620, 727, 276}, {10, 121, 1, 121}} {
+		c := Cut{EncodedSize: uint32(header + g.Size(tt.id)), SymbolSize: symbolSize}
+		_, lastSize := c.Symbol(SymbolID(c.K() - 1))
+		if int(c.EncodedSize) != tt.encodedSize || c.K() != tt.k || lastSize != tt.lastSize {
+			t.Errorf("block %d: %+v, K = %d, last symbol of %d bytes", tt.id, c, c.K(), lastSize)
+		}
+	}
+	id, within := g.Find(3_000_000)
+	symbol, place := (header+within)/symbolSize, (header+within)%symbolSize
+	if id != 2 || within != 902848 || symbol != 625 || place != 392 {
+		t.Errorf("byte 3000000 is byte %d of block %d, byte %d of symbol %d", within, id, place, symbol)
+	}
+}
+
 // drawGeometry yields valid geometries of all magnitudes.
 func drawGeometry(t *rapid.T) Geometry {
 	blockSize := uint32(MinBlockSize) << rapid.IntRange(0, 12).Draw(t, "blockSizeLog")
