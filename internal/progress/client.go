@@ -29,6 +29,7 @@ func (s *clientSubject) sample() (news []string) {
 
 func (s *clientSubject) line() string            { return s.now.line() }
 func (s *clientSubject) bar() barText            { return s.now.bar() }
+func (s *clientSubject) table() []string         { return nil }
 func (s *clientSubject) summary() []string       { return s.now.summary() }
 func (s *clientSubject) record(h RecordHead) any { return s.now.record(h) }
 
@@ -133,7 +134,11 @@ func (c client) askedAgain() []string {
 	return []string{"asked again " + sizeText(c.AskedAgainBytes)}
 }
 
+// askedAgainShare is empty for MXB 2, where nobody asks for given blocks again.
 func (c client) askedAgainShare() string {
+	if c.Protocol == "mxb2" {
+		return ""
+	}
 	if c.AskedAgainBytes == 0 {
 		return ", nothing asked again"
 	}

@@ -100,6 +100,7 @@ func TestClientSummary(t *testing.T) {
 			"5 packets from somebody else on our group and port: give each server its own (-g, -p)",
 			"2 bad packets ignored",
 		}},
+		{"MXB 2 asks for no given block", with(done, func(s *multiserver.ClientStats) { s.Protocol = "mxb2" }), []string{clean}},
 		{"no time at all", with(done, func(s *multiserver.ClientStats) { s.Streaming, s.Elapsed = 0, time.Millisecond }),
 			[]string{"debian.img is on /dev/sda: 4294967296 bytes (4.3 GB, 4.0 GiB) in 0.0 s, 0.0 MB/s; 0.0 s in all, nothing asked again"}},
 	} {

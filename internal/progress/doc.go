@@ -15,9 +15,11 @@
 //     seconds if it says something new, one for each event, and the summary.
 //  4. Quiet leaves errors only, and the last object of Records. SIGUSR1 prints the
 //     state at once, quiet or not.
-//  5. A failure is one line. A name that came over the network never reaches a
-//     terminal with control characters in it.
+//  5. A server's clients of MXB 2 are a table, one line each: at SIGUSR1, at the end,
+//     and with Verbose each half minute.
+//  6. A failure is one line, a server's the last one below that table. A name that
+//     came over the network never reaches a terminal with control characters in it.
 //
-// State is apart from its printers: client.go and server.go make text and objects
+// State is apart from its printers: client.go, server.go and receivers.go make text and objects
 // from one sample of Stats, and take the time from it. Only reporter.go has a clock.
 package progress

@@ -37,6 +37,7 @@ type ClientRecord struct {
 	Name             string   `json:"name"`                  // of the image; "" until a server is found
 	Output           string   `json:"output"`                // where the image goes
 	Server           string   `json:"server"`                // ADDRESS:PORT that answered; "" until then
+	Protocol         string   `json:"protocol"`              // "mxb1" or "mxb2"; "" until a server is found
 	Interface        string   `json:"interface"`             // in use
 	SizeBytes        uint64   `json:"size_bytes"`            // of the image; 0 until a server is found
 	BytesDone        uint64   `json:"bytes_done"`            // of the image, received
@@ -44,9 +45,9 @@ type ClientRecord struct {
 	ETASeconds       *float64 `json:"eta_seconds"`           // null if nobody can tell, and at the end
 	ElapsedSeconds   float64  `json:"elapsed_seconds"`       // since the start
 	StreamingSeconds float64  `json:"streaming_seconds"`     // since the first block, until the last one was in
-	AskedAgainBytes  uint64   `json:"asked_again_bytes"`     // of the image, after the first request, each time
-	PacketsReceived  uint64   `json:"packets_received"`      // blocks of our server, duplicates included
-	Duplicates       uint64   `json:"duplicates"`            // blocks that were in already
+	AskedAgainBytes  uint64   `json:"asked_again_bytes"`     // of the image, after the first request, each time; 0 with MXB 2
+	PacketsReceived  uint64   `json:"packets_received"`      // of our server's stream, duplicates included
+	Duplicates       uint64   `json:"duplicates"`            // of them, those that told nothing new
 	Strangers        uint64   `json:"strangers"`             // packets from somebody else than our server
 	BadPackets       uint64   `json:"bad_packets"`           // no valid packets
 	SocketDrops      uint64   `json:"socket_drops"`          // at our socket's receive buffer
@@ -73,8 +74,33 @@ type ServerRecord struct {
 	Requests       uint64               `json:"requests"`          // for blocks
 	BadPackets     uint64               `json:"bad_packets"`       // no packets of ours, or for what there is not
 	SendMethod     string               `json:"send_method"`       // "gso", "sendmmsg" or "write"
-	ClientsSeen    int                  `json:"clients_seen"`      // since the start
-	Clients        []ServedClientRecord `json:"clients,omitempty"` // EventDone and EventFailed only
+	ClientsSeen    int                  `json:"clients_seen"`      // of MXB 1, since the start
+	Clients        []ServedClientRecord `json:"clients,omitempty"` // of MXB 1; EventDone and EventFailed only
+
+	// The clients of MXB 2:
+	ReceiversSeen      int              `json:"receivers_seen"`      // since the start: the sum of the next three
+	ReceiversReceiving int              `json:"receivers_receiving"` // that have not ended
+	ReceiversDone      int              `json:"receivers_done"`      // that have the image, written and synced
+	ReceiversFailed    int              `json:"receivers_failed"`    // that ended without it, or went silent
+	Receivers          []ReceiverRecord `json:"receivers,omitempty"` // by first offer; in EventProgress if they are 64 at most
+}
+
+// maxReceiversInProgress keeps an object that comes each second to a few kilobytes.
+const maxReceiversInProgress = 64
+
+// ReceiverRecord is one client of MXB 2 in a ServerRecord, by what it said last.
+type ReceiverRecord struct {
+	Name            string    `json:"name"`             // its host's
+	Addr            string    `json:"addr"`             // ADDRESS:PORT that it reports from
+	Outcome         string    `json:"outcome"`          // "pending", "done", "failed", "interrupted", "lost"
+	Reason          string    `json:"reason,omitempty"` // of a failure, in its own words
+	FirstSeen       time.Time `json:"first_seen"`       //
+	LastSeen        time.Time `json:"last_seen"`        //
+	BytesDone       uint64    `json:"bytes_done"`       // of the image, verified and written
+	PacketsReceived uint64    `json:"packets_received"` // of the stream
+	PacketsLost     uint64    `json:"packets_lost"`     // on the wire
+	SocketDrops     uint64    `json:"socket_drops"`     // packets that its socket had no room for
+	Limit           string    `json:"limit"`            // what holds it back: "wire", "socket", "cpu" or "disk"; "" if nothing
 }
 
 // ServedClientRecord is one client of a ServerRecord.
@@ -94,7 +120,7 @@ func (c client) record(h RecordHead) ClientRecord {
 	return ClientRecord{
 		RecordHead: h,
 		Phase:      c.Phase.String(), Name: c.Name, Output: c.Output,
-		Server: addrText(c.Server), Interface: c.Interface,
+		Server: addrText(c.Server), Protocol: c.Protocol, Interface: c.Interface,
 		SizeBytes: c.SizeBytes, BytesDone: c.BytesDone,
 		BytesPerSecond: uint64(rate), ETASeconds: eta,
 		ElapsedSeconds: seconds(c.Elapsed), StreamingSeconds: seconds(c.Streaming),
@@ -126,6 +152,11 @@ func (v server) record(h RecordHead) ServerRecord {
 		Requests:   v.Requests, BadPackets: v.BadPackets,
 		SendMethod: v.SendMethod, ClientsSeen: len(v.Clients),
 	}
+	r.ReceiversSeen = len(v.Receivers)
+	r.ReceiversReceiving, r.ReceiversDone, r.ReceiversFailed = receivers(v.Receivers).count()
+	if h.Event != EventProgress || len(v.Receivers) <= maxReceiversInProgress {
+		r.Receivers = receivers(v.Receivers).records()
+	}
 	if h.Event != EventProgress {
 		r.ETASeconds = nil
 		for _, c := range v.Clients {
@@ -133,6 +164,20 @@ func (v server) record(h RecordHead) ServerRecord {
 		}
 	}
 	return r
+}
+
+func (rs receivers) records() []ReceiverRecord {
+	var records []ReceiverRecord
+	for _, r := range rs {
+		records = append(records, ReceiverRecord{
+			Name: r.Name, Addr: addrText(r.Addr),
+			Outcome: r.Outcome.String(), Reason: r.Reason,
+			FirstSeen: r.FirstSeen, LastSeen: r.LastSeen,
+			BytesDone: r.BytesDone, PacketsReceived: r.Received, PacketsLost: r.LostOnWire,
+			SocketDrops: r.Dropped, Limit: r.Limit,
+		})
+	}
+	return records
 }
 
 func etaSeconds(restBytes uint64, bytesPerSec float64) *float64 {

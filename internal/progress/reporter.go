@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -13,9 +14,11 @@ import (
 )
 
 const (
-	// lineInterval is between plain lines, recordInterval between objects.
+	// lineInterval is between plain lines, recordInterval between objects, and
+	// tableInterval between tables, which may be long.
 	lineInterval   = 5 * time.Second
 	recordInterval = time.Second
+	tableInterval  = 30 * time.Second
 )
 
 // Options say who is to be told, and what.
@@ -26,7 +29,7 @@ type Options struct {
 	// is one line on Stderr all the same, unless Records is Stderr itself.
 	Records io.Writer
 	Quiet   bool // errors only
-	Verbose bool // logs down to slog.LevelDebug
+	Verbose bool // logs down to slog.LevelDebug, and the table of clients again and again
 }
 
 // Reporter prints how one Client or Server gets on. Its methods but Logger are for
@@ -43,6 +46,9 @@ type Reporter struct {
 	subject  subject // nil until there is something to follow
 	reported time.Time
 	lastLine string
+	// tabled is when lastTable was printed.
+	tabled    time.Time
+	lastTable []string
 	// stop is closed by End, ended by the goroutine that follow starts.
 	stop, ended chan struct{}
 }
@@ -53,6 +59,7 @@ type subject interface {
 	sample() (news []string) // what happened since the sample before, a line each
 	line() string
 	bar() barText
+	table() []string // a server's clients, none for a client
 	summary() []string
 	record(RecordHead) any
 }
@@ -118,6 +125,9 @@ func (r *Reporter) loop(asked chan os.Signal) {
 			if !r.reported.Equal(now) {
 				r.report(now)
 			}
+			if !r.tabled.Equal(now) {
+				r.reportTable(now)
+			}
 		case t := <-tick.C:
 			r.step(t)
 		}
@@ -146,6 +156,9 @@ func (r *Reporter) step(now time.Time) {
 	if !r.barAllowed && now.Sub(r.reported) >= lineInterval && r.subject.line() != r.lastLine {
 		r.report(now)
 	}
+	if r.opts.Verbose && now.Sub(r.tabled) >= tableInterval && !slices.Equal(r.subject.table(), r.lastTable) {
+		r.reportTable(now)
+	}
 }
 
 // report prints the last sample.
@@ -159,7 +172,19 @@ func (r *Reporter) report(now time.Time) {
 	r.say(r.lastLine)
 }
 
-// End stops following and prints the end: a summary if err is nil, else one line.
+// reportTable prints the last sample's clients, which objects have anyway.
+func (r *Reporter) reportTable(now time.Time) {
+	if r.records != nil {
+		return
+	}
+	r.tabled, r.lastTable = now, r.subject.table()
+	for _, line := range r.lastTable {
+		r.say(line)
+	}
+}
+
+// End stops following and prints the end: a summary if err is nil, else one line
+// below the table of a server's clients.
 // exit is the status that the program is about to end with.
 func (r *Reporter) End(err error, exit int) {
 	if r.subject != nil {
@@ -170,6 +195,9 @@ func (r *Reporter) End(err error, exit int) {
 	}
 	if r.records != nil {
 		r.recordEnd(err, exit)
+	}
+	if err != nil && r.subject != nil && !r.opts.Quiet {
+		r.reportTable(r.now())
 	}
 	switch {
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"syscall"
@@ -83,6 +84,71 @@ func TestPlainLinesSayNothingTwice(t *testing.T) {
 	}
 }
 
+// The table of a server's clients is printed at a failure, each half minute to whoever
+// wants more, if it says something new, and not to those who want less.
+func TestTables(t *testing.T) {
+	const (
+		start = "multiserver: pc07 (10.0.0.7) joins\nmultiserver: 1 receiving, 0 B sent, 0.00 x the image, 0.0 MB/s\n"
+		table = "multiserver: client  address         outcome    has   lost  dropped  limit  reason\n" +
+			"multiserver: pc07    10.0.0.7:40000  receiving  0.0%  -     0        -\n"
+		failure = "multiserver: 1 of 1 clients did not get the image\n"
+	)
+	for _, c := range []struct {
+		name string
+		opts Options
+		want string
+	}{
+		{"plain", Options{}, start + table + failure},
+		{"verbose", Options{Verbose: true}, start + table + table + failure}, // at 0 s and at the end
+		{"quiet", Options{Quiet: true}, failure},
+		{"objects", Options{Verbose: true, Records: io.Discard}, failure},
+	} {
+		var out bytes.Buffer
+		c.opts.Program, c.opts.Stderr = "multiserver", &out
+		r := New(c.opts)
+		r.subject = &serverSubject{read: func() multiserver.ServerStats {
+			return with(serving, func(s *multiserver.ServerStats) {
+				s.Receivers = []multiserver.Receiver{member("pc07", "10.0.0.7:40000")}
+			})
+		}}
+		r.stop, r.ended = make(chan struct{}), make(chan struct{})
+		close(r.ended)
+		for i := range 100 {
+			r.step(noon.Add(time.Duration(i) * time.Second))
+		}
+		r.End(errors.New("1 of 1 clients did not get the image"), 7)
+		if diff := cmp.Diff(c.want, out.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// Verbose tells of changes, each half minute at most.
+func TestTableInterval(t *testing.T) {
+	var out bytes.Buffer
+	var stats multiserver.ServerStats
+	r := New(Options{Program: "multiserver", Stderr: &out, Verbose: true})
+	r.subject = &serverSubject{read: func() multiserver.ServerStats { return stats }}
+	for i := range 100 {
+		stats = with(serving, func(s *multiserver.ServerStats) {
+			s.SizeBytes = 100
+			s.Receivers = []multiserver.Receiver{with(member("pc07", "10.0.0.7:40000"), func(r *multiserver.Receiver) {
+				r.BytesDone = uint64(i)
+			})}
+		})
+		r.step(noon.Add(time.Duration(i) * time.Second))
+	}
+	var shares []string
+	for line := range strings.Lines(out.String()) {
+		if f := strings.Fields(line); f[1] == "pc07" && f[3] == "receiving" {
+			shares = append(shares, f[4])
+		}
+	}
+	if diff := cmp.Diff([]string{"0.0%", "30.0%", "60.0%", "90.0%"}, shares); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestRecords(t *testing.T) {
 	var out, errs bytes.Buffer
 	half := with(receiving, func(s *multiserver.ClientStats) {
@@ -90,9 +156,9 @@ func TestRecords(t *testing.T) {
 		s.PacketsReceived, s.Duplicates, s.Strangers, s.BadPackets, s.SocketDrops, s.MemoryDrops = 1, 2, 3, 4, 5, 6
 	})
 	play(Options{Program: "multiclient", Stderr: &errs, Records: &out}, errors.New("no blocks"), 3, finding, half)
-	want := `{"event":"progress","time":"2026-11-23T12:00:00Z","phase":"finding","name":"","output":"/dev/sda","server":"","interface":"eth0, wlan0","size_bytes":0,"bytes_done":0,"bytes_per_second":0,"eta_seconds":null,"elapsed_seconds":15,"streaming_seconds":0,"asked_again_bytes":0,"packets_received":0,"duplicates":0,"strangers":0,"bad_packets":0,"socket_drops":0,"memory_drops":0}
-{"event":"progress","time":"2026-11-23T12:00:01Z","phase":"receiving","name":"debian.img","output":"/dev/sda","server":"10.0.0.1:7500","interface":"eth0","size_bytes":4294967296,"bytes_done":2147483648,"bytes_per_second":0,"eta_seconds":null,"elapsed_seconds":6,"streaming_seconds":5,"asked_again_bytes":7,"packets_received":1,"duplicates":2,"strangers":3,"bad_packets":4,"socket_drops":5,"memory_drops":6,"waiting_for":"no block <3s>"}
-{"event":"failed","time":"2026-11-23T12:00:01Z","error":"no blocks","exit":3,"phase":"receiving","name":"debian.img","output":"/dev/sda","server":"10.0.0.1:7500","interface":"eth0","size_bytes":4294967296,"bytes_done":2147483648,"bytes_per_second":429496729,"eta_seconds":null,"elapsed_seconds":6,"streaming_seconds":5,"asked_again_bytes":7,"packets_received":1,"duplicates":2,"strangers":3,"bad_packets":4,"socket_drops":5,"memory_drops":6,"waiting_for":"no block <3s>"}
+	want := `{"event":"progress","time":"2026-11-23T12:00:00Z","phase":"finding","name":"","output":"/dev/sda","server":"","protocol":"","interface":"eth0, wlan0","size_bytes":0,"bytes_done":0,"bytes_per_second":0,"eta_seconds":null,"elapsed_seconds":15,"streaming_seconds":0,"asked_again_bytes":0,"packets_received":0,"duplicates":0,"strangers":0,"bad_packets":0,"socket_drops":0,"memory_drops":0}
+{"event":"progress","time":"2026-11-23T12:00:01Z","phase":"receiving","name":"debian.img","output":"/dev/sda","server":"10.0.0.1:7500","protocol":"mxb1","interface":"eth0","size_bytes":4294967296,"bytes_done":2147483648,"bytes_per_second":0,"eta_seconds":null,"elapsed_seconds":6,"streaming_seconds":5,"asked_again_bytes":7,"packets_received":1,"duplicates":2,"strangers":3,"bad_packets":4,"socket_drops":5,"memory_drops":6,"waiting_for":"no block <3s>"}
+{"event":"failed","time":"2026-11-23T12:00:01Z","error":"no blocks","exit":3,"phase":"receiving","name":"debian.img","output":"/dev/sda","server":"10.0.0.1:7500","protocol":"mxb1","interface":"eth0","size_bytes":4294967296,"bytes_done":2147483648,"bytes_per_second":429496729,"eta_seconds":null,"elapsed_seconds":6,"streaming_seconds":5,"asked_again_bytes":7,"packets_received":1,"duplicates":2,"strangers":3,"bad_packets":4,"socket_drops":5,"memory_drops":6,"waiting_for":"no block <3s>"}
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
@@ -108,19 +174,45 @@ func TestServerRecord(t *testing.T) {
 		s.ImageBytesSent, s.WireBytesSent, s.PacketsSent, s.ImageBytesOwed = 6<<30, 7<<30, 8, 1_000_000_000
 		s.Requests, s.BadPackets = 9, 10
 		s.Clients = []multiserver.ServedClient{visit("10.0.0.2:40000", noon, noon.Add(time.Second), 9, 11)}
+		s.Receivers = []multiserver.Receiver{gone("pc08", "10.0.0.8:40000", multiserver.OutcomeFailed, "no \x1b space")}
 	}), 100e6}
+	const failedRecord = `"receivers":[{"name":"pc08","addr":"10.0.0.8:40000","outcome":"failed","reason":"no \u001b space","first_seen":"2026-11-23T12:00:00Z","last_seen":"2026-11-23T12:00:09Z","bytes_done":2147483648,"packets_received":985,"packets_lost":10,"socket_drops":5,"limit":"disk"}]`
 	zero := 0
 	for _, c := range []struct {
 		head RecordHead
 		want string
 	}{
-		{RecordHead{Event: EventProgress, Time: noon}, `{"event":"progress","time":"2026-11-23T12:00:00Z","name":"debian.img","size_bytes":4294967296,"group":"225.0.20.10:16000","control":"0.0.0.0:7500","interface":"eth0","elapsed_seconds":1.235,"image_bytes_sent":6442450944,"image_ratio":1.5,"wire_bytes_sent":7516192768,"packets_sent":8,"bytes_per_second":100000000,"image_bytes_owed":1000000000,"eta_seconds":10,"requests":9,"bad_packets":10,"send_method":"gso","clients_seen":1}`},
-		{RecordHead{Event: EventDone, Time: noon, Exit: &zero}, `{"event":"done","time":"2026-11-23T12:00:00Z","exit":0,"name":"debian.img","size_bytes":4294967296,"group":"225.0.20.10:16000","control":"0.0.0.0:7500","interface":"eth0","elapsed_seconds":1.235,"image_bytes_sent":6442450944,"image_ratio":1.5,"wire_bytes_sent":7516192768,"packets_sent":8,"bytes_per_second":100000000,"image_bytes_owed":1000000000,"eta_seconds":null,"requests":9,"bad_packets":10,"send_method":"gso","clients_seen":1,"clients":[{"addr":"10.0.0.2:40000","first_seen":"2026-11-23T12:00:00Z","last_seen":"2026-11-23T12:00:01Z","requests":9,"asked_bytes":11}]}`},
+		{RecordHead{Event: EventProgress, Time: noon}, `{"event":"progress","time":"2026-11-23T12:00:00Z","name":"debian.img","size_bytes":4294967296,"group":"225.0.20.10:16000","control":"0.0.0.0:7500","interface":"eth0","elapsed_seconds":1.235,"image_bytes_sent":6442450944,"image_ratio":1.5,"wire_bytes_sent":7516192768,"packets_sent":8,"bytes_per_second":100000000,"image_bytes_owed":1000000000,"eta_seconds":10,"requests":9,"bad_packets":10,"send_method":"gso","clients_seen":1,"receivers_seen":1,"receivers_receiving":0,"receivers_done":0,"receivers_failed":1,` + failedRecord + `}`},
+		{RecordHead{Event: EventDone, Time: noon, Exit: &zero}, `{"event":"done","time":"2026-11-23T12:00:00Z","exit":0,"name":"debian.img","size_bytes":4294967296,"group":"225.0.20.10:16000","control":"0.0.0.0:7500","interface":"eth0","elapsed_seconds":1.235,"image_bytes_sent":6442450944,"image_ratio":1.5,"wire_bytes_sent":7516192768,"packets_sent":8,"bytes_per_second":100000000,"image_bytes_owed":1000000000,"eta_seconds":null,"requests":9,"bad_packets":10,"send_method":"gso","clients_seen":1,"clients":[{"addr":"10.0.0.2:40000","first_seen":"2026-11-23T12:00:00Z","last_seen":"2026-11-23T12:00:01Z","requests":9,"asked_bytes":11}],"receivers_seen":1,"receivers_receiving":0,"receivers_done":0,"receivers_failed":1,` + failedRecord + `}`},
 	} {
 		var out bytes.Buffer
 		writeRecord(&out, v.record(c.head))
 		if diff := cmp.Diff(c.want+"\n", out.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.head.Event, diff)
+		}
+	}
+}
+
+// An object that comes each second lists no more than 64 clients; the last one all.
+func TestServerRecordOfMany(t *testing.T) {
+	for _, c := range []struct {
+		event        Event
+		n, wantLists int
+	}{
+		{EventProgress, 64, 64},
+		{EventProgress, 65, 0},
+		{EventDone, 65, 65},
+		{EventFailed, 65, 65},
+	} {
+		v := server{ServerStats: with(serving, func(s *multiserver.ServerStats) {
+			s.Receivers = make([]multiserver.Receiver, c.n)
+			s.Receivers[0].Outcome = multiserver.OutcomeDone
+			s.Receivers[1].Outcome = multiserver.OutcomeInterrupted
+			s.Receivers[2].Outcome = multiserver.OutcomeLost
+		})}
+		r := v.record(RecordHead{Event: c.event})
+		if got := [...]int{len(r.Receivers), r.ReceiversSeen, r.ReceiversReceiving, r.ReceiversDone, r.ReceiversFailed}; got != [...]int{c.wantLists, c.n, c.n - 3, 1, 2} {
+			t.Errorf("%s with %d clients: %v", c.event, c.n, got)
 		}
 	}
 }
@@ -167,6 +259,28 @@ func TestFollowAnswersSIGUSR1(t *testing.T) {
 	if len(out) != 0 {
 		t.Errorf("quiet, and yet: %q", <-out)
 	}
+}
+
+func TestFollowAnswersSIGUSR1WithTheClients(t *testing.T) {
+	out := make(lineChannel, 100)
+	r := New(Options{Program: "multiserver", Stderr: out, Quiet: true})
+	stats := with(serving, func(s *multiserver.ServerStats) {
+		s.Receivers = []multiserver.Receiver{gone("pc07", "10.0.0.7:40000", multiserver.OutcomeDone, "")}
+	})
+	r.FollowServer(func() multiserver.ServerStats { return stats })
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"multiserver: 1 done, 0 B sent, 0.00 x the image, 0.0 MB/s\n",
+		"multiserver: client  address         outcome  has    lost   dropped  limit  reason\n",
+		"multiserver: pc07    10.0.0.7:40000  done     50.0%  1.00%  5        disk\n",
+	} {
+		if got := <-out; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	r.End(nil, 0)
 }
 
 type lineChannel chan string

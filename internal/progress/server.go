@@ -30,6 +30,7 @@ func (s *serverSubject) sample() (news []string) {
 
 func (s *serverSubject) line() string            { return s.now.line() }
 func (s *serverSubject) bar() barText            { return s.now.bar() }
+func (s *serverSubject) table() []string         { return s.now.table() }
 func (s *serverSubject) summary() []string       { return s.now.summary() }
 func (s *serverSubject) record(h RecordHead) any { return s.now.record(h) }
 
@@ -39,6 +40,7 @@ func (v server) news(before server) []string {
 	if v.Interface != before.Interface {
 		news = append(news, "the stream goes out on "+v.Interface)
 	}
+	news = append(news, receivers(v.Receivers).news(before.Receivers)...)
 	for _, c := range v.Clients {
 		// Clients are in the order of FirstSeen: the new ones come after all others.
 		if n := len(before.Clients); n == 0 || c.FirstSeen.After(before.Clients[n-1].FirstSeen) {
@@ -55,23 +57,34 @@ func (v server) line() string { return strings.Join(v.fields(), ", ") }
 func (v server) bar() barText { return barText{fields: v.fields()} }
 
 func (v server) fields() []string {
-	if len(v.Clients) == 0 {
+	if len(v.Clients)+len(v.Receivers) == 0 {
 		return []string{"no client has asked yet"}
 	}
-	fields := []string{sizeText(v.ImageBytesSent) + " sent", v.ratioText(), rateText(v.bytesPerSec)}
+	fields := append(receivers(v.Receivers).fields(),
+		sizeText(v.ImageBytesSent)+" sent", v.ratioText(), rateText(v.bytesPerSec))
 	if v.ImageBytesOwed > 0 {
 		fields = append(fields, sizeText(v.ImageBytesOwed)+" owed", etaText(v.ImageBytesOwed, v.bytesPerSec))
 	}
-	return append(fields, v.clientsText())
+	switch n := uint64(len(v.Clients)); {
+	case len(v.Receivers) == 0:
+		fields = append(fields, countText(n, "client"))
+	case n > 0:
+		fields = append(fields, countText(n, "MXB 1 client"))
+	}
+	return fields
 }
 
-// summary is what a server leaves behind that was told to stop.
+func (v server) table() []string { return receivers(v.Receivers).table(v.SizeBytes) }
+
+// summary is what a server leaves behind that was told to stop, or that has no
+// client left.
 func (v server) summary() []string {
 	lines := []string{printable(fmt.Sprintf("served %s for %s: sent %s, %s, to %s",
 		v.Name, clockText(v.Elapsed), exactSizeText(v.ImageBytesSent), v.ratioText(), v.clientsText()))}
 	if v.BadPackets > 0 {
 		lines = append(lines, countText(v.BadPackets, "bad packet")+" ignored")
 	}
+	lines = append(lines, v.table()...)
 	for _, c := range v.Clients {
 		lines = append(lines, fmt.Sprintf("client %v: %s for %s, from %s to %s", c.Addr, countText(c.Requests, "request"),
 			sizeText(c.AskedBytes), c.FirstSeen.Format(time.TimeOnly), c.LastSeen.Format(time.TimeOnly)))
@@ -79,7 +92,19 @@ func (v server) summary() []string {
 	return lines
 }
 
-func (v server) clientsText() string { return countText(uint64(len(v.Clients)), "client") }
+// clientsText is "3 clients: 2 done, 1 failed"; what became of one of MXB 1 nobody
+// knows.
+func (v server) clientsText() string {
+	text := countText(uint64(len(v.Receivers)+len(v.Clients)), "client")
+	if len(v.Receivers) == 0 {
+		return text
+	}
+	fields := receivers(v.Receivers).fields()
+	if n := len(v.Clients); n > 0 {
+		fields = append(fields, fmt.Sprintf("%d of MXB 1", n))
+	}
+	return text + ": " + strings.Join(fields, ", ")
+}
 
 func (v server) ratioText() string { return fmt.Sprintf("%.2f x the image", v.ratio()) }
 

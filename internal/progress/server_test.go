@@ -14,6 +14,16 @@ func TestServerLine(t *testing.T) {
 		s.ImageBytesSent = 6 << 30
 		s.Clients = []multiserver.ServedClient{visit("10.0.0.2:40000", noon, noon, 1, 4<<30)}
 	})
+	members := with(busy, func(s *multiserver.ServerStats) {
+		s.Clients = nil
+		s.Receivers = []multiserver.Receiver{
+			member("pc06", "10.0.0.6:40000"),
+			gone("pc07", "10.0.0.7:40000", multiserver.OutcomeDone, ""),
+			gone("pc08", "10.0.0.8:40000", multiserver.OutcomeFailed, "no space"),
+			gone("pc09", "10.0.0.9:40000", multiserver.OutcomeInterrupted, ""),
+			gone("pc10", "10.0.0.10:40000", multiserver.OutcomeLost, ""),
+		}
+	})
 	for _, c := range []struct {
 		name string
 		in   server
@@ -23,6 +33,11 @@ func TestServerLine(t *testing.T) {
 		{"nothing owed", server{busy, 0}, "6.4 GB sent, 1.50 x the image, 0.0 MB/s, 1 client"},
 		{"streaming", server{with(busy, func(s *multiserver.ServerStats) { s.ImageBytesOwed = 1_174_000_000 }), 117.4e6},
 			"6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1.2 GB owed, ETA 0:10, 1 client"},
+		{"clients of MXB 2", server{members, 117.4e6},
+			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 117.4 MB/s"},
+		{"of both", server{with(members, func(s *multiserver.ServerStats) {
+			s.Receivers, s.Clients = s.Receivers[:1], busy.Clients
+		}), 117.4e6}, "1 receiving, 6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1 MXB 1 client"},
 	} {
 		if got := c.in.line(); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)

@@ -1,0 +1,129 @@
+package progress
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"multiserver"
+)
+
+// receivers are the clients of MXB 2 in one sample of a Server, by first offer: a
+// later sample has the same ones, in the same places, and perhaps more.
+type receivers []multiserver.Receiver
+
+// count says how many are still receiving, how many have the image, and how many
+// ended without it.
+func (rs receivers) count() (receiving, done, failed int) {
+	for _, r := range rs {
+		switch r.Outcome {
+		case multiserver.OutcomePending:
+			receiving++
+		case multiserver.OutcomeDone:
+			done++
+		default:
+			failed++
+		}
+	}
+	return receiving, done, failed
+}
+
+// fields leave out what there is none of.
+func (rs receivers) fields() []string {
+	var fields []string
+	receiving, done, failed := rs.count()
+	for _, f := range []struct {
+		n    int
+		what string
+	}{{receiving, "receiving"}, {done, "done"}, {failed, "failed"}} {
+		if f.n > 0 {
+			fields = append(fields, fmt.Sprintf("%d %s", f.n, f.what))
+		}
+	}
+	return fields
+}
+
+// news has a line for each that came, or ended, since the sample before.
+func (rs receivers) news(before receivers) []string {
+	var news []string
+	for i, r := range rs {
+		was := multiserver.OutcomePending
+		if i < len(before) {
+			was = before[i].Outcome
+		} else {
+			news = append(news, receiverText(r)+" joins")
+		}
+		if r.Outcome != was {
+			news = append(news, receiverText(r)+" "+outcomeNews(r))
+		}
+	}
+	return news
+}
+
+// receiverText names a client for people: "pc07 (10.0.0.7)".
+func receiverText(r multiserver.Receiver) string {
+	if r.Name == "" {
+		return r.Addr.Addr().String()
+	}
+	return printable(fmt.Sprintf("%s (%s)", r.Name, r.Addr.Addr()))
+}
+
+func outcomeNews(r multiserver.Receiver) string {
+	switch r.Outcome {
+	case multiserver.OutcomePending:
+		return "joins again"
+	case multiserver.OutcomeDone:
+		return "is done"
+	case multiserver.OutcomeFailed:
+		if r.Reason == "" {
+			return "failed"
+		}
+		return printable("failed: " + r.Reason)
+	default:
+		return "was " + r.Outcome.String()
+	}
+}
+
+// table has a line for each, below one with the titles; none if there is nobody.
+func (rs receivers) table(sizeBytes uint64) []string {
+	if len(rs) == 0 {
+		return nil
+	}
+	var text strings.Builder
+	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(columns, "client\taddress\toutcome\thas\tlost\tdropped\tlimit\treason")
+	for _, r := range rs {
+		fmt.Fprintf(columns, "%s\t%v\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(orUnknown(r.Name)), r.Addr, outcomeText(r.Outcome),
+			shareText(r.BytesDone, sizeBytes), lossText(r), r.Dropped, orUnknown(r.Limit), printable(r.Reason))
+	}
+	columns.Flush() // a strings.Builder takes everything
+	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ") // the room before an empty last column
+	}
+	return lines
+}
+
+func outcomeText(o multiserver.Outcome) string {
+	if o == multiserver.OutcomePending {
+		return "receiving"
+	}
+	return o.String()
+}
+
+// lossText gives what the wire lost of all packets that were on their way to r.
+// What its socket dropped had arrived.
+func lossText(r multiserver.Receiver) string {
+	sent := r.Received + r.Dropped + r.LostOnWire
+	if sent == 0 {
+		return unknown
+	}
+	return fmt.Sprintf("%.2f%%", float64(r.LostOnWire)/float64(sent)*100)
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return unknown
+	}
+	return s
+}
