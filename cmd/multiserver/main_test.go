@@ -2,7 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +17,9 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"multiserver"
+	"multiserver/internal/progress"
 )
 
 func TestMain(m *testing.M) {
@@ -81,5 +90,86 @@ func TestStopped(t *testing.T) {
 	cmd.Wait() // its error is the status, which is asked for below
 	if got := cmd.ProcessState.ExitCode(); got != 143 {
 		t.Errorf("exit status %d, want 143", got)
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("nobody reads this") }
+
+// With --exit-after-done the status says whether the clients that came have the image,
+// and the last object what became of each.
+func TestExitAfterDone(t *testing.T) {
+	if _, err := net.InterfaceByName("lo"); err != nil {
+		t.Skipf("needs a loopback interface by Linux's name: %v", err)
+	}
+	image := filepath.Join(t.TempDir(), "x.img")
+	content := bytes.Repeat([]byte("multiserver"), 100_000)
+	if err := os.WriteFile(image, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken bytes.Buffer
+	for i, c := range []struct {
+		name    string
+		stdout  io.Writer
+		exit    int
+		outcome string
+		reason  string // part of it
+		stderr  string // part of it
+	}{
+		{"done", &taken, 0, "done", "", ""},
+		{"failed", brokenPipe{}, 7, "failed", "nobody reads this", "1 of 1 clients did not get the image"},
+	} {
+		free, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		free.Close()
+		control := uint16(free.LocalAddr().(*net.UDPAddr).Port)
+		group := netip.AddrFrom4([4]byte{239, 255, byte(os.Getpid()), byte(i)})
+		cmd := exec.Command(exe, "-i", "lo", "-s", free.LocalAddr().String(), "-g", group.String(), "--rate", "2G",
+			"--min-receivers", "1", "--min-wait", "0", "--max-wait", "60", "--exit-after-done", "--json", image)
+		cmd.Args[0] = program
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		client, err := multiserver.NewClient(multiserver.ClientConfig{
+			Output: "-", Stdout: c.stdout, Interface: "lo", Group: group,
+			ControlHost: "127.0.0.1", ControlPort: control, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Run(t.Context()); (err == nil) != (c.exit == 0) {
+			t.Errorf("%s: the client ended with %v", c.name, err)
+			cmd.Process.Kill() // it may wait for a client that never came
+		}
+		if got := client.Stats().Protocol; got != "mxb2" {
+			t.Errorf("%s: the client spoke %q", c.name, got)
+		}
+		cmd.Wait() // its error is the status, which is asked for below
+		if got := cmd.ProcessState.ExitCode(); got != c.exit {
+			t.Errorf("%s: exit status %d, want %d", c.name, got, c.exit)
+		}
+		if !strings.Contains(stderr.String(), c.stderr) {
+			t.Errorf("%s: stderr has %q, want %q", c.name, stderr.String(), c.stderr)
+		}
+		lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+		var last progress.ServerRecord
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+			t.Fatalf("%s: %v in %s", c.name, err, stdout.String())
+		}
+		if len(last.Receivers) != 1 || last.Receivers[0].Outcome != c.outcome || !strings.Contains(last.Receivers[0].Reason, c.reason) {
+			t.Errorf("%s: the last object has %+v", c.name, last.Receivers)
+		}
+	}
+	if !bytes.Equal(taken.Bytes(), content) {
+		t.Error("what the client took is not the image")
 	}
 }

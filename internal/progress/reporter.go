@@ -190,14 +190,14 @@ func (r *Reporter) End(err error, exit int) {
 	if r.subject != nil {
 		close(r.stop)
 		<-r.ended
-		r.subject.sample()
+		news := r.subject.sample()
 		r.stderr.closeBar()
+		if r.records == nil && !r.opts.Quiet {
+			r.endFollowing(err, news)
+		}
 	}
 	if r.records != nil {
 		r.recordEnd(err, exit)
-	}
-	if err != nil && r.subject != nil && !r.opts.Quiet {
-		r.reportTable(r.now())
 	}
 	switch {
 	case err != nil:
@@ -208,6 +208,20 @@ func (r *Reporter) End(err error, exit int) {
 		for _, line := range r.subject.summary() {
 			r.say(line)
 		}
+	}
+}
+
+// endFollowing prints what came after the last tick and, above a failure, the table.
+// A failure before any client came stays alone.
+func (r *Reporter) endFollowing(err error, news []string) {
+	if err != nil && len(r.subject.table()) == 0 {
+		return
+	}
+	for _, n := range news {
+		r.say(n)
+	}
+	if err != nil {
+		r.reportTable(r.now())
 	}
 }
 

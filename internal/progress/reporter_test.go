@@ -123,6 +123,43 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// A session may be shorter than a tick; a failure before it began is one line.
+func TestEndTellsOfTheLastTick(t *testing.T) {
+	joined := with(serving, func(s *multiserver.ServerStats) {
+		s.Interface = "eth0"
+		s.Receivers = []multiserver.Receiver{gone("pc07", "10.0.0.7:40000", multiserver.OutcomeFailed, "no space")}
+	})
+	const story = `multiserver: the stream goes out on eth0
+multiserver: pc07 (10.0.0.7) joins
+multiserver: pc07 (10.0.0.7) failed: no space
+`
+	const table = `multiserver: client  address         outcome  has    lost   dropped  limit  reason
+multiserver: pc07    10.0.0.7:40000  failed   50.0%  1.00%  5        disk   no space
+`
+	for _, c := range []struct {
+		name  string
+		stats multiserver.ServerStats
+		err   error
+		want  string
+	}{
+		{"success", joined, nil, story +
+			"multiserver: served debian.img for 0:00: sent 0 bytes (0 B, 0 B), 0.00 x the image, to 1 client: 1 failed\n" + table},
+		{"failure", joined, errors.New("image changed"), story + table + "multiserver: image changed\n"},
+		{"failure at once", with(serving, func(s *multiserver.ServerStats) { s.Interface = "eth0" }),
+			errors.New("port in use"), "multiserver: port in use\n"},
+	} {
+		var out bytes.Buffer
+		r := New(Options{Program: "multiserver", Stderr: &out})
+		r.subject = &serverSubject{read: func() multiserver.ServerStats { return c.stats }}
+		r.stop, r.ended = make(chan struct{}), make(chan struct{})
+		close(r.ended)
+		r.End(c.err, 1)
+		if diff := cmp.Diff(c.want, out.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
 // Verbose tells of changes, each half minute at most.
 func TestTableInterval(t *testing.T) {
 	var out bytes.Buffer
