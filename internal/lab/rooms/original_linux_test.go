@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,7 @@ func (c originalClient) finishes() {
 func (r *room) serveOriginal(host int, path string, args ...string) *process {
 	r.Helper()
 	r.must(r.Hosts[host].ShapeUplink(64_000_000)) // it has no pace of its own
+	r.originals[fmt.Sprintf("10.77.0.%d", host+1)] = true
 	args = append([]string{"server", "-i", "eth0", "-f", path}, args...)
 	p := r.prepare(r.Hosts[host], r.originalProgram(), args...)
 	r.start(p)
@@ -103,18 +105,24 @@ func TestOriginalClientWithoutOutput(t *testing.T) {
 	originalClient{p, folder + "/the.img"}.finishes()
 }
 
-// TestMixedRoom has clients of both kinds at one of our servers, some of them late.
+// TestMixedRoom has clients of all three kinds at one of our servers, some of them
+// late.
 func TestMixedRoom(t *testing.T) {
 	for _, loss := range []float64{0, 1} {
 		t.Run(fmt.Sprintf("%v%% loss", loss), func(t *testing.T) {
-			r := newRoom(t, lab.Config{Hosts: 5, LossPercent: loss}, imageBytes)
-			r.serve(0, "--rate", "200M")
-			old, ours := r.receiveOriginal(1), r.receive(2)
-			ours.reaches(0.5)
-			lateOld, late := r.receiveOriginal(3), r.receive(4)
-			finish(ours, late)
+			r := newRoom(t, lab.Config{Hosts: 7, LossPercent: loss}, imageBytes)
+			s := r.serve(0, "--rate", "200M")
+			old, mxb1, mxb2 := r.receiveOriginal(1), r.receive(2, "--mxb1"), r.receive(3)
+			mxb2.reaches(0.5)
+			lateOld, lateMXB1, lateMXB2 := r.receiveOriginal(4), r.receive(5, "--mxb1"), r.receive(6)
+			finish(mxb2, lateMXB2, mxb1, lateMXB1)
 			old.finishes()
 			lateOld.finishes()
+			end := s.stop()
+			// An original that hears all of the image never asks.
+			if end.ClientsSeen < 2 || end.ClientsSeen > 4 || !slices.Equal(outcomes(end), []string{"done", "done"}) {
+				t.Errorf("%d clients of MXB 1 and of MXB 2 %v; want 2 to 4, and two that are done", end.ClientsSeen, outcomes(end))
+			}
 		})
 	}
 }

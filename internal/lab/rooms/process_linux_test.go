@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -187,10 +188,29 @@ func (s server) stop() progress.ServerRecord {
 	return last[progress.ServerRecord](s.process, progress.EventDone)
 }
 
+// outcomes are those of the clients of MXB 2 in a server's last object, sorted.
+func outcomes(end progress.ServerRecord) []string {
+	var all []string
+	for _, each := range end.Receivers {
+		all = append(all, each.Outcome)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// seen is how many clients of the room's protocol a server tells of.
+func (r *room) seen(end progress.ServerRecord) int {
+	if r.protocol == speaksMXB1 {
+		return end.ClientsSeen
+	}
+	return end.ReceiversSeen
+}
+
 // client is a multiclient.
 type client struct {
 	*process
-	out string // where it writes
+	out      string   // where it writes
+	protocol protocol // with servers of ours
 }
 
 // now asks it for its state.
@@ -208,16 +228,22 @@ func (c client) found() {
 	}
 }
 
-// reaches waits until a share of the image is in, and returns it.
+// reaches waits until a share of what the stream has to carry is in, and returns
+// the state. With MXB 2 that is in blocks most of which are not complete.
 func (c client) reaches(share float64) progress.ClientRecord {
 	c.room.Helper()
 	c.found()
+	want := share * c.room.carried()
 	for {
 		r := c.now()
 		if c.hasEnded() {
 			c.room.Fatalf("%s: ended before %v of the image was in", c.title, share)
 		}
-		if float64(r.BytesDone) >= share*float64(r.SizeBytes) {
+		in := r.BytesDone
+		if r.Protocol == string(speaksMXB2) {
+			in = (r.PacketsReceived - r.Duplicates) * symbolBytes
+		}
+		if float64(in) >= want {
 			return r
 		}
 		c.room.pause()
@@ -242,6 +268,13 @@ func (c client) finishesWith(image string) progress.ClientRecord {
 	r := last[progress.ClientRecord](c.process, progress.EventDone)
 	if r.BytesDone != r.SizeBytes || r.Phase != "done" {
 		c.room.Errorf("%s: done with %d of %d bytes in phase %q", c.title, r.BytesDone, r.SizeBytes, r.Phase)
+	}
+	want := c.protocol
+	if at, _, _ := strings.Cut(r.Server, ":"); c.room.originals[at] {
+		want = speaksMXB1
+	}
+	if r.Protocol != string(want) {
+		c.room.Errorf("%s: spoke %q with %s, want %q", c.title, r.Protocol, r.Server, want)
 	}
 	return r
 }
@@ -284,6 +317,7 @@ const (
 	exitIntegrity     = 4
 	exitTargetRefused = 5
 	exitTargetIO      = 6
+	exitReceivers     = 7
 )
 
 // pollInterval is between two looks at what has no way to tell of itself.

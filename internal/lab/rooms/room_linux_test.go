@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"multiserver/internal/lab"
+	"multiserver/internal/progress"
 )
 
 func TestMain(m *testing.M) { lab.Main(m) }
@@ -26,7 +28,26 @@ const (
 	// imageBytes is no multiple of a block, and takes a second at rate.
 	imageBytes = 8*mib - 333
 	rate       = "64M" // bits a second
+
+	// blockBytes and symbolBytes are those of MXB 2 at MTU 1500.
+	blockBytes  = mib
+	symbolBytes = 1444
 )
+
+// protocol is what our clients speak with our servers.
+type protocol string
+
+const (
+	speaksMXB1 protocol = "mxb1"
+	speaksMXB2 protocol = "mxb2"
+)
+
+// inBoth runs a test with clients of either protocol.
+func inBoth(t *testing.T, test func(t *testing.T, p protocol)) {
+	for _, p := range []protocol{speaksMXB1, speaksMXB2} {
+		t.Run(string(p), func(t *testing.T) { test(t, p) })
+	}
+}
 
 // room is a lab with an image. Host 0 is the server's, unless a test says otherwise.
 type room struct {
@@ -34,16 +55,20 @@ type room struct {
 	*lab.Lab
 	ctx       context.Context
 	dir       string
+	cache     string // where servers keep manifests
 	image     string
+	protocol  protocol
+	originals map[string]bool // addresses of servers of 2012
 	processes []*process
 }
 
-// newRoom makes a room of so many hosts. The image has a hole in its middle.
+// newRoom makes a room of so many hosts, whose clients of ours speak MXB 2. The
+// image has a hole in its middle.
 func newRoom(t *testing.T, config lab.Config, sizeBytes int64) *room {
 	t.Helper()
 	l := lab.NewTest(t, config)
 	ctx, cancel := context.WithTimeout(t.Context(), giveUp)
-	r := &room{T: t, Lab: l, ctx: ctx, dir: t.TempDir()}
+	r := &room{T: t, Lab: l, ctx: ctx, dir: t.TempDir(), cache: t.TempDir(), protocol: speaksMXB2, originals: map[string]bool{}}
 	t.Cleanup(func() {
 		cancel()
 		if t.Failed() {
@@ -66,6 +91,43 @@ func (r *room) newImage(name string, sizeBytes int64, seed uint64) string {
 	third := sizeBytes / 3
 	r.must(lab.SparseFile(path, sizeBytes, seed, lab.Extent{SizeBytes: third + 1}, lab.Extent{OffsetBytes: 2 * third, SizeBytes: sizeBytes - 2*third}))
 	return path
+}
+
+// newRoomOf is newRoom for clients of a protocol.
+func newRoomOf(t *testing.T, p protocol, config lab.Config, sizeBytes int64) *room {
+	t.Helper()
+	r := newRoom(t, config, sizeBytes)
+	r.protocol = p
+	return r
+}
+
+// fill makes the room's image one without a hole.
+func (r *room) fill(sizeBytes int64) {
+	r.Helper()
+	r.must(lab.RandomFile(r.image, sizeBytes, 1))
+}
+
+// carried is how many bytes of the room's image a stream has to carry: all with
+// MXB 1, and with MXB 2 those of the blocks that are not all zeros.
+func (r *room) carried() float64 {
+	r.Helper()
+	b := r.content(r.image)
+	if r.protocol == speaksMXB1 {
+		return float64(len(b))
+	}
+	sum := 0
+	for block := range slices.Chunk(b, blockBytes) {
+		if bytes.Trim(block, "\x00") != nil {
+			sum += len(block)
+		}
+	}
+	return float64(sum)
+}
+
+// times is how often a server sent what it had to carry.
+func (r *room) times(end progress.ServerRecord) float64 {
+	r.Helper()
+	return float64(end.ImageBytesSent) / r.carried()
 }
 
 func (r *room) must(err error) {
@@ -109,6 +171,7 @@ func (r *room) prepare(host *lab.Host, path string, args ...string) *process {
 		ended: make(chan struct{}),
 	}
 	p.Dir = r.dir
+	p.Env = append(os.Environ(), "XDG_CACHE_HOME="+r.cache)
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
 	return p
 }
@@ -155,6 +218,16 @@ func (r *room) receive(host int, args ...string) client {
 	return r.receiveTo(host, r.path(fmt.Sprintf("out%d", len(r.processes))), args...)
 }
 
+// receiveAll starts a client in each host but the first.
+func (r *room) receiveAll() []client {
+	r.Helper()
+	var all []client
+	for host := 1; host < len(r.Hosts); host++ {
+		all = append(all, r.receive(host))
+	}
+	return all
+}
+
 // receiveTo starts a client that writes to out.
 func (r *room) receiveTo(host int, out string, args ...string) client {
 	r.Helper()
@@ -167,7 +240,15 @@ func (r *room) receiveTo(host int, out string, args ...string) client {
 // prepareClient makes a client that start starts.
 func (r *room) prepareClient(host int, args ...string) client {
 	r.Helper()
-	return client{process: r.prepare(r.Hosts[host], lab.BuildOnce(r).Client, append([]string{"--json"}, args...)...)}
+	flags := []string{"--json"}
+	if r.protocol == speaksMXB1 {
+		flags = append(flags, "--mxb1")
+	}
+	c := client{process: r.prepare(r.Hosts[host], lab.BuildOnce(r).Client, append(flags, args...)...), protocol: r.protocol}
+	if slices.Contains(args, "--mxb1") {
+		c.protocol = speaksMXB1
+	}
+	return c
 }
 
 // finish waits for the success of all.
