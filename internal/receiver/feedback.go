@@ -8,18 +8,11 @@ import (
 	"multiserver/internal/wire"
 )
 
-// noWalk: no source symbol has come since the last look.
-const noWalk = 1<<32 - 1
-
 // look goes through the window: which bursts are over, which promises were not
 // kept, and whether the walk has passed blocks that are missing.
 func (e *Engine) look(now time.Duration) {
 	e.lookAt = e.stream.highest + lookEvery
-	if e.walkMin != noWalk {
-		if e.walkMin < e.walk {
-			e.want.declared, e.want.lackFrom = 0, 0 // the walk begins anew
-		}
-		e.walk, e.walkMin = e.walkMin, noWalk
+	if e.stream.highest > e.quietAt {
 		e.quiet = false
 	}
 	e.askAt = 0
@@ -60,13 +53,11 @@ func (e *Engine) backOff(s *slot) time.Duration {
 	n := float64(max(e.session.Receivers, 1))
 	lost := float64(s.need) + float64(s.rows)
 	mean := (float64(s.k) + float64(s.rows)) * e.stream.loss()
-	as := n
+	others := 0.0
 	if mean > 0 {
-		as = n * math.Erfc((lost-mean)/math.Sqrt(2*mean)) / 2
-	} else {
-		as = 0
+		others = n * math.Erfc((lost-mean)/math.Sqrt(2*mean)) / 2 // n·Q(z)
 	}
-	slots := math.Log2(1+as) + e.rand.Float64()
+	slots := math.Log2(1+others) + e.rand.Float64()
 	return time.Duration(slots * float64(e.slotTime()))
 }
 
@@ -142,7 +133,29 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	// A heartbeat that overtook symbols says too early that the pass has ended; so
 	// would one that was late. Both cost a report.
 	e.quiet = h.PassEnded && h.Sequence >= e.stream.highest
+	if e.quiet {
+		e.quietAt = e.stream.highest
+	}
+	e.follow(h)
 	e.look(now)
+}
+
+// follow takes note of where the walk is.
+func (e *Engine) follow(h wire.Heartbeat) {
+	if h.Pass != e.pass {
+		e.want.declared, e.want.lackFrom = 0, 0 // the walk begins anew
+		if e.pass == 0 {
+			for p := range e.slots {
+				e.slots[p].pass = h.Pass
+			}
+		}
+		e.pass = h.Pass
+	}
+	walk := uint64(h.Walk)
+	if h.WalkObject == wire.Manifest {
+		walk += uint64(e.image)
+	}
+	e.walk = uint32(min(walk, uint64(len(e.place))))
 }
 
 // Deadline is when Poll wants to be called next.
@@ -150,6 +163,10 @@ func (e *Engine) Deadline() time.Duration { return e.deadline }
 
 // rearm computes the deadline.
 func (e *Engine) rearm() {
+	if e.naming > 0 && e.bye.state == byeNone {
+		e.deadline = 0 // at once
+		return
+	}
 	if e.bye.state != byeNone {
 		e.deadline = e.bye.at
 		return
@@ -181,7 +198,7 @@ func (e *Engine) quietAfter() time.Duration {
 // there was one. It is called again until there is none, then at Deadline, and
 // after any call that moved the deadline; early calls are harmless.
 func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
-	if now < e.deadline && e.naming == 0 {
+	if now < e.deadline {
 		return dst, false
 	}
 	dst, sent := e.poll(now, dst)
@@ -197,7 +214,7 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 		e.giveUp(now, wire.OutcomeTimeLimit, "nothing came of the server for "+l.String())
 	}
 	if now >= e.inStream+e.quietAfter() {
-		e.quiet = true
+		e.quiet, e.quietAt = true, e.stream.highest
 		e.look(now)
 	}
 	if e.askAt != 0 && now >= e.askAt {
@@ -232,6 +249,12 @@ func (e *Engine) gather(now time.Duration) bool {
 		if s.state != slotFilling || !s.passed || s.covered {
 			continue
 		}
+		large := int(s.need)*sourceShare > int(s.k)
+		if (large || s.late) && e.mayWait(s) {
+			s.askAt = now + e.session.ReportInterval
+			e.askAt = earliest(e.askAt, s.askAt)
+			continue
+		}
 		if s.tries > 0 && now < s.askAt { // told, and waiting for the answer
 			e.askAt = earliest(e.askAt, s.askAt)
 			continue
@@ -239,7 +262,7 @@ func (e *Engine) gather(now time.Duration) bool {
 		s.askAt = now + min(max(8*e.slotTime(), 4*time.Millisecond)<<min(s.tries, 10), max(e.session.ReportInterval, maxWantRetry))
 		s.tries = min(s.tries+1, 100)
 		e.askAt = earliest(e.askAt, s.askAt)
-		if named := alone || int(s.need)*sourceShare > int(s.k); named {
+		if alone || large {
 			if e.naming == 0 || p+1 < e.naming {
 				e.naming = p + 1
 			}
@@ -251,6 +274,14 @@ func (e *Engine) gather(now time.Duration) bool {
 		}
 	}
 	return e.report.Deficits.Len() > 0
+}
+
+// mayWait tells whether a block that lacks much may wait: while there is room, and
+// until the walk has come by again. What it brings for the sake of others is then what
+// twenty newcomers would have asked for one by one.
+func (e *Engine) mayWait(s *slot) bool {
+	walkedBy := e.pass != s.pass && e.walk > s.index
+	return !e.quiet && !walkedBy && keepRoom*len(e.free) >= len(e.slots)
 }
 
 // appendSymbols appends the next packet of a round of WantedSymbols.
@@ -345,7 +376,6 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	case r.Counts.Lost > 0:
 		r.Limit = wire.LimitWire
 	}
-	e.refused = false
 	dst = r.AppendTo(dst)
 	r.Deficits = r.Deficits.Reset()
 	e.reportAt = now + e.session.ReportInterval

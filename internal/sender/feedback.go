@@ -49,7 +49,8 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	if r.Highest > e.sequence {
 		return // of no packet that was sent
 	}
-	for n := range r.Deficits.All() {
+	for k := range r.Deficits.Len() {
+		n := r.Deficits.At(k)
 		if i, ok := e.index(n.Object, n.Block); ok {
 			e.deficit(now, p, i, int(n.Symbols), r.Highest)
 		}
@@ -315,15 +316,9 @@ func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 
 // clear drops all that is owed: nobody is left that it is owed to.
 func (e *Engine) clear() {
-	for {
-		r, ok := e.owed.Next(0)
-		if !ok {
-			break
-		}
-		for i := r.Lo; i < r.Hi; i++ {
-			e.blocks[i].owed = 0
-		}
-		e.owed.Remove(r)
+	for i, ok := e.owed.next(0); ok; i, ok = e.owed.next(i) {
+		e.blocks[i].owed = 0
+		e.owed.remove(i)
 	}
 	e.jobs.reset()
 	e.tailJobs.reset()

@@ -1,9 +1,6 @@
 package sender
 
-import (
-	"multiserver/internal/block"
-	"multiserver/internal/wire"
-)
+import "multiserver/internal/block"
 
 // walk sends blocks that are wanted whole, in ascending order and round again, in
 // groups of Interleave blocks side by side.
@@ -35,7 +32,6 @@ type window struct {
 	blocks [Interleave]uint32
 	raised [Interleave]uint16
 	count  int
-	first  wire.Sequence
 }
 
 // pickWalk takes the next source symbol of the group, or a run of zeros. Runs go
@@ -134,12 +130,13 @@ func (e *Engine) form(w *walk) bool {
 			if b.has(flagGroup) { // in the other walk's group
 				break
 			}
-			if w.at == 0 || e.pass == 0 || i < w.members[0].index {
-				e.beginPass(w)
-			}
 			b.set(flagGroup)
 			w.members[w.count] = member{index: i}
 			w.count++
+		}
+		if w.at == 0 {
+			e.pass++
+			e.passBegun = true
 		}
 		w.at = r.Lo + 1
 	}
@@ -148,12 +145,6 @@ func (e *Engine) form(w *walk) bool {
 	}
 	w.full, w.left, w.turn = true, w.count, 0
 	return true
-}
-
-func (e *Engine) beginPass(w *walk) {
-	if w.count == 0 {
-		e.pass++
-	}
 }
 
 // addZero puts a block into the run under way, and tells whether that goes.
@@ -176,7 +167,7 @@ func (w *walk) addZero(i uint64) bool {
 func (e *Engine) finish(w *walk) {
 	if !w.tail {
 		e.adapt()
-		win := window{count: w.count, first: e.sequence}
+		win := window{count: w.count}
 		for k, m := range w.members[:w.count] {
 			win.blocks[k] = m.index
 		}
@@ -186,8 +177,7 @@ func (e *Engine) finish(w *walk) {
 				e.carry += e.proactive
 				n := int(e.carry)
 				e.carry -= float64(n)
-				b := &e.blocks[m.index]
-				e.owe(m.index, min(n, int(b.k)))
+				e.owe(m.index, min(n, int(e.blocks[m.index].k)))
 			}
 		}
 	}
@@ -201,7 +191,7 @@ func (e *Engine) owe(i uint32, n int) {
 		return
 	}
 	b.owed = uint16(n)
-	e.owed.Add(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	e.owed.add(i)
 }
 
 // adapt moves the proactive repair by what was owed for the group before: up by the
