@@ -9,6 +9,7 @@ import (
 // wantState is what the receiver has told of the blocks that it wants whole.
 type wantState struct {
 	at         time.Duration // when the list is due, 0 if it is not
+	inQuiet    bool          // at was chosen when the sender owed nothing
 	last       time.Duration // when one was last begun
 	retry      time.Duration
 	generation uint32
@@ -42,9 +43,10 @@ func (e *Engine) schedule(now time.Duration) {
 		}
 		pause = max(e.session.ReportInterval, 2*w.retry)
 	}
-	if w.at != 0 {
+	if w.at != 0 && (w.inQuiet || !e.quiet) {
 		return
 	}
+	w.inQuiet = e.quiet
 	n := time.Duration(max(e.session.Receivers, 1))
 	w.at = now + 1 + e.spread(min(n*wantSpread, maxSpread))
 	if w.last != 0 {
