@@ -99,18 +99,24 @@ func (p *peer) count(c wire.PacketCounts) {
 
 // classify decides whether p is of the tail.
 func (e *Engine) classify(now time.Duration, p *peer) {
-	if spent := e.sequence - p.streamed; spent >= 1<<16 {
+	if spent := e.sequence - p.streamed; spent >= 4*minSpent {
 		p.caused /= 2
 		p.streamed = e.sequence - spent/2
 	}
 	median, ok := e.peers.medianLoss(now)
-	bad := max(p.loss, p.caused/float64(max(e.sequence-p.streamed, 1<<15)))
+	bad := max(p.loss, p.caused/float64(max(e.sequence-p.streamed, minSpent)))
 	tail := p.limit == wire.LimitDisk || ok && bad > tailLoss && bad > tailFactor*median
 	if tail == p.tail {
 		return
 	}
 	p.tail = tail
 	e.walkFor(p, p.want)
+}
+
+// charge notes that symbols are owed for p's sake, which may make it one of the tail.
+func (e *Engine) charge(now time.Duration, p *peer, symbols int) {
+	p.caused += float64(symbols)
+	e.classify(now, p)
 }
 
 // deficit takes what p lacks of block i, having seen the stream up to seen.
@@ -142,7 +148,7 @@ func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wi
 		return
 	}
 	more := need - int(b.owed)
-	p.caused += float64(more)
+	e.charge(now, p, more)
 	if b.owed == 0 {
 		b.set(flagFresh)
 	}
@@ -272,10 +278,6 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 	if w.Highest > e.sequence {
 		return
 	}
-	queue := &e.jobs
-	if p.tail {
-		queue = &e.tailJobs
-	}
 	for r := range w.Ranges.All() {
 		i, ok := e.index(r.Object, r.Block)
 		if !ok {
@@ -285,12 +287,16 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 		if b.k == 0 || b.has(flagGroup) || uint32(r.First)+uint32(r.Count) > uint32(b.k) || b.sentAfter(w.Highest, e.sequence) {
 			continue
 		}
+		queue := &e.jobs
+		if p.tail {
+			queue = &e.tailJobs
+		}
 		first, count := queue.without(i, r.First, r.Count)
 		if count == 0 {
 			continue
 		}
 		b.set(flagFresh)
-		p.caused += float64(count)
+		e.charge(now, p, int(count))
 		queue.add(job{index: i, first: first, count: count})
 	}
 }

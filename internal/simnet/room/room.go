@@ -251,9 +251,12 @@ func (r *Room) description() receiver.Session {
 // over tells whether nobody is left who waits.
 func (r *Room) over() bool {
 	for _, n := range r.nodes {
-		if !n.gone && !n.dead {
+		if !n.gone && !n.dead && !n.spec.Liar {
 			return false
 		}
+	}
+	for _, n := range r.nodes {
+		n.dead = n.dead || n.spec.Liar // nobody waits for those
 	}
 	return true
 }
