@@ -16,14 +16,16 @@ import (
 // TestTranscripts runs the scripts in testdata. Times are microseconds; each packet
 // of the stream has the next sequence number. Commands:
 //
-//	new blocks=N window=N [receivers=N]
+//	new blocks=N window=N [receivers=N] [silence=T]
 //	symbols block=B k=K ids=(first,last) [lost=(id,…)]
 //	skip n=N             packets of the stream that are lost
 //	zeros first=B count=N
-//	heartbeat [ended] [pass=N] [walk=B] [sequence=Q] [manifest]
+//	heartbeat [ended] [pass=N] [walk=B] [sequence=Q] [manifest] [state=N]
 //	owed needs=(block,symbols,…)
 //	verified slot=N, written slot=N, failed slot=N, singular slot=N
+//	hold first=B count=N the target has them already
 //	restart, leave, ack
+//	state                what is done, and whether and why it gave up
 //	poll at=T            what is due by then, and when the next is
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -67,7 +69,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			s.receivers = 2
 		}
 		s.e = New(0, Config{
-			Receiver: 7, Window: arg("window"), SymbolSize: 1444, Rand: rand.New(rand.NewPCG(1, 2)),
+			Receiver: 7, Window: arg("window"), SymbolSize: 1444, SilenceLimit: time.Duration(arg("silence")) * time.Microsecond, Rand: rand.New(rand.NewPCG(1, 2)),
 			Image: block.Geometry{ImageSize: uint64(arg("blocks")) << 20, BlockSize: 1 << 20},
 		}, s.session(1))
 	case "symbols":
@@ -80,7 +82,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return fmt.Sprintln(s.e.HandleZeroRun(s.now, &z, nil))
 	case "heartbeat":
 		h := wire.Heartbeat{
-			Sequence: s.q, PassEnded: d.HasArg("ended"), Pass: uint32(max(arg("pass"), 1)), Walk: block.ID(arg("walk")),
+			Sequence: s.q, State: wire.SenderState(arg("state")), PassEnded: d.HasArg("ended"), Pass: uint32(max(arg("pass"), 1)), Walk: block.ID(arg("walk")),
 			Receivers: s.receivers, ReportInterval: time.Second, RoundTrip: 200 * time.Microsecond, Clock: 5,
 		}
 		if d.HasArg("sequence") {
@@ -104,6 +106,15 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.e.BlockFailed(s.now, arg("slot"))
 	case "singular":
 		s.e.BlockSingular(s.now, arg("slot"), 1)
+	case "hold":
+		s.e.Hold(block.Range{Lo: uint64(arg("first")), Hi: uint64(arg("first") + arg("count"))})
+	case "state":
+		o, reason, gaveUp := s.e.GaveUp()
+		out := fmt.Sprintf("%d done, %d missing, complete %v", s.e.BlocksDone(), s.e.Missing(), s.e.Complete())
+		if gaveUp {
+			out += fmt.Sprintf(", gave up with outcome %d: %s", o, reason)
+		}
+		return out + "\n"
 	case "restart":
 		s.q = 0
 		s.e.Restart(s.now, s.session(2))

@@ -75,9 +75,8 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 		h.State = wire.SenderWaiting
 	case e.idle && e.stalled:
 		h.State = wire.SenderStalled
-	default:
-		h.PassEnded = e.passEnded()
 	}
+	h.PassEnded = !e.over() && e.passEnded()
 	if e.idle {
 		e.beatPause = min(2*e.beatPause, heartbeatEvery)
 	} else {

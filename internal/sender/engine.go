@@ -60,6 +60,7 @@ type Engine struct {
 	rate       float64 // packets a second
 	roundTrip  time.Duration
 
+	underWay  []uint32 // memory of coming
 	echo      []uint32 // blocks of which more is owed than was told
 	echoAt    time.Duration
 	acks      wire.List[wire.ReceiverID]

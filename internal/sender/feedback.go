@@ -204,26 +204,39 @@ func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 		want = append(want, block.Range{Lo: lo, Hi: hi})
 	}
 	added := slices.Clone(want[before:])
-	want = normalize(want)
-	e.peers.setWant(p, want)
+	e.peers.setWant(p, normalize(want))
+	coming := e.coming(w.Highest, e.todo(p))
 	e.walkFor(p, added)
-	// What was sent after all that the receiver has seen is under way to it.
-	if w.Highest > 0 {
-		for k := range e.windows {
-			win := &e.windows[k]
-			for _, i := range win.blocks[:win.count] {
-				if e.blocks[i].sentAfter(w.Highest, e.sequence) {
-					e.todo(p).Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
-				}
+	for _, i := range coming {
+		e.todo(p).Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	}
+}
+
+// coming lists the blocks that are under way to whoever has seen the stream up to
+// seen: those of a group that is being sent, of which deficits tell what is missing in
+// the end, and those of the last groups that were sent later. Blocks in todo are left
+// out: somebody wants them again.
+func (e *Engine) coming(seen wire.Sequence, todo *block.Set) []uint32 {
+	e.underWay = e.underWay[:0]
+	for _, w := range []*walk{&e.main, &e.tail} {
+		for _, m := range w.members[:w.count] {
+			if !todo.Has(uint64(m.index)) {
+				e.underWay = append(e.underWay, m.index)
 			}
 		}
 	}
-	// What is left of a group comes anyway, and deficits tell of the rest.
-	for _, v := range []*walk{&e.main, &e.tail} {
-		for _, m := range v.members[:v.count] {
-			e.todo(p).Remove(block.Range{Lo: uint64(m.index), Hi: uint64(m.index) + 1})
+	if seen == 0 {
+		return e.underWay
+	}
+	for k := range e.windows {
+		win := &e.windows[k]
+		for _, i := range win.blocks[:win.count] {
+			if e.blocks[i].sentAfter(seen, e.sequence) && !todo.Has(uint64(i)) {
+				e.underWay = append(e.underWay, i)
+			}
 		}
 	}
+	return e.underWay
 }
 
 // span is a range of blocks in one numbering; false if the object has none there.

@@ -31,6 +31,7 @@ func (e *Engine) Next(now time.Duration) Send {
 		e.rest(now)
 		return Send{}
 	}
+	e.stalled = false
 	i, id, kind, run := e.pick()
 	switch kind {
 	case Nothing:

@@ -14,12 +14,14 @@ import (
 
 // TestTranscripts runs the scripts in testdata. Times are microseconds. Commands:
 //
-//	new blocks=N k=K [zeros=(i,…)]
+//	new blocks=N [k=K] [zeros=(i,…)]
 //	join ids=(…)
 //	wanted id=R seen=Q blocks=(first,count,…)
 //	report id=R seen=Q [received=N lost=N] [disk] [deficits=(block,symbols,…)]
 //	symbols id=R seen=Q ranges=(block,first,count,…)
 //	goodbye id=R
+//	ready block=B k=K, zero block=B, hold on|off, end state=N, completion
+//	upcoming         the blocks to be read next
 //	next [n=N]       what is sent, the symbols of a block in one line
 //	poll at=T        control packets
 func TestTranscripts(t *testing.T) {
@@ -100,6 +102,18 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.e.HandleWantedSymbols(s.now, w)
 	case "goodbye":
 		s.e.HandleGoodbye(s.now, wire.Goodbye{Receiver: id})
+	case "ready":
+		s.e.Ready(Ref{Block: block.ID(arg("block"))}, uint16(arg("k")))
+	case "zero":
+		s.e.Zero(block.ID(arg("block")))
+	case "hold":
+		s.e.SetHold(s.now, d.HasArg("on"))
+	case "end":
+		s.e.End(s.now, wire.SenderState(arg("state")))
+	case "completion":
+		s.e.SetCompletion(s.now, wire.Completion{ManifestSize: 100})
+	case "upcoming":
+		return fmt.Sprintln(s.e.Upcoming(nil, 4))
 	case "next":
 		return s.next(max(arg("n"), 1))
 	case "poll":
@@ -163,7 +177,7 @@ func (s *script) poll() string {
 			}
 			fmt.Fprintln(&out)
 		} else if h, err := wire.ParseHeartbeat(b); err == nil {
-			fmt.Fprintf(&out, "heartbeat: sequence %d, state %d, pass %d, ended %v, %d receivers\n", h.Sequence, h.State, h.Pass, h.PassEnded, h.Receivers)
+			fmt.Fprintf(&out, "heartbeat: sequence %d, state %d, pass %d, walk %d, ended %v, %d receivers\n", h.Sequence, h.State, h.Pass, h.Walk, h.PassEnded, h.Receivers)
 		} else if a, err := wire.ParseGoodbyeAck(b); err == nil {
 			fmt.Fprintf(&out, "acknowledged %d goodbyes\n", a.Receivers.Len())
 		}

@@ -98,7 +98,6 @@ func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
 // form gathers the next group, and tells whether there is one to send. Zero blocks
 // on the way become runs.
 func (e *Engine) form(w *walk) bool {
-	e.stalled = false
 	for w.count < Interleave {
 		r, ok := w.todo.Next(w.at)
 		if ok && r.Lo >= uint64(len(e.blocks)) {
@@ -121,13 +120,14 @@ func (e *Engine) form(w *walk) bool {
 			if !w.addZero(r.Lo) {
 				return false // told first
 			}
-			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
+			e.served(i)
 		case b.k == 0:
 			e.stalled = true
 			return false
 		default:
-			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
-			if b.has(flagGroup) { // in the other walk's group
+			inGroup := b.has(flagGroup) // of the other walk
+			e.served(i)
+			if inGroup {
 				break
 			}
 			b.set(flagGroup)
@@ -145,6 +145,13 @@ func (e *Engine) form(w *walk) bool {
 	}
 	w.full, w.left, w.turn = true, w.count, 0
 	return true
+}
+
+// served: block i is about to be sent, for whomever.
+func (e *Engine) served(i uint32) {
+	e.main.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	e.tail.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	e.peers.served(i)
 }
 
 // addZero puts a block into the run under way, and tells whether that goes.
