@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -55,5 +56,14 @@ func TestLossFollowsTheLink(t *testing.T) {
 		if got := s.loss(); got < share-0.02 || got > share+0.02 {
 			t.Errorf("loss %.3f, the link has %.3f", got, share)
 		}
+	}
+}
+
+func TestSlotSize(t *testing.T) {
+	if bits.UintSize != 64 {
+		t.Skip("pointers of 32 bits make it smaller: any 64-bit machine runs this")
+	}
+	if size := reflect.TypeFor[slot]().Size(); size != 128 {
+		t.Errorf("a slot has %d bytes, want two lines of the cache", size)
 	}
 }

@@ -39,7 +39,6 @@ type slot struct {
 	// coverEnds unless the promise does not hold.
 	covered bool
 	late    bool   // the receiver came when part of it had been sent
-	round   uint8  // of the walk when it was opened
 	rows    uint32 // repair rows that the sender has made at least
 
 	// askAt is when its deficit goes into a report, unless the sender promises enough
