@@ -108,7 +108,7 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 }
 
 // Restart goes on in another session of the same image: verified blocks stay and
-// partial ones are dropped, because how a block was encoded may differ.
+// partial ones are dropped, because how a block was encoded may differ (J5).
 func (e *Engine) Restart(now time.Duration, s Session) {
 	for p := range e.slots {
 		if st := e.slots[p].state; st == slotFilling || st == slotSolving {
@@ -128,7 +128,7 @@ func (e *Engine) begin(now time.Duration, s Session) {
 	e.clock, e.clockAt = 0, 0
 	e.report.Number = 0
 	e.reportAt = now + e.spread(s.ReportInterval)
-	e.askAt = 0
+	e.askAt, e.naming = 0, 0
 	e.want = wantState{retry: wantRetry}
 	e.quiet = true // until the stream comes
 	e.learn(s.Completion)
@@ -272,7 +272,7 @@ func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
 }
 
 // refuse takes note that a block found no room. If it is the disk that holds the
-// window, the receiver asks from now on for what fits, and no more.
+// window, the receiver asks from now on for what fits, and no more (R13).
 func (e *Engine) refuse() {
 	if len(e.free) > 0 {
 		return

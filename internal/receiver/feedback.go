@@ -9,7 +9,7 @@ import (
 )
 
 // look goes through the window: which bursts are over, which promises were not
-// kept, and whether the walk has passed blocks that are missing.
+// kept, and whether the walk has passed blocks that are missing (R4, R7, R12).
 func (e *Engine) look(now time.Duration) {
 	e.lookAt = e.stream.highest + lookEvery
 	if e.stream.highest > e.quietAt {
@@ -45,7 +45,7 @@ func (e *Engine) look(now time.Duration) {
 // the times when they came.
 func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 
-// backOff orders receivers by how much they lack. Of n receivers with this one's
+// backOff orders receivers by how much they lack (R6). Of n receivers with this one's
 // loss, n·Q(z) lack as much or more: whoever is likely to lack most speaks in the
 // first slot, twice as many in the next, and each slot is long enough for the echo
 // to silence the following.
@@ -66,7 +66,7 @@ func (e *Engine) backOff(s *slot) time.Duration {
 func (e *Engine) slotTime() time.Duration { return e.roundTrip + echoTime }
 
 // HandleOwed takes note of what the sender promises: deficits that it covers are
-// not reported.
+// not reported (R7).
 func (e *Engine) HandleOwed(now time.Duration, o wire.Owed) {
 	e.heard = now
 	total := 0
@@ -171,8 +171,7 @@ func (e *Engine) rearm() {
 		e.deadline = e.bye.at
 		return
 	}
-	at := e.reportAt
-	at = min(at, e.inStream+e.quietAfter())
+	at := min(e.reportAt, e.quietDue())
 	if e.askAt != 0 {
 		at = min(at, e.askAt)
 	}
@@ -185,13 +184,13 @@ func (e *Engine) rearm() {
 	e.deadline = at
 }
 
-// quietAfter is the silence of the stream after which the receiver takes it for
-// ended whatever it last heard.
-func (e *Engine) quietAfter() time.Duration {
+// quietDue is when a silence of the stream begins to count as its end, whatever was
+// heard last (R5).
+func (e *Engine) quietDue() time.Duration {
 	if e.quiet {
-		return time.Hour
+		return never
 	}
-	return quietTime
+	return e.inStream + quietTime
 }
 
 // Poll appends to dst the next packet that is due for the sender, and tells whether
@@ -213,7 +212,7 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 	if l := e.cfg.SilenceLimit; l > 0 && now >= e.heard+l {
 		e.giveUp(now, wire.OutcomeTimeLimit, "nothing came of the server for "+l.String())
 	}
-	if now >= e.inStream+e.quietAfter() {
+	if now >= e.quietDue() {
 		e.quiet, e.quietAt = true, e.stream.highest
 		e.look(now)
 	}
@@ -237,7 +236,7 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 	return dst, false
 }
 
-// gather fills the report's deficits with all that lack something and are not
+// gather (R8, R9) fills the report's deficits with all that lack something and are not
 // covered, now that one of them is due, and tells whether there were any. Blocks that
 // are named symbol by symbol begin a round of WantedSymbols instead.
 func (e *Engine) gather(now time.Duration) bool {
@@ -259,24 +258,27 @@ func (e *Engine) gather(now time.Duration) bool {
 			e.askAt = earliest(e.askAt, s.askAt)
 			continue
 		}
+		named := alone || large
+		if !named && e.report.Deficits.Len() == wire.MaxDeficits { // in the next report, at once
+			e.askAt = earliest(e.askAt, max(now, 1))
+			continue
+		}
 		s.askAt = now + min(max(8*e.slotTime(), 4*time.Millisecond)<<min(s.tries, 10), max(e.session.ReportInterval, maxWantRetry))
 		s.tries = min(s.tries+1, 100)
 		e.askAt = earliest(e.askAt, s.askAt)
-		if alone || large {
+		if named {
 			if e.naming == 0 || p+1 < e.naming {
 				e.naming = p + 1
 			}
 			continue
 		}
-		if e.report.Deficits.Len() < wire.MaxDeficits {
-			o, id := e.ref(s.index)
-			e.report.Deficits = e.report.Deficits.Append(wire.Need{Object: o, Block: id, Symbols: s.need})
-		}
+		o, id := e.ref(s.index)
+		e.report.Deficits = e.report.Deficits.Append(wire.Need{Object: o, Block: id, Symbols: s.need})
 	}
 	return e.report.Deficits.Len() > 0
 }
 
-// mayWait tells whether a block that lacks much may wait: while there is room, and
+// mayWait tells whether a block that lacks much may wait (R10): while there is room, and
 // until the walk has come by again. What it brings for the sake of others is then what
 // twenty newcomers would have asked for one by one.
 func (e *Engine) mayWait(s *slot) bool {

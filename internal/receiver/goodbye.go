@@ -29,7 +29,7 @@ type goodbyeState struct {
 const never = time.Duration(1<<63 - 1)
 
 // Leave begins to say goodbye, once the driver is through with the target or cannot
-// go on. After that the receiver says nothing else. Of reason goes what a packet can
+// go on (R15). After that the receiver says nothing else. Of reason goes what a packet can
 // hold.
 func (e *Engine) Leave(now time.Duration, o wire.Outcome, reason string) {
 	if e.bye.state != byeNone {

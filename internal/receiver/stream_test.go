@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"reflect"
 	"testing"

@@ -23,7 +23,7 @@ type wantState struct {
 	left        uint32 // blocks that may still be asked for
 }
 
-// schedule decides whether and when the list of wanted blocks is due.
+// schedule decides whether and when the list of wanted blocks is due (R12).
 func (e *Engine) schedule(now time.Duration) {
 	w := &e.want
 	if w.pages > 0 { // under way
@@ -92,7 +92,7 @@ func (e *Engine) appendWanted(now time.Duration, dst []byte) ([]byte, bool) {
 	return packet.AppendTo(dst), true
 }
 
-// beginWanted begins a new generation.
+// beginWanted begins a new generation (R11).
 func (e *Engine) beginWanted(now time.Duration) bool {
 	w := &e.want
 	w.at = 0

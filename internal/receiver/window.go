@@ -91,7 +91,7 @@ func (s *slot) open(index uint32, k uint16, first block.SymbolID) {
 	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, need: k, state: slotFilling, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
 }
 
-// room finds a slot for a block of which the symbol id has come, and the slot's
+// room (R1) finds a slot for a block of which the symbol id has come, and the slot's
 // former block if that is evicted for it.
 func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool) {
 	if n := len(e.free); n > 0 {

@@ -55,6 +55,7 @@ func (e *Engine) appendOwed(dst []byte) ([]byte, bool) {
 	return wire.Owed{Session: e.session, Sequence: e.sequence, Needs: e.owedList}.AppendTo(dst), true
 }
 
+// appendHeartbeat tells how far the sender is (S12).
 func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	h := wire.Heartbeat{
 		Session:        e.session,
@@ -106,7 +107,7 @@ func (e *Engine) passEnded() bool {
 	return m.count == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.owed.count == 0 && e.jobs.len() == 0
 }
 
-// forget drops receivers that were not heard for long, and what they wanted.
+// forget drops receivers that were not heard for long, and what they wanted (S15).
 func (e *Engine) forget(now time.Duration) {
 	limit := lapseIntervals*e.Interval() + lapseTime
 	for i := 0; i < len(e.peers.list); {

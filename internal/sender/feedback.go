@@ -29,7 +29,7 @@ func (e *Engine) meet(now time.Duration, id wire.ReceiverID) *peer {
 	return p
 }
 
-// Interval is how often a receiver is to report.
+// Interval is how often a receiver is to report (S13).
 func (e *Engine) Interval() time.Duration {
 	d := time.Duration(float64(len(e.peers.list)) * packetsPerReport / e.rate * float64(time.Second))
 	return min(max(d, minReportInterval), maxReportInterval)
@@ -97,7 +97,7 @@ func (p *peer) count(c wire.PacketCounts) {
 	p.loss += (share - p.loss) * min(1, float64(received+lost)/span)
 }
 
-// classify decides whether p is of the tail.
+// classify decides whether p is of the tail (S16).
 func (e *Engine) classify(now time.Duration, p *peer) {
 	if spent := e.sequence - p.streamed; spent >= 4*minSpent {
 		p.caused /= 2
@@ -119,7 +119,7 @@ func (e *Engine) charge(now time.Duration, p *peer, symbols int) {
 	e.classify(now, p)
 }
 
-// deficit takes what p lacks of block i, having seen the stream up to seen.
+// deficit takes what p lacks of block i, having seen the stream up to seen (S8).
 func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wire.Sequence) {
 	b := &e.blocks[i]
 	if b.k == 0 || b.has(flagGroup) {
@@ -170,7 +170,7 @@ func (e *Engine) raised(i uint32, more int) {
 	}
 }
 
-// tell puts block i into the next echo.
+// tell puts block i into the next echo (S11).
 func (e *Engine) tell(now time.Duration, i uint32) {
 	if len(e.echo) >= wire.MaxOwed || slices.Contains(e.echo, i) {
 		return
@@ -181,7 +181,7 @@ func (e *Engine) tell(now time.Duration, i uint32) {
 	}
 }
 
-// HandleWanted takes a page of the blocks that a receiver wants whole.
+// HandleWanted takes a page of the blocks that a receiver wants whole (S10).
 func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 	p := e.meet(now, w.Receiver)
 	if w.Generation < p.generation || w.Highest > e.sequence {
@@ -285,7 +285,7 @@ func (e *Engine) walkFor(p *peer, ranges []block.Range) {
 	block.AddRanges(e.todo(p), ranges)
 }
 
-// HandleWantedSymbols takes source symbols that a receiver names.
+// HandleWantedSymbols takes source symbols that a receiver names (S9).
 func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 	p := e.meet(now, w.Receiver)
 	if w.Highest > e.sequence {
@@ -333,7 +333,7 @@ func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	return known
 }
 
-// clear drops all that is owed: nobody is left that it is owed to.
+// clear drops all that is owed: nobody is left that it is owed to (S1).
 func (e *Engine) clear() {
 	for i, ok := e.owed.next(0); ok; i, ok = e.owed.next(i) {
 		e.blocks[i].owed = 0

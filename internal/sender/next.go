@@ -55,7 +55,7 @@ func (e *Engine) Next(now time.Duration) Send {
 // over tells whether the session has ended.
 func (e *Engine) over() bool { return e.state >= wire.SenderImageChanged }
 
-// pick chooses between the main class and the tail.
+// pick chooses between the main class and the tail (S2).
 func (e *Engine) pick() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
 	if e.tailBudget > 0 {
 		if e.tailNext = !e.tailNext; e.tailNext {

@@ -3,7 +3,7 @@ package sender
 import "multiserver/internal/block"
 
 // walk sends blocks that are wanted whole, in ascending order and round again, in
-// groups of Interleave blocks side by side.
+// groups of Interleave blocks side by side (S3).
 type walk struct {
 	todo *block.Set
 	at   uint64 // where the walk is
@@ -36,7 +36,7 @@ type window struct {
 
 // pickWalk takes the next source symbol of the group, or a run of zeros. Runs go
 // out when the walk meets them, and again behind the group that follows, so that no
-// burst of loss takes both.
+// burst of loss takes both (S5).
 func (e *Engine) pickWalk(w *walk) (i uint32, id block.SymbolID, kind Kind, run block.Range) {
 	for {
 		switch {
@@ -96,7 +96,7 @@ func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
 }
 
 // form gathers the next group, and tells whether there is one to send. Zero blocks
-// on the way become runs.
+// on the way become runs (S3 to S5).
 func (e *Engine) form(w *walk) bool {
 	for w.count < Interleave {
 		r, ok := w.todo.Next(w.at)
@@ -203,7 +203,7 @@ func (e *Engine) owe(i uint32, n int) {
 
 // adapt moves the proactive repair by what was owed for the group before: up by the
 // mean of its deficits, down by the share of blocks that had none. It rests where
-// about two blocks in three need no word.
+// about two blocks in three need no word (S6).
 func (e *Engine) adapt() {
 	win := &e.windows[0]
 	if win.count == 0 {

@@ -85,10 +85,23 @@ func (n *node) begin(now time.Duration, s receiver.Session) {
 		n.engine = receiver.New(now, receiver.Config{
 			Receiver: n.id, Image: n.room.geometry, SymbolSize: symbolSize, Window: n.spec.Window, Rand: n.rand,
 		}, s)
+		n.hold()
 	} else if n.engine.Session() != s.ID {
 		n.engine.Restart(now, s)
 	}
 	n.arm()
+}
+
+// hold lets the target have some blocks.
+func (n *node) hold() {
+	for i := range n.room.zeros {
+		if n.spec.Holds > 0 && n.rand.Float64() < n.spec.Holds {
+			n.engine.Hold(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+			if n.verified != nil && !n.room.zeros[i] {
+				n.verified[int64(i)]++
+			}
+		}
+	}
 }
 
 // deaf tells whether the receiver takes nothing of the stream.

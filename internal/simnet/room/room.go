@@ -54,6 +54,7 @@ type Spec struct {
 	Stalls    []Span        // it takes nothing; what comes in is lost
 	Disk      time.Duration // to write a block; 0 is no time
 	Window    int           // blocks; 0 is 64
+	Holds     float64       // share of the blocks that its target has from the start
 	Liar      bool          // asks for a quarter of every block
 	BadBlocks int           // that many blocks fail their digest
 }
