@@ -54,9 +54,10 @@ type Engine struct {
 
 	stream   stream
 	lookAt   wire.Sequence // when to look at the window next
-	walkMin  uint32        // lowest block of which a source symbol came since the last look
-	walk     uint32        // the same at the last look
+	walk     uint32        // where the sender's walk is, as of its last heartbeat
+	pass     uint32        // and its pass; 0 before the first heartbeat
 	quiet    bool          // the sender says that it owes nothing, or says nothing
+	quietAt  wire.Sequence // with that packet; a later one ends it
 	inStream time.Duration // when the last packet of the stream came
 	heard    time.Duration // when the last packet came
 
@@ -72,7 +73,6 @@ type Engine struct {
 
 	want wantState
 
-	refused  bool // a block found no room since the last report
 	slow     bool // the disk is slower than the stream
 	failures int  // blocks that failed their digest
 
@@ -108,7 +108,7 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 }
 
 // Restart goes on in another session of the same image: verified blocks stay and
-// partial ones are dropped, because how a block was encoded may differ.
+// partial ones are dropped, because how a block was encoded may differ (J5).
 func (e *Engine) Restart(now time.Duration, s Session) {
 	for p := range e.slots {
 		if st := e.slots[p].state; st == slotFilling || st == slotSolving {
@@ -122,15 +122,15 @@ func (e *Engine) begin(now time.Duration, s Session) {
 	e.session = s
 	e.stream = stream{}
 	e.lookAt = 0
-	e.walk, e.walkMin = 0, noWalk
+	e.walk, e.pass, e.quietAt = 0, 0, 0
 	e.inStream, e.heard = now, now
 	e.roundTrip = defaultRoundTrip
 	e.clock, e.clockAt = 0, 0
 	e.report.Number = 0
 	e.reportAt = now + e.spread(s.ReportInterval)
-	e.askAt = 0
-	e.want = wantState{generation: 0, retry: wantRetry}
-	e.quiet = true
+	e.askAt, e.naming = 0, 0
+	e.want = wantState{retry: wantRetry}
+	e.quiet = true // until the stream comes
 	e.learn(s.Completion)
 	e.schedule(now)
 	e.rearm()
@@ -216,9 +216,6 @@ func (e *Engine) takeSymbol(s *wire.Symbol) Taken {
 	} else if index >= e.image {
 		return Taken{Verdict: Invalid}
 	}
-	if index < e.walkMin && uint32(s.Symbol) < uint32(s.K) {
-		e.walkMin = index
-	}
 	p := e.place[index]
 	if p == placeTaken {
 		return Taken{Verdict: Duplicate}
@@ -266,7 +263,8 @@ func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
 	if evicted {
 		e.forget(e.slots[p].index)
 	}
-	e.slots[p].open(index, s.K)
+	e.slots[p].open(index, s.K, s.Symbol)
+	e.slots[p].pass = e.pass
 	e.place[index] = uint16(p)
 	e.none--
 	e.want.retry = wantRetry
@@ -274,9 +272,8 @@ func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
 }
 
 // refuse takes note that a block found no room. If it is the disk that holds the
-// window, the receiver asks from now on for what fits, and no more.
+// window, the receiver asks from now on for what fits, and no more (R13).
 func (e *Engine) refuse() {
-	e.refused = true
 	if len(e.free) > 0 {
 		return
 	}
@@ -401,6 +398,10 @@ func (e *Engine) BlocksDone() uint32 { return e.done }
 
 // Counts are the packets of the stream since the session began for this receiver.
 func (e *Engine) Counts() wire.PacketCounts { return e.stream.counts() }
+
+// SocketDropped takes note that the receiver's own socket dropped count packets for
+// lack of room.
+func (e *Engine) SocketDropped(count uint64) { e.stream.dropped += count }
 
 // Session is the session that the receiver is in.
 func (e *Engine) Session() wire.SessionID { return e.session.ID }

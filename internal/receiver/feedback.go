@@ -8,18 +8,11 @@ import (
 	"multiserver/internal/wire"
 )
 
-// noWalk: no source symbol has come since the last look.
-const noWalk = 1<<32 - 1
-
 // look goes through the window: which bursts are over, which promises were not
-// kept, and whether the walk has passed blocks that are missing.
+// kept, and whether the walk has passed blocks that are missing (R4, R7, R12).
 func (e *Engine) look(now time.Duration) {
 	e.lookAt = e.stream.highest + lookEvery
-	if e.walkMin != noWalk {
-		if e.walkMin < e.walk {
-			e.want.declared, e.want.lackFrom = 0, 0 // the walk begins anew
-		}
-		e.walk, e.walkMin = e.walkMin, noWalk
+	if e.stream.highest > e.quietAt {
 		e.quiet = false
 	}
 	e.askAt = 0
@@ -52,7 +45,7 @@ func (e *Engine) look(now time.Duration) {
 // the times when they came.
 func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 
-// backOff orders receivers by how much they lack. Of n receivers with this one's
+// backOff orders receivers by how much they lack (R6). Of n receivers with this one's
 // loss, n·Q(z) lack as much or more: whoever is likely to lack most speaks in the
 // first slot, twice as many in the next, and each slot is long enough for the echo
 // to silence the following.
@@ -60,13 +53,11 @@ func (e *Engine) backOff(s *slot) time.Duration {
 	n := float64(max(e.session.Receivers, 1))
 	lost := float64(s.need) + float64(s.rows)
 	mean := (float64(s.k) + float64(s.rows)) * e.stream.loss()
-	as := n
+	others := 0.0
 	if mean > 0 {
-		as = n * math.Erfc((lost-mean)/math.Sqrt(2*mean)) / 2
-	} else {
-		as = 0
+		others = n * math.Erfc((lost-mean)/math.Sqrt(2*mean)) / 2 // n·Q(z)
 	}
-	slots := math.Log2(1+as) + e.rand.Float64()
+	slots := math.Log2(1+others) + e.rand.Float64()
 	return time.Duration(slots * float64(e.slotTime()))
 }
 
@@ -75,7 +66,7 @@ func (e *Engine) backOff(s *slot) time.Duration {
 func (e *Engine) slotTime() time.Duration { return e.roundTrip + echoTime }
 
 // HandleOwed takes note of what the sender promises: deficits that it covers are
-// not reported.
+// not reported (R7).
 func (e *Engine) HandleOwed(now time.Duration, o wire.Owed) {
 	e.heard = now
 	total := 0
@@ -142,7 +133,29 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	// A heartbeat that overtook symbols says too early that the pass has ended; so
 	// would one that was late. Both cost a report.
 	e.quiet = h.PassEnded && h.Sequence >= e.stream.highest
+	if e.quiet {
+		e.quietAt = e.stream.highest
+	}
+	e.follow(h)
 	e.look(now)
+}
+
+// follow takes note of where the walk is.
+func (e *Engine) follow(h wire.Heartbeat) {
+	if h.Pass != e.pass {
+		e.want.declared, e.want.lackFrom = 0, 0 // the walk begins anew
+		if e.pass == 0 {
+			for p := range e.slots {
+				e.slots[p].pass = h.Pass
+			}
+		}
+		e.pass = h.Pass
+	}
+	walk := uint64(h.Walk)
+	if h.WalkObject == wire.Manifest {
+		walk += uint64(e.image)
+	}
+	e.walk = uint32(min(walk, uint64(len(e.place))))
 }
 
 // Deadline is when Poll wants to be called next.
@@ -150,12 +163,15 @@ func (e *Engine) Deadline() time.Duration { return e.deadline }
 
 // rearm computes the deadline.
 func (e *Engine) rearm() {
+	if e.naming > 0 && e.bye.state == byeNone {
+		e.deadline = 0 // at once
+		return
+	}
 	if e.bye.state != byeNone {
 		e.deadline = e.bye.at
 		return
 	}
-	at := e.reportAt
-	at = min(at, e.inStream+e.quietAfter())
+	at := min(e.reportAt, e.quietDue())
 	if e.askAt != 0 {
 		at = min(at, e.askAt)
 	}
@@ -168,20 +184,20 @@ func (e *Engine) rearm() {
 	e.deadline = at
 }
 
-// quietAfter is the silence of the stream after which the receiver takes it for
-// ended whatever it last heard.
-func (e *Engine) quietAfter() time.Duration {
+// quietDue is when a silence of the stream begins to count as its end, whatever was
+// heard last (R5).
+func (e *Engine) quietDue() time.Duration {
 	if e.quiet {
-		return time.Hour
+		return never
 	}
-	return quietTime
+	return e.inStream + quietTime
 }
 
 // Poll appends to dst the next packet that is due for the sender, and tells whether
 // there was one. It is called again until there is none, then at Deadline, and
 // after any call that moved the deadline; early calls are harmless.
 func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
-	if now < e.deadline && e.naming == 0 {
+	if now < e.deadline {
 		return dst, false
 	}
 	dst, sent := e.poll(now, dst)
@@ -196,8 +212,8 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 	if l := e.cfg.SilenceLimit; l > 0 && now >= e.heard+l {
 		e.giveUp(now, wire.OutcomeTimeLimit, "nothing came of the server for "+l.String())
 	}
-	if now >= e.inStream+e.quietAfter() {
-		e.quiet = true
+	if now >= e.quietDue() {
+		e.quiet, e.quietAt = true, e.stream.highest
 		e.look(now)
 	}
 	if e.askAt != 0 && now >= e.askAt {
@@ -220,7 +236,7 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 	return dst, false
 }
 
-// gather fills the report's deficits with all that lack something and are not
+// gather (R8, R9) fills the report's deficits with all that lack something and are not
 // covered, now that one of them is due, and tells whether there were any. Blocks that
 // are named symbol by symbol begin a round of WantedSymbols instead.
 func (e *Engine) gather(now time.Duration) bool {
@@ -232,25 +248,42 @@ func (e *Engine) gather(now time.Duration) bool {
 		if s.state != slotFilling || !s.passed || s.covered {
 			continue
 		}
+		large := int(s.need)*sourceShare > int(s.k)
+		if (large || s.late) && e.mayWait(s) {
+			s.askAt = now + e.session.ReportInterval
+			e.askAt = earliest(e.askAt, s.askAt)
+			continue
+		}
 		if s.tries > 0 && now < s.askAt { // told, and waiting for the answer
 			e.askAt = earliest(e.askAt, s.askAt)
+			continue
+		}
+		named := alone || large
+		if !named && e.report.Deficits.Len() == wire.MaxDeficits { // in the next report, at once
+			e.askAt = earliest(e.askAt, max(now, 1))
 			continue
 		}
 		s.askAt = now + min(max(8*e.slotTime(), 4*time.Millisecond)<<min(s.tries, 10), max(e.session.ReportInterval, maxWantRetry))
 		s.tries = min(s.tries+1, 100)
 		e.askAt = earliest(e.askAt, s.askAt)
-		if named := alone || int(s.need)*sourceShare > int(s.k); named {
+		if named {
 			if e.naming == 0 || p+1 < e.naming {
 				e.naming = p + 1
 			}
 			continue
 		}
-		if e.report.Deficits.Len() < wire.MaxDeficits {
-			o, id := e.ref(s.index)
-			e.report.Deficits = e.report.Deficits.Append(wire.Need{Object: o, Block: id, Symbols: s.need})
-		}
+		o, id := e.ref(s.index)
+		e.report.Deficits = e.report.Deficits.Append(wire.Need{Object: o, Block: id, Symbols: s.need})
 	}
 	return e.report.Deficits.Len() > 0
+}
+
+// mayWait tells whether a block that lacks much may wait (R10): while there is room, and
+// until the walk has come by again. What it brings for the sake of others is then what
+// twenty newcomers would have asked for one by one.
+func (e *Engine) mayWait(s *slot) bool {
+	walkedBy := e.pass != s.pass && e.walk > s.index
+	return !e.quiet && !walkedBy && keepRoom*len(e.free) >= len(e.slots)
 }
 
 // appendSymbols appends the next packet of a round of WantedSymbols.
@@ -345,7 +378,6 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	case r.Counts.Lost > 0:
 		r.Limit = wire.LimitWire
 	}
-	e.refused = false
 	dst = r.AppendTo(dst)
 	r.Deficits = r.Deficits.Reset()
 	e.reportAt = now + e.session.ReportInterval

@@ -1,7 +1,10 @@
 package receiver
 
 import (
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"multiserver/internal/wire"
 )
@@ -26,7 +29,8 @@ type goodbyeState struct {
 const never = time.Duration(1<<63 - 1)
 
 // Leave begins to say goodbye, once the driver is through with the target or cannot
-// go on. After that the receiver says nothing else. reason is cut to what fits.
+// go on (R15). After that the receiver says nothing else. Of reason goes what a packet can
+// hold.
 func (e *Engine) Leave(now time.Duration, o wire.Outcome, reason string) {
 	if e.bye.state != byeNone {
 		return
@@ -38,7 +42,7 @@ func (e *Engine) Leave(now time.Duration, o wire.Outcome, reason string) {
 		retry: goodbyeRetry + n*goodbyeSpread/4,
 		last: wire.Goodbye{
 			Session: e.session.ID, Receiver: e.cfg.Receiver, Outcome: o,
-			Counts: e.stream.counts(), BlocksDone: e.done, Reason: []byte(reason[:min(len(reason), wire.MaxText)]),
+			Counts: e.stream.counts(), BlocksDone: e.done, Reason: text(reason),
 		},
 	}
 	e.rearm()
@@ -77,4 +81,20 @@ func (e *Engine) pollGoodbye(now time.Duration, dst []byte) ([]byte, bool) {
 	b.retry *= 2
 	b.last.Session = e.session.ID
 	return b.last.AppendTo(dst), true
+}
+
+// text makes a reason what a packet can hold: no control characters, and no more than
+// wire.MaxText bytes of whole characters.
+func text(reason string) []byte {
+	clean := strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(reason, "?"))
+	end := min(len(clean), wire.MaxText)
+	for end < len(clean) && !utf8.RuneStart(clean[end]) {
+		end--
+	}
+	return []byte(clean[:end])
 }

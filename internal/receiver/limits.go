@@ -21,6 +21,14 @@ const (
 	// that it lacks, since rebuilding hundreds is slow.
 	sourceShare = 4
 
+	// A block whose first symbol to come is behind the first 1/lateShare of its symbols
+	// and lateSymbols was under way when the receiver came.
+	lateShare   = 32
+	lateSymbols = 8
+	// keepRoom: while a part of 1/keepRoom of the window is free, blocks that lack much
+	// wait for a walk to come by.
+	keepRoom = 8
+
 	// echoTime is what a sender may take to gather what it owes before it says so,
 	// and part of the unit of back-off.
 	echoTime = 500 * time.Microsecond

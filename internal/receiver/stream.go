@@ -67,9 +67,12 @@ func (s *stream) loss() float64 {
 	if s.first == 0 {
 		return 0
 	}
-	expected := float64(s.highest-s.fromSequence) + 1
+	expected := float64(int64(s.highest-s.fromSequence) + 1) // 0 right after the span ended
 	missing := max(0, expected-float64(s.received-s.fromReceived))
-	loss := (missing + s.lately*s.weight) / (expected + s.weight)
+	loss := s.lately
+	if expected > 0 {
+		loss = (missing + s.lately*s.weight) / (expected + s.weight)
+	}
 	if expected >= lossSpan {
 		s.lately, s.weight = loss, min(expected+s.weight, lossSpan)
 		s.fromSequence, s.fromReceived = s.highest+1, s.received

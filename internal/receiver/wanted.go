@@ -9,6 +9,7 @@ import (
 // wantState is what the receiver has told of the blocks that it wants whole.
 type wantState struct {
 	at         time.Duration // when the list is due, 0 if it is not
+	inQuiet    bool          // at was chosen when the sender owed nothing
 	last       time.Duration // when one was last begun
 	retry      time.Duration
 	generation uint32
@@ -22,7 +23,7 @@ type wantState struct {
 	left        uint32 // blocks that may still be asked for
 }
 
-// schedule decides whether and when the list of wanted blocks is due.
+// schedule decides whether and when the list of wanted blocks is due (R12).
 func (e *Engine) schedule(now time.Duration) {
 	w := &e.want
 	if w.pages > 0 { // under way
@@ -42,9 +43,10 @@ func (e *Engine) schedule(now time.Duration) {
 		}
 		pause = max(e.session.ReportInterval, 2*w.retry)
 	}
-	if w.at != 0 {
+	if w.at != 0 && (w.inQuiet || !e.quiet) {
 		return
 	}
+	w.inQuiet = e.quiet
 	n := time.Duration(max(e.session.Receivers, 1))
 	w.at = now + 1 + e.spread(min(n*wantSpread, maxSpread))
 	if w.last != 0 {
@@ -90,7 +92,7 @@ func (e *Engine) appendWanted(now time.Duration, dst []byte) ([]byte, bool) {
 	return packet.AppendTo(dst), true
 }
 
-// beginWanted begins a new generation.
+// beginWanted begins a new generation (R11).
 func (e *Engine) beginWanted(now time.Duration) bool {
 	w := &e.want
 	w.at = 0

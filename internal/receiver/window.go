@@ -38,6 +38,7 @@ type slot struct {
 	// covered: an echo promised enough for need, in symbols after coverFrom, and before
 	// coverEnds unless the promise does not hold.
 	covered bool
+	late    bool   // the receiver came when part of it had been sent
 	rows    uint32 // repair rows that the sender has made at least
 
 	// askAt is when its deficit goes into a report, unless the sender promises enough
@@ -46,7 +47,8 @@ type slot struct {
 	coverFrom wire.Sequence
 	coverEnds wire.Sequence
 	repair    []block.SymbolID // repair symbols that are in, ascending
-	_         [24]byte         // to two lines
+	pass      uint32           // of the sender when it was opened, as far as known
+	_         [20]byte         // to two lines
 }
 
 // take puts a symbol in and tells whether it is news.
@@ -77,18 +79,19 @@ func (s *slot) takeRepair(id block.SymbolID) bool {
 	return true
 }
 
-// open makes a free slot hold block index, of k source symbols.
-func (s *slot) open(index uint32, k uint16) {
+// open makes a free slot hold block index, of k source symbols, of which first came
+// first.
+func (s *slot) open(index uint32, k uint16, first block.SymbolID) {
 	words := (int(k) + 63) / 64
 	if cap(s.bits) < words {
 		s.bits = make([]uint64, words)
 	}
 	s.bits = s.bits[:words]
 	clear(s.bits)
-	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, need: k, state: slotFilling}
+	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, need: k, state: slotFilling, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
 }
 
-// room finds a slot for a block of which the symbol id has come, and the slot's
+// room (R1) finds a slot for a block of which the symbol id has come, and the slot's
 // former block if that is evicted for it.
 func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool) {
 	if n := len(e.free); n > 0 {

@@ -55,6 +55,7 @@ func (e *Engine) appendOwed(dst []byte) ([]byte, bool) {
 	return wire.Owed{Session: e.session, Sequence: e.sequence, Needs: e.owedList}.AppendTo(dst), true
 }
 
+// appendHeartbeat tells how far the sender is (S12).
 func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	h := wire.Heartbeat{
 		Session:        e.session,
@@ -67,15 +68,16 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 		Clock:          e.clock(now),
 		Completion:     e.completion,
 	}
+	walk := e.ref(e.walked())
+	h.WalkObject, h.Walk = walk.Object, walk.Block
 	switch {
 	case e.over():
 	case e.held:
 		h.State = wire.SenderWaiting
 	case e.idle && e.stalled:
 		h.State = wire.SenderStalled
-	default:
-		h.PassEnded = e.idle
 	}
+	h.PassEnded = !e.over() && e.passEnded()
 	if e.idle {
 		e.beatPause = min(2*e.beatPause, heartbeatEvery)
 	} else {
@@ -85,7 +87,27 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	return h.AppendTo(dst)
 }
 
-// forget drops receivers that were not heard for long, and what they wanted.
+// walked is where the walk is: the lowest block of the group that is being sent, or
+// that of the group to come. While the main class wants nothing it is the tail's.
+func (e *Engine) walked() uint32 {
+	w := &e.main
+	if e.passEnded() && (e.tail.count > 0 || e.tail.todo.Count() > 0) {
+		w = &e.tail
+	}
+	at := w.at
+	if w.count > 0 {
+		at = uint64(w.members[0].index)
+	}
+	return uint32(min(at, uint64(len(e.blocks)-1)))
+}
+
+// passEnded tells whether the main class is owed nothing.
+func (e *Engine) passEnded() bool {
+	m := &e.main
+	return m.count == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.owed.count == 0 && e.jobs.len() == 0
+}
+
+// forget drops receivers that were not heard for long, and what they wanted (S15).
 func (e *Engine) forget(now time.Duration) {
 	limit := lapseIntervals*e.Interval() + lapseTime
 	for i := 0; i < len(e.peers.list); {

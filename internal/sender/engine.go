@@ -31,12 +31,12 @@ type Engine struct {
 	sequence wire.Sequence
 
 	// Repair: the blocks that are owed symbols, and those that take turns.
-	owed   *block.Set
-	active [Interleave]uint32
-	actives,
-	turn int
-	cursor uint64
-	jobs   jobs // source symbols by name
+	owed    marks
+	active  [Interleave]uint32
+	actives int
+	turn    int
+	cursor  uint32
+	jobs    jobs // source symbols by name
 
 	main, tail walk
 	tailJobs   jobs
@@ -60,18 +60,19 @@ type Engine struct {
 	rate       float64 // packets a second
 	roundTrip  time.Duration
 
+	underWay  []uint32 // memory of coming
 	echo      []uint32 // blocks of which more is owed than was told
 	echoAt    time.Duration
 	acks      wire.List[wire.ReceiverID]
 	ackAt     time.Duration
 	owedList  wire.List[wire.Need]
 	idle      bool // nothing to send
-	ended     bool // told since that the pass has ended
 	stalled   bool // what is next to send is not ready
 	beatAt    time.Duration
 	beatPause time.Duration
 	checkAt   time.Duration
 	pass      uint32
+	passBegun bool // and not told yet
 }
 
 // never is later than all times.
@@ -87,7 +88,7 @@ func New(now time.Duration, cfg Config) *Engine {
 		geometry:  cfg.Image,
 		image:     n,
 		blocks:    make([]state, n),
-		owed:      block.NewSet(most),
+		owed:      newMarks(most),
 		main:      walk{todo: block.NewSet(most)},
 		tail:      walk{todo: block.NewSet(most), tail: true},
 		peers:     newPeers(),
@@ -123,16 +124,19 @@ func (e *Engine) End(now time.Duration, s wire.SenderState) {
 // Ready tells that a block can be sent, cut into k source symbols for the rest of the
 // session.
 func (e *Engine) Ready(r Ref, k uint16) {
-	if i, ok := e.index(r.Object, r.Block); ok && e.blocks[i].k == 0 && k > 0 {
-		b := &e.blocks[i]
+	i, ok := e.index(r.Object, r.Block)
+	if !ok || k == 0 {
+		return
+	}
+	if b := &e.blocks[i]; b.k == 0 && !b.has(flagZero) {
 		b.k = k
-		b.next = uint32(k)
+		b.next |= uint32(k)
 	}
 }
 
 // Zero tells that a block of the image is zeros.
 func (e *Engine) Zero(id block.ID) {
-	if uint32(id) < e.image {
+	if uint32(id) < e.image && e.blocks[id].k == 0 {
 		e.blocks[id].set(flagZero)
 	}
 }

@@ -29,7 +29,7 @@ func (e *Engine) meet(now time.Duration, id wire.ReceiverID) *peer {
 	return p
 }
 
-// Interval is how often a receiver is to report.
+// Interval is how often a receiver is to report (S13).
 func (e *Engine) Interval() time.Duration {
 	d := time.Duration(float64(len(e.peers.list)) * packetsPerReport / e.rate * float64(time.Second))
 	return min(max(d, minReportInterval), maxReportInterval)
@@ -49,7 +49,8 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	if r.Highest > e.sequence {
 		return // of no packet that was sent
 	}
-	for n := range r.Deficits.All() {
+	for k := range r.Deficits.Len() {
+		n := r.Deficits.At(k)
 		if i, ok := e.index(n.Object, n.Block); ok {
 			e.deficit(now, p, i, int(n.Symbols), r.Highest)
 		}
@@ -96,14 +97,14 @@ func (p *peer) count(c wire.PacketCounts) {
 	p.loss += (share - p.loss) * min(1, float64(received+lost)/span)
 }
 
-// classify decides whether p is of the tail.
+// classify decides whether p is of the tail (S16).
 func (e *Engine) classify(now time.Duration, p *peer) {
-	if spent := e.sequence - p.streamed; spent >= 1<<16 {
+	if spent := e.sequence - p.streamed; spent >= 4*minSpent {
 		p.caused /= 2
 		p.streamed = e.sequence - spent/2
 	}
 	median, ok := e.peers.medianLoss(now)
-	bad := max(p.loss, p.caused/float64(max(e.sequence-p.streamed, 1<<15)))
+	bad := max(p.loss, p.caused/float64(max(e.sequence-p.streamed, minSpent)))
 	tail := p.limit == wire.LimitDisk || ok && bad > tailLoss && bad > tailFactor*median
 	if tail == p.tail {
 		return
@@ -112,7 +113,13 @@ func (e *Engine) classify(now time.Duration, p *peer) {
 	e.walkFor(p, p.want)
 }
 
-// deficit takes what p lacks of block i, having seen the stream up to seen.
+// charge notes that symbols are owed for p's sake, which may make it one of the tail.
+func (e *Engine) charge(now time.Duration, p *peer, symbols int) {
+	p.caused += float64(symbols)
+	e.classify(now, p)
+}
+
+// deficit takes what p lacks of block i, having seen the stream up to seen (S8).
 func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wire.Sequence) {
 	b := &e.blocks[i]
 	if b.k == 0 || b.has(flagGroup) {
@@ -141,7 +148,7 @@ func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wi
 		return
 	}
 	more := need - int(b.owed)
-	p.caused += float64(more)
+	e.charge(now, p, more)
 	if b.owed == 0 {
 		b.set(flagFresh)
 	}
@@ -163,7 +170,7 @@ func (e *Engine) raised(i uint32, more int) {
 	}
 }
 
-// tell puts block i into the next echo.
+// tell puts block i into the next echo (S11).
 func (e *Engine) tell(now time.Duration, i uint32) {
 	if len(e.echo) >= wire.MaxOwed || slices.Contains(e.echo, i) {
 		return
@@ -174,7 +181,7 @@ func (e *Engine) tell(now time.Duration, i uint32) {
 	}
 }
 
-// HandleWanted takes a page of the blocks that a receiver wants whole.
+// HandleWanted takes a page of the blocks that a receiver wants whole (S10).
 func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 	p := e.meet(now, w.Receiver)
 	if w.Generation < p.generation || w.Highest > e.sequence {
@@ -197,26 +204,39 @@ func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 		want = append(want, block.Range{Lo: lo, Hi: hi})
 	}
 	added := slices.Clone(want[before:])
-	want = normalize(want)
-	e.peers.setWant(p, want)
+	e.peers.setWant(p, normalize(want))
+	coming := e.coming(w.Highest, e.todo(p))
 	e.walkFor(p, added)
-	// What was sent after all that the receiver has seen is under way to it.
-	if w.Highest > 0 {
-		for k := range e.windows {
-			win := &e.windows[k]
-			for _, i := range win.blocks[:win.count] {
-				if e.blocks[i].sentAfter(w.Highest, e.sequence) {
-					e.todo(p).Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
-				}
+	for _, i := range coming {
+		e.todo(p).Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	}
+}
+
+// coming lists the blocks that are under way to whoever has seen the stream up to
+// seen: those of a group that is being sent, of which deficits tell what is missing in
+// the end, and those of the last groups that were sent later. Blocks in todo are left
+// out: somebody wants them again.
+func (e *Engine) coming(seen wire.Sequence, todo *block.Set) []uint32 {
+	e.underWay = e.underWay[:0]
+	for _, w := range []*walk{&e.main, &e.tail} {
+		for _, m := range w.members[:w.count] {
+			if !todo.Has(uint64(m.index)) {
+				e.underWay = append(e.underWay, m.index)
 			}
 		}
 	}
-	// What is left of a group comes anyway, and deficits tell of the rest.
-	for _, v := range []*walk{&e.main, &e.tail} {
-		for _, m := range v.members[:v.count] {
-			e.todo(p).Remove(block.Range{Lo: uint64(m.index), Hi: uint64(m.index) + 1})
+	if seen == 0 {
+		return e.underWay
+	}
+	for k := range e.windows {
+		win := &e.windows[k]
+		for _, i := range win.blocks[:win.count] {
+			if e.blocks[i].sentAfter(seen, e.sequence) && !todo.Has(uint64(i)) {
+				e.underWay = append(e.underWay, i)
+			}
 		}
 	}
+	return e.underWay
 }
 
 // span is a range of blocks in one numbering; false if the object has none there.
@@ -265,15 +285,11 @@ func (e *Engine) walkFor(p *peer, ranges []block.Range) {
 	block.AddRanges(e.todo(p), ranges)
 }
 
-// HandleWantedSymbols takes source symbols that a receiver names.
+// HandleWantedSymbols takes source symbols that a receiver names (S9).
 func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 	p := e.meet(now, w.Receiver)
 	if w.Highest > e.sequence {
 		return
-	}
-	queue := &e.jobs
-	if p.tail {
-		queue = &e.tailJobs
 	}
 	for r := range w.Ranges.All() {
 		i, ok := e.index(r.Object, r.Block)
@@ -284,12 +300,16 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 		if b.k == 0 || b.has(flagGroup) || uint32(r.First)+uint32(r.Count) > uint32(b.k) || b.sentAfter(w.Highest, e.sequence) {
 			continue
 		}
+		queue := &e.jobs
+		if p.tail {
+			queue = &e.tailJobs
+		}
 		first, count := queue.without(i, r.First, r.Count)
 		if count == 0 {
 			continue
 		}
 		b.set(flagFresh)
-		p.caused += float64(count)
+		e.charge(now, p, int(count))
 		queue.add(job{index: i, first: first, count: count})
 	}
 }
@@ -313,17 +333,11 @@ func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	return known
 }
 
-// clear drops all that is owed: nobody is left that it is owed to.
+// clear drops all that is owed: nobody is left that it is owed to (S1).
 func (e *Engine) clear() {
-	for {
-		r, ok := e.owed.Next(0)
-		if !ok {
-			break
-		}
-		for i := r.Lo; i < r.Hi; i++ {
-			e.blocks[i].owed = 0
-		}
-		e.owed.Remove(r)
+	for i, ok := e.owed.next(0); ok; i, ok = e.owed.next(i) {
+		e.blocks[i].owed = 0
+		e.owed.remove(i)
 	}
 	e.jobs.reset()
 	e.tailJobs.reset()

@@ -41,6 +41,8 @@ const (
 	// the median, or has that share of what is sent sent for itself.
 	tailLoss   = 0.05
 	tailFactor = 5
+	// minSpent is the least of the stream, in packets, that the share is taken of.
+	minSpent = 1 << 14
 	// The tail is owed one packet for tailShare others: 2%. It gets them in instalments
 	// (10 s at 1 Gbit/s and MTU 1500), so that a job of seconds does not pay for it.
 	tailShare      = 50

@@ -31,6 +31,7 @@ func (e *Engine) Next(now time.Duration) Send {
 		e.rest(now)
 		return Send{}
 	}
+	e.stalled = false
 	i, id, kind, run := e.pick()
 	switch kind {
 	case Nothing:
@@ -54,7 +55,7 @@ func (e *Engine) Next(now time.Duration) Send {
 // over tells whether the session has ended.
 func (e *Engine) over() bool { return e.state >= wire.SenderImageChanged }
 
-// pick chooses between the main class and the tail.
+// pick chooses between the main class and the tail (S2).
 func (e *Engine) pick() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
 	if e.tailBudget > 0 {
 		if e.tailNext = !e.tailNext; e.tailNext {
@@ -123,32 +124,26 @@ func (e *Engine) pickRepair() (i uint32, id block.SymbolID, ok bool) {
 		}
 		e.turn++
 		if b.owed--; b.owed == 0 {
-			e.owed.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+			e.owed.remove(i)
 		}
 		return i, b.takeRepair(), true
 	}
 }
 
-// activate fills up the blocks that take turns.
+// activate fills up the blocks that take turns, none of which is left behind.
 func (e *Engine) activate() {
-	if e.owed.Count() <= uint64(e.actives) {
-		return
-	}
-	for wrapped := false; e.actives < Interleave; {
-		r, ok := e.owed.Next(e.cursor)
-		if !ok {
-			if wrapped || e.cursor == 0 {
-				return
-			}
-			wrapped, e.cursor = true, 0
-			continue
-		}
-		e.cursor = r.Lo + 1
-		if !e.isActive(uint32(r.Lo)) {
-			e.active[e.actives] = uint32(r.Lo)
+	for wrapped := false; e.actives < Interleave && e.owed.count > e.actives; {
+		i, ok := e.owed.next(e.cursor)
+		switch {
+		case ok && !e.isActive(i):
+			e.active[e.actives] = i
 			e.actives++
-		} else if wrapped {
+		case !ok && wrapped:
 			return
+		}
+		e.cursor = i + 1
+		if !ok {
+			wrapped, e.cursor = true, 0
 		}
 	}
 }
@@ -178,6 +173,10 @@ func (e *Engine) wake(now time.Duration) {
 		e.idle = false
 		e.beatPause = heartbeatEvery
 		e.beatAt = min(e.beatAt, now+heartbeatEvery)
+	}
+	if e.passBegun {
+		e.passBegun = false
+		e.beat(now)
 	}
 }
 

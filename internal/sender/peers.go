@@ -88,12 +88,55 @@ func (p *peers) wanted(i uint32, tail bool) bool {
 		if q.tail != tail {
 			continue
 		}
-		n := sort.Search(len(q.want), func(k int) bool { return q.want[k].Hi > uint64(i) })
+		n := q.search(uint64(i))
 		if n < len(q.want) && q.want[n].Lo <= uint64(i) {
 			return true
 		}
 	}
 	return false
+}
+
+// served takes block i, which is about to be sent whole, out of all lists. Who has no
+// room for it tells a new one.
+func (p *peers) served(i uint32) {
+	for k := 0; k < len(p.wanters); {
+		q := p.wanters[k]
+		before := len(q.want)
+		q.serve(uint64(i))
+		p.ranges += len(q.want) - before
+		if len(q.want) > 0 {
+			k++
+			continue
+		}
+		last := len(p.wanters) - 1
+		p.wanters[k] = p.wanters[last]
+		p.wanters = p.wanters[:last]
+	}
+}
+
+// serve takes block i out of the list.
+func (q *peer) serve(i uint64) {
+	n := q.search(i)
+	if n == len(q.want) || q.want[n].Lo > i {
+		return
+	}
+	switch r := &q.want[n]; {
+	case r.Len() == 1:
+		q.want = slices.Delete(q.want, n, n+1)
+	case r.Lo == i:
+		r.Lo++
+	case r.Hi == i+1:
+		r.Hi--
+	default:
+		hi := r.Hi
+		r.Hi = i
+		q.want = slices.Insert(q.want, n+1, block.Range{Lo: i + 1, Hi: hi})
+	}
+}
+
+// search finds the first range that ends behind block i.
+func (q *peer) search(i uint64) int {
+	return sort.Search(len(q.want), func(k int) bool { return q.want[k].Hi > i })
 }
 
 // medianLoss is that of the receivers which have reported; ok if these are enough to

@@ -1,12 +1,9 @@
 package sender
 
-import (
-	"multiserver/internal/block"
-	"multiserver/internal/wire"
-)
+import "multiserver/internal/block"
 
 // walk sends blocks that are wanted whole, in ascending order and round again, in
-// groups of Interleave blocks side by side.
+// groups of Interleave blocks side by side (S3).
 type walk struct {
 	todo *block.Set
 	at   uint64 // where the walk is
@@ -35,12 +32,11 @@ type window struct {
 	blocks [Interleave]uint32
 	raised [Interleave]uint16
 	count  int
-	first  wire.Sequence
 }
 
 // pickWalk takes the next source symbol of the group, or a run of zeros. Runs go
 // out when the walk meets them, and again behind the group that follows, so that no
-// burst of loss takes both.
+// burst of loss takes both (S5).
 func (e *Engine) pickWalk(w *walk) (i uint32, id block.SymbolID, kind Kind, run block.Range) {
 	for {
 		switch {
@@ -100,9 +96,8 @@ func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
 }
 
 // form gathers the next group, and tells whether there is one to send. Zero blocks
-// on the way become runs.
+// on the way become runs (S3 to S5).
 func (e *Engine) form(w *walk) bool {
-	e.stalled = false
 	for w.count < Interleave {
 		r, ok := w.todo.Next(w.at)
 		if ok && r.Lo >= uint64(len(e.blocks)) {
@@ -125,21 +120,23 @@ func (e *Engine) form(w *walk) bool {
 			if !w.addZero(r.Lo) {
 				return false // told first
 			}
-			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
+			e.served(i)
 		case b.k == 0:
 			e.stalled = true
 			return false
 		default:
-			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
-			if b.has(flagGroup) { // in the other walk's group
+			inGroup := b.has(flagGroup) // of the other walk
+			e.served(i)
+			if inGroup {
 				break
-			}
-			if w.at == 0 || e.pass == 0 || i < w.members[0].index {
-				e.beginPass(w)
 			}
 			b.set(flagGroup)
 			w.members[w.count] = member{index: i}
 			w.count++
+		}
+		if w.at == 0 {
+			e.pass++
+			e.passBegun = true
 		}
 		w.at = r.Lo + 1
 	}
@@ -150,10 +147,11 @@ func (e *Engine) form(w *walk) bool {
 	return true
 }
 
-func (e *Engine) beginPass(w *walk) {
-	if w.count == 0 {
-		e.pass++
-	}
+// served: block i is about to be sent, for whomever.
+func (e *Engine) served(i uint32) {
+	e.main.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	e.tail.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	e.peers.served(i)
 }
 
 // addZero puts a block into the run under way, and tells whether that goes.
@@ -176,7 +174,7 @@ func (w *walk) addZero(i uint64) bool {
 func (e *Engine) finish(w *walk) {
 	if !w.tail {
 		e.adapt()
-		win := window{count: w.count, first: e.sequence}
+		win := window{count: w.count}
 		for k, m := range w.members[:w.count] {
 			win.blocks[k] = m.index
 		}
@@ -186,8 +184,7 @@ func (e *Engine) finish(w *walk) {
 				e.carry += e.proactive
 				n := int(e.carry)
 				e.carry -= float64(n)
-				b := &e.blocks[m.index]
-				e.owe(m.index, min(n, int(b.k)))
+				e.owe(m.index, min(n, int(e.blocks[m.index].k)))
 			}
 		}
 	}
@@ -201,12 +198,12 @@ func (e *Engine) owe(i uint32, n int) {
 		return
 	}
 	b.owed = uint16(n)
-	e.owed.Add(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	e.owed.add(i)
 }
 
 // adapt moves the proactive repair by what was owed for the group before: up by the
 // mean of its deficits, down by the share of blocks that had none. It rests where
-// about two blocks in three need no word.
+// about two blocks in three need no word (S6).
 func (e *Engine) adapt() {
 	win := &e.windows[0]
 	if win.count == 0 {

@@ -3,12 +3,13 @@ package wire
 import (
 	"encoding/binary"
 	"time"
+
+	"multiserver/internal/block"
 )
 
 // Heartbeat tells how far the stream is and what the sender is busy with. It goes to
-// the data group and to receivers served by unicast: once every report interval,
-// when a pass ends, when the state changes, and after 1, 2, 4 … 250 ms while nothing
-// is owed.
+// the data group and to receivers served by unicast: every 250 ms, when a pass begins
+// or ends, when the state changes, and after 1, 2, 4 … 250 ms while nothing is owed.
 //
 //	+---------------------------------------------------------------+
 //	|         header (type 4), its two bytes: state, flags          |
@@ -28,7 +29,9 @@ import (
 //	|                 manifest size (8 bytes), bytes                |
 //	+---------------------------------------------------------------+ 52
 //	|                    image digest (32 bytes)                    |
-//	+---------------------------------------------------------------+ 84
+//	+-+-------------------------------------------------------------+ 84
+//	|o|                            walk                             |
+//	+-+-------------------------------------------------------------+ 88
 //
 // Flags: bit 0, the pass has ended with Sequence; the others are reserved.
 type Heartbeat struct {
@@ -43,6 +46,10 @@ type Heartbeat struct {
 	RoundTrip      time.Duration // the largest measured, 0 to MaxInterval
 	Clock          Clock
 	Completion     Completion
+	// Walk is where the pass is: of the blocks before it, those that the sender knew to
+	// be wanted have been sent in this pass. The manifest's blocks follow the image's.
+	WalkObject Object
+	Walk       block.ID
 }
 
 // Clock is the sender's time in microseconds, without an origin. 0 says none: a
@@ -65,7 +72,7 @@ const (
 )
 
 const (
-	heartbeatSize = 84
+	heartbeatSize = 88
 	flagPassEnded = 1
 )
 
@@ -85,6 +92,7 @@ func (h Heartbeat) AppendTo(dst []byte) []byte {
 	dst = appendMicros(dst, h.RoundTrip)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(h.Clock))
 	dst = h.Completion.appendTo(dst)
+	dst = binary.BigEndian.AppendUint32(dst, blockRef(h.WalkObject, h.Walk))
 	return seal(dst, start)
 }
 
@@ -105,7 +113,9 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 		Clock:          Clock(binary.BigEndian.Uint32(b[40:])),
 		Completion:     parseCompletion(b[44:]),
 	}
-	if !h.bounded() {
+	var ok bool
+	h.WalkObject, h.Walk, ok = parseBlockRef(binary.BigEndian.Uint32(b[84:]))
+	if !ok || !h.bounded() {
 		return Heartbeat{}, ErrBounds
 	}
 	return h, nil

@@ -17,6 +17,8 @@ func TestHeartbeat(t *testing.T) {
 		RoundTrip:      200 * time.Microsecond,
 		Clock:          123456789,
 		Completion:     testDescription().Completion,
+		WalkObject:     Manifest,
+		Walk:           2,
 	}
 	checkVector(t, "heartbeat", h, ParseHeartbeat)
 	checkCommon(t, "heartbeat", ParseHeartbeat)
@@ -26,6 +28,7 @@ func TestHeartbeat(t *testing.T) {
 		{"interval over a minute", set32(32, 60_000_001), ErrBounds},
 		{"round trip over a minute", set32(36, 60_000_001), ErrBounds},
 		{"manifest too large for any image", set64(44, 1<<63), ErrBounds},
+		{"walk behind every block", set32(84, 1<<26), ErrBounds},
 	})
 	checkTaken(t, "heartbeat", ParseHeartbeat, set8(3, 0xff)) // reserved flags
 	h.RoundTrip = -1

@@ -36,6 +36,7 @@ type node struct {
 	done      time.Duration
 	heardAt   time.Duration
 	badBlocks int
+	lies      uint32
 	held      []map[block.SymbolID]bool // strict: what each slot holds
 	index     []int64                   // strict: the block in each slot
 	verified  map[int64]int             // strict: how often each block was
@@ -84,10 +85,23 @@ func (n *node) begin(now time.Duration, s receiver.Session) {
 		n.engine = receiver.New(now, receiver.Config{
 			Receiver: n.id, Image: n.room.geometry, SymbolSize: symbolSize, Window: n.spec.Window, Rand: n.rand,
 		}, s)
+		n.hold()
 	} else if n.engine.Session() != s.ID {
 		n.engine.Restart(now, s)
 	}
 	n.arm()
+}
+
+// hold lets the target have some blocks.
+func (n *node) hold() {
+	for i := range n.room.zeros {
+		if n.spec.Holds > 0 && n.rand.Float64() < n.spec.Holds {
+			n.engine.Hold(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+			if n.verified != nil && !n.room.zeros[i] {
+				n.verified[int64(i)]++
+			}
+		}
+	}
 }
 
 // deaf tells whether the receiver takes nothing of the stream.
@@ -375,7 +389,7 @@ func (n *node) tell(now time.Duration, b []byte) {
 	}
 	b = append([]byte(nil), b...)
 	if n.spec.Liar {
-		b = n.lie(b)
+		n.lie(now, &b)
 	}
 	if n.spec.Corrupt > 0 && n.rand.Float64() < n.spec.Corrupt {
 		b[n.rand.IntN(len(b))] ^= 1 << n.rand.IntN(8)
@@ -389,17 +403,30 @@ func (n *node) tell(now time.Duration, b []byte) {
 	}
 }
 
-// lie makes a report ask for much of blocks that may be in.
-func (n *node) lie(b []byte) []byte {
-	report, err := wire.ParseReport(b)
+// lie makes a report ask for much of blocks that may be in, and now and then wants
+// everything again.
+func (n *node) lie(now time.Duration, b *[]byte) {
+	report, err := wire.ParseReport(*b)
 	if err != nil {
-		return b
+		return
 	}
+	any := func() block.ID { return block.ID(n.rand.IntN(int(n.room.cfg.Blocks))) }
 	report.Deficits = wire.List[wire.Need]{}
 	for range 1 + n.rand.IntN(16) {
-		report.Deficits = report.Deficits.Append(wire.Need{
-			Block: block.ID(n.rand.IntN(int(n.room.cfg.Blocks))), Symbols: uint16(1 + n.rand.IntN(1<<16-1)),
-		})
+		report.Deficits = report.Deficits.Append(wire.Need{Block: any(), Symbols: uint16(1 + n.rand.IntN(1<<16-1))})
 	}
-	return report.AppendTo(nil)
+	*b = report.AppendTo(nil)
+	if n.rand.IntN(2) == 0 {
+		return
+	}
+	n.lies++
+	wanted := wire.Wanted{
+		Session: report.Session, Receiver: report.Receiver, Highest: report.Highest, Generation: 1<<20 + n.lies, Pages: 1,
+	}
+	wanted.Ranges = wanted.Ranges.Append(wire.Range{Count: n.room.cfg.Blocks})
+	symbols := wire.WantedSymbols{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
+	symbols.Ranges = symbols.Ranges.Append(wire.SymbolRange{Block: any(), Count: n.room.cfg.K})
+	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil)} {
+		n.room.feedback.Push(now+n.delay, message{packet: p})
+	}
 }

@@ -50,6 +50,13 @@ func randomRoom(seed uint64) Config {
 		Limit:      20 * time.Minute,
 		DeadTime:   time.Duration(1+r.IntN(2000)) * time.Millisecond,
 	}
+	many := 12
+	switch {
+	case maybe(0.03): // lists of several pages
+		cfg.Blocks, cfg.K = 300+uint32(r.IntN(700)), uint16(1+r.IntN(3))
+	case maybe(0.03):
+		many = 150
+	}
 	about := time.Duration(cfg.Blocks) * time.Duration(cfg.K) * cfg.PacketTime // a pass
 	moment := func(passes float64) time.Duration {
 		return 1 + time.Duration(r.Float64()*passes*float64(about))
@@ -74,7 +81,7 @@ func randomRoom(seed uint64) Config {
 		cfg.CommonLoss = r.Float64() * 0.2
 	}
 	loss := []float64{0, 0.001, 0.01, 0.1, 0.3}[r.IntN(5)]
-	for range 1 + r.IntN(12) {
+	for range 1 + r.IntN(many) {
 		s := Spec{Loss: loss, Delay: time.Duration(50+r.IntN(200)) * time.Microsecond}
 		if maybe(0.1) {
 			s.Loss = r.Float64() * 0.5
@@ -111,6 +118,9 @@ func randomRoom(seed uint64) Config {
 		}
 		if maybe(0.1) {
 			s.BadBlocks = 1 + r.IntN(4)
+		}
+		if maybe(0.1) {
+			s.Holds = r.Float64()
 		}
 		s.Liar = maybe(0.05)
 		cfg.Receivers = append(cfg.Receivers, s)

@@ -54,6 +54,7 @@ type Spec struct {
 	Stalls    []Span        // it takes nothing; what comes in is lost
 	Disk      time.Duration // to write a block; 0 is no time
 	Window    int           // blocks; 0 is 64
+	Holds     float64       // share of the blocks that its target has from the start
 	Liar      bool          // asks for a quarter of every block
 	BadBlocks int           // that many blocks fail their digest
 }
@@ -251,9 +252,12 @@ func (r *Room) description() receiver.Session {
 // over tells whether nobody is left who waits.
 func (r *Room) over() bool {
 	for _, n := range r.nodes {
-		if !n.gone && !n.dead {
+		if !n.gone && !n.dead && !n.spec.Liar {
 			return false
 		}
+	}
+	for _, n := range r.nodes {
+		n.dead = n.dead || n.spec.Liar // nobody waits for those
 	}
 	return true
 }

@@ -1,0 +1,209 @@
+package receiver
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// TestTranscripts runs the scripts in testdata. Times are microseconds; each packet
+// of the stream has the next sequence number. Commands:
+//
+//	new blocks=N window=N [receivers=N] [silence=T]
+//	symbols block=B k=K ids=(first,last) [lost=(id,…)]
+//	skip n=N             packets of the stream that are lost
+//	zeros first=B count=N
+//	heartbeat [ended] [pass=N] [walk=B] [sequence=Q] [manifest] [state=N]
+//	owed needs=(block,symbols,…)
+//	verified slot=N, written slot=N, failed slot=N, singular slot=N
+//	hold first=B count=N the target has them already
+//	restart, leave, ack
+//	state                what is done, and whether and why it gave up
+//	poll at=T            what is due by then, and when the next is
+func TestTranscripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		var s script
+		datadriven.RunTest(t, path, s.run)
+	})
+}
+
+type script struct {
+	e         *Engine
+	now       time.Duration
+	q         wire.Sequence
+	receivers uint32
+}
+
+func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+	arg := func(key string) int {
+		n := 0
+		d.MaybeScanArgs(t, key, &n)
+		return n
+	}
+	list := func(key string) (l []int) {
+		for _, a := range d.CmdArgs {
+			if a.Key == key {
+				for _, v := range a.Vals {
+					var n int
+					fmt.Sscan(v, &n)
+					l = append(l, n)
+				}
+			}
+		}
+		return l
+	}
+	if d.HasArg("at") {
+		s.now = time.Duration(arg("at")) * time.Microsecond
+	}
+	switch d.Cmd {
+	case "new":
+		s.receivers = uint32(arg("receivers"))
+		if s.receivers == 0 {
+			s.receivers = 2
+		}
+		s.e = New(0, Config{
+			Receiver: 7, Window: arg("window"), SymbolSize: 1444, SilenceLimit: time.Duration(arg("silence")) * time.Microsecond, Rand: rand.New(rand.NewPCG(1, 2)),
+			Image: block.Geometry{ImageSize: uint64(arg("blocks")) << 20, BlockSize: 1 << 20},
+		}, s.session(1))
+	case "symbols":
+		return s.symbols(arg("block"), arg("k"), list("ids"), list("lost"))
+	case "skip":
+		s.q += wire.Sequence(arg("n"))
+	case "zeros":
+		s.q++
+		z := wire.ZeroRun{Sequence: s.q, First: block.ID(arg("first")), Count: uint32(arg("count"))}
+		return fmt.Sprintln(s.e.HandleZeroRun(s.now, &z, nil))
+	case "heartbeat":
+		h := wire.Heartbeat{
+			Sequence: s.q, State: wire.SenderState(arg("state")), PassEnded: d.HasArg("ended"), Pass: uint32(max(arg("pass"), 1)), Walk: block.ID(arg("walk")),
+			Receivers: s.receivers, ReportInterval: time.Second, RoundTrip: 200 * time.Microsecond, Clock: 5,
+		}
+		if d.HasArg("sequence") {
+			h.Sequence = wire.Sequence(arg("sequence"))
+		}
+		if d.HasArg("manifest") {
+			h.Completion.ManifestSize = 64
+		}
+		s.e.HandleHeartbeat(s.now, h)
+	case "owed":
+		o := wire.Owed{Sequence: s.q}
+		for n := list("needs"); len(n) > 1; n = n[2:] {
+			o.Needs = o.Needs.Append(wire.Need{Block: block.ID(n[0]), Symbols: uint16(n[1])})
+		}
+		s.e.HandleOwed(s.now, o)
+	case "verified":
+		s.e.BlockVerified(arg("slot"))
+	case "written":
+		s.e.BlockWritten(s.now, arg("slot"))
+	case "failed":
+		s.e.BlockFailed(s.now, arg("slot"))
+	case "singular":
+		s.e.BlockSingular(s.now, arg("slot"), 1)
+	case "hold":
+		s.e.Hold(block.Range{Lo: uint64(arg("first")), Hi: uint64(arg("first") + arg("count"))})
+	case "state":
+		o, reason, gaveUp := s.e.GaveUp()
+		out := fmt.Sprintf("%d done, %d missing, complete %v", s.e.BlocksDone(), s.e.Missing(), s.e.Complete())
+		if gaveUp {
+			out += fmt.Sprintf(", gave up with outcome %d: %s", o, reason)
+		}
+		return out + "\n"
+	case "restart":
+		s.q = 0
+		s.e.Restart(s.now, s.session(2))
+	case "leave":
+		s.e.Leave(s.now, wire.OutcomeDone, "")
+	case "ack":
+		s.e.HandleGoodbyeAck(s.now, wire.GoodbyeAck{Receivers: wire.List[wire.ReceiverID]{}.Append(7)})
+		return fmt.Sprintln("gone:", s.e.Gone())
+	case "poll":
+		return s.poll()
+	default:
+		d.Fatalf(t, "unknown command")
+	}
+	return ""
+}
+
+func (s *script) session(id wire.SessionID) Session {
+	return Session{ID: id, ReportInterval: time.Second, Receivers: s.receivers}
+}
+
+// symbols hands over symbols of a block and prints where the verdict changes.
+func (s *script) symbols(b, k int, ids, lost []int) string {
+	var out strings.Builder
+	before := ""
+	for id := ids[0]; id <= ids[1]; id++ {
+		s.q++
+		if contains(lost, id) {
+			continue
+		}
+		v := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, Block: block.ID(b), Symbol: block.SymbolID(id), K: uint16(k)})
+		text := [...]string{"keep", "duplicate", "no room", "invalid"}[v.Verdict]
+		if v.Verdict == Keep {
+			text += fmt.Sprintf(" in slot %d", v.Slot)
+		}
+		if v.First {
+			text += ", the first"
+		}
+		if v.Complete {
+			text += ", complete"
+		}
+		if text != before {
+			fmt.Fprintf(&out, "%d: %s\n", id, text)
+			before = text
+		}
+	}
+	return out.String()
+}
+
+func contains(l []int, n int) bool {
+	for _, v := range l {
+		if v == n {
+			return true
+		}
+	}
+	return false
+}
+
+// poll lets time pass up to now, and prints what is said at which time.
+func (s *script) poll() string {
+	var out strings.Builder
+	for s.e.Deadline() <= s.now {
+		at := max(s.e.Deadline(), 0)
+		b, ok := s.e.Poll(at, nil)
+		if !ok {
+			continue
+		}
+		fmt.Fprintf(&out, "%d: ", at.Microseconds())
+		if r, err := wire.ParseReport(b); err == nil {
+			fmt.Fprintf(&out, "report %d, seen %d, room %d", r.Number, r.Highest, r.Room)
+			for n := range r.Deficits.All() {
+				fmt.Fprintf(&out, ", block %d lacks %d", n.Block, n.Symbols)
+			}
+			if r.Limit == wire.LimitDisk {
+				fmt.Fprint(&out, ", the disk is slow")
+			}
+		} else if w, err := wire.ParseWanted(b); err == nil {
+			fmt.Fprintf(&out, "wanted, list %d, page %d of %d:", w.Generation, w.Page+1, w.Pages)
+			for r := range w.Ranges.All() {
+				fmt.Fprintf(&out, " %s%d+%d", [...]string{"", "manifest "}[r.Object], r.First, r.Count)
+			}
+		} else if w, err := wire.ParseWantedSymbols(b); err == nil {
+			fmt.Fprint(&out, "wanted symbols:")
+			for r := range w.Ranges.All() {
+				fmt.Fprintf(&out, " block %d: %d+%d", r.Block, r.First, r.Count)
+			}
+		} else if g, err := wire.ParseGoodbye(b); err == nil {
+			fmt.Fprintf(&out, "goodbye, outcome %d", g.Outcome)
+		}
+		fmt.Fprintln(&out)
+	}
+	return out.String()
+}

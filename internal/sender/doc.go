@@ -1,0 +1,19 @@
+// Package sender decides what a sender of MXB 2 sends next. It holds no bytes of the
+// image, no sockets, no clock: times and parsed packets go in, and what to send comes
+// out. PROTOCOL.md has the rules; their numbers stand at the code.
+//
+// A driver calls, from one goroutine:
+//
+//   - Join when an offer has arrived, and the Handle function of each packet that does;
+//   - Ready and Zero for the blocks that Upcoming names, as they are read ahead;
+//   - SetCompletion when the whole image was read;
+//   - Next when its pace allows another packet of the stream, and sends that packet,
+//     however long it takes: what was returned counts as sent;
+//   - Poll for the control packets after each of these, and at Deadline.
+//
+// After Nothing, Next is called again when something came in. Early and spurious calls
+// are harmless.
+//
+// What is owed takes 16 bytes a block, and some bits. Next takes 20 ns and a report
+// with 16 deficits 220 ns (go test -bench . ./internal/sender); neither allocates.
+package sender
