@@ -536,6 +536,12 @@ func (c *ServerConfig) validate() error {
 	if c.Delay < 0 {
 		return fail(ErrConfig, "Delay: %v is negative", c.Delay)
 	}
+	if c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU) {
+		return fail(ErrConfig, "MTU: %d is not within %d to %d", c.MTU, minMTU, maxMTU)
+	}
+	if c.MinReceivers < 0 || c.MinWait < 0 || c.MaxWait < 0 {
+		return fail(ErrConfig, "MinReceivers, MinWait, MaxWait: %d, %v, %v: one is negative", c.MinReceivers, c.MinWait, c.MaxWait)
+	}
 	if !c.ControlHost.IsValid() {
 		c.ControlHost = netip.IPv4Unspecified()
 	}
@@ -543,7 +549,13 @@ func (c *ServerConfig) validate() error {
 		c.TTL = DefaultTTL
 	}
 	setLogDefault(&c.Log)
-	return setGroupDefaults(&c.Group, &c.Port, &c.ControlPort)
+	if err := setGroupDefaults(&c.Group, &c.Port, &c.ControlPort); err != nil {
+		return err
+	}
+	if c.DataGroup.IsValid() && (!c.DataGroup.Unmap().Is4() || !c.DataGroup.IsMulticast() || c.DataGroup.Unmap() == c.Group) {
+		return fail(ErrConfig, "DataGroup: %s is not an IPv4 multicast group of its own", c.DataGroup)
+	}
+	return nil
 }
 
 // setGroupDefaults checks and completes the fields that both programs have.

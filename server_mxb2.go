@@ -22,6 +22,8 @@ import (
 const (
 	// defaultMTU is what every path carries; a larger one has to be asked for.
 	defaultMTU = 1500
+	// minMTU is what every host takes (RFC 791), maxMTU what jumbo frames have.
+	minMTU, maxMTU = 576, 9216
 	// headersOfIP are those of IPv4 and UDP.
 	headersOfIP = 28
 	// symbolBatches are read ahead of the socket: what the engine decided and
@@ -44,6 +46,9 @@ const (
 	rowsAhead = 4
 	// rateInterval is how often the engine is told the rate.
 	rateInterval = 100 * time.Millisecond
+	// lingerTime is how long the server stays when all are done: a goodbye whose
+	// acknowledgement is lost comes again.
+	lingerTime = 500 * time.Millisecond
 	// lastWords is how often the end of a session is told.
 	lastWords = 3
 )
@@ -114,6 +119,7 @@ type symbolServer struct {
 	table      map[wire.ReceiverID]*Receiver
 	sentAt     time.Time
 	sentCount  uint64
+	emptyAt    time.Time // since when nobody is unfinished
 }
 
 func newSymbolServer(r *serverRun) (*symbolServer, error) {
@@ -228,7 +234,8 @@ func (s *symbolServer) run(ctx context.Context) (err error) {
 			}
 			continue
 		}
-		if s.release() {
+		s.release()
+		if s.isOver() {
 			return s.verdict()
 		}
 		s.readAhead()
@@ -351,7 +358,9 @@ func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) err
 	s.hold.join(now)
 	s.note(f, offer.Receiver, func(r *Receiver) {
 		r.Name = string(offer.HostName)
-		r.Outcome, r.Reason = OutcomePending, ""
+		if r.Outcome == OutcomeLost {
+			r.Outcome = OutcomePending
+		}
 	})
 	d := wire.Description{
 		Session:        s.session,
@@ -377,24 +386,44 @@ func (s *symbolServer) completion() wire.Completion {
 	return wire.Completion{ManifestSize: uint64(len(s.manifest.Bytes())), ImageDigest: s.manifest.ImageDigest()}
 }
 
-// release begins the stream once those are there that it waits for, and tells
-// whether the session is over because all that came are done.
-func (s *symbolServer) release() (over bool) {
+// release begins the stream once those are there that it waits for, tells the engine
+// the rate, and notes who has gone silent.
+func (s *symbolServer) release() {
 	now := s.now()
 	if !s.hold.released {
 		s.hold.release(now, &s.cfg, s.engine.Receivers())
 		s.engine.SetHold(now, !s.hold.released)
 	}
-	if since := time.Since(s.sentAt); since > rateInterval {
-		s.mu.Lock()
-		count := s.stats.PacketsSent
-		s.mu.Unlock()
-		if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 {
-			s.engine.SetRate(rate)
-		}
-		s.sentAt, s.sentCount = time.Now(), count
+	since := time.Since(s.sentAt)
+	if since < rateInterval {
+		return
 	}
-	return s.cfg.ExitAfterDone && s.hold.released && len(s.table) > 0 && s.engine.Receivers() == 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count := s.stats.PacketsSent
+	if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 {
+		s.engine.SetRate(rate)
+	}
+	s.sentAt, s.sentCount = time.Now(), count
+	s.stats.Waiting = !s.hold.released
+	for id, r := range s.table {
+		if r.Outcome == OutcomePending && !s.engine.Knows(id) {
+			r.Outcome = OutcomeLost
+		}
+	}
+}
+
+// isOver tells whether the session is over because all that came are done. The last
+// of them may still ask whether its goodbye was heard.
+func (s *symbolServer) isOver() bool {
+	if !s.cfg.ExitAfterDone || !s.hold.released || s.engine.Receivers() > 0 {
+		s.emptyAt = time.Time{}
+		return false
+	}
+	if s.emptyAt.IsZero() {
+		s.emptyAt = time.Now()
+	}
+	return time.Since(s.emptyAt) > lingerTime
 }
 
 // verdict is how a session ends that was to end when all are done.

@@ -15,8 +15,9 @@ type ServerStats struct {
 	Interface string
 	Elapsed   time.Duration // since Run began
 
-	// ImageBytesSent counts the image's bytes in all blocks sent, each time that
-	// they are sent; WireBytesSent is the same on the wire, all headers included.
+	// ImageBytesSent counts the image's bytes in all that is sent, each time that it
+	// is, repair symbols included; WireBytesSent is the same on the wire, with all
+	// headers.
 	ImageBytesSent uint64
 	WireBytesSent  uint64
 	PacketsSent    uint64
@@ -27,6 +28,8 @@ type ServerStats struct {
 	BadPackets uint64
 	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".
 	SendMethod string
+	// Waiting: the stream of MXB 2 is held until those are there that it waits for.
+	Waiting bool
 	// Receivers are the clients of MXB 2, by first offer: 4096 at most.
 	Receivers []Receiver
 	// Clients are those of MXB 1 that asked, by first request: 4096 at most, of which the

@@ -195,6 +195,9 @@ func (e *Engine) ref(i uint32) Ref {
 // Receivers is the count of those that are not done.
 func (e *Engine) Receivers() int { return len(e.peers.list) }
 
+// Knows tells whether a receiver is unfinished and was heard lately.
+func (e *Engine) Knows(id wire.ReceiverID) bool { return e.peers.find(id) != nil }
+
 // Pass counts the passes begun.
 func (e *Engine) Pass() uint32 { return e.pass }
 

@@ -63,7 +63,7 @@ func TestRowsAreNew(t *testing.T) {
 		}
 	}
 	s.next = s.next&^symbolMask | symbolMask
-	if id := s.takeRepair(); id != wire.MaxSymbolID {
+	if id := s.takeRepair(); id != block.MaxSymbolID {
 		t.Errorf("the last repair symbol is %d", id)
 	}
 	if id := s.takeRepair(); id != 3 {
