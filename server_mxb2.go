@@ -119,6 +119,8 @@ type symbolServer struct {
 	table      map[wire.ReceiverID]*Receiver
 	sentAt     time.Time
 	sentCount  uint64
+	rested     bool    // since sentAt there was a moment with nothing to send
+	rate       float64 // packets a second, as the engine was told
 	emptyAt    time.Time // since when nobody is unfinished
 }
 
@@ -255,6 +257,7 @@ func (s *symbolServer) run(ctx context.Context) (err error) {
 				b = nil
 				continue
 			}
+			s.rested = true
 		}
 		timer.Reset(min(max(s.engine.Deadline()-s.now(), 0), rateInterval))
 		empty := s.emptySymbols
@@ -318,12 +321,14 @@ func (s *symbolServer) hear(f feedback) error {
 		var p wire.Report
 		if p, err = wire.ParseReport(f.packet); err == nil {
 			s.engine.HandleReport(now, p)
+			s.hold.hear(p.Receiver)
 			s.note(f, p.Receiver, func(r *Receiver) { r.report(p, s.geometry) })
 		}
 	case wire.TypeWanted:
 		var p wire.Wanted
 		if p, err = wire.ParseWanted(f.packet); err == nil {
 			s.engine.HandleWanted(now, p)
+			s.hold.hear(p.Receiver)
 			s.note(f, p.Receiver, func(*Receiver) {})
 		}
 	case wire.TypeWantedSymbols:
@@ -391,7 +396,7 @@ func (s *symbolServer) completion() wire.Completion {
 func (s *symbolServer) release() {
 	now := s.now()
 	if !s.hold.released {
-		s.hold.release(now, &s.cfg, s.engine.Receivers())
+		s.hold.release(now, &s.cfg, s.engine)
 		s.engine.SetHold(now, !s.hold.released)
 	}
 	since := time.Since(s.sentAt)
@@ -401,10 +406,12 @@ func (s *symbolServer) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count := s.stats.PacketsSent
-	if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 {
+	// What goes out while there is little to send is no measure.
+	if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 && (!s.rested || rate > s.rate) {
+		s.rate = rate
 		s.engine.SetRate(rate)
 	}
-	s.sentAt, s.sentCount = time.Now(), count
+	s.sentAt, s.sentCount, s.rested = time.Now(), count, false
 	s.stats.Waiting = !s.hold.released
 	for id, r := range s.table {
 		if r.Outcome == OutcomePending && !s.engine.Knows(id) {

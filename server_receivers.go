@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"multiserver/internal/block"
+	"multiserver/internal/sender"
 	"multiserver/internal/wire"
 )
 
@@ -16,6 +17,9 @@ type hold struct {
 	first    time.Duration // when the first client came
 	came     bool
 	released bool
+	// here are the clients that the session's description has reached: who only
+	// offered would miss the beginning.
+	here map[wire.ReceiverID]bool
 }
 
 func (h *hold) join(now time.Duration) {
@@ -24,13 +28,32 @@ func (h *hold) join(now time.Duration) {
 	}
 }
 
+// hear takes note of a client that spoke in the session.
+func (h *hold) hear(id wire.ReceiverID) {
+	if h.released {
+		return
+	}
+	if h.here == nil {
+		h.here = map[wire.ReceiverID]bool{}
+	}
+	h.here[id] = true
+}
+
 // release decides whether the stream may begin.
-func (h *hold) release(now time.Duration, c *ServerConfig, receivers int) {
+func (h *hold) release(now time.Duration, c *ServerConfig, e *sender.Engine) {
 	if !h.came {
 		return
 	}
+	for id := range h.here {
+		if !e.Knows(id) { // it left
+			delete(h.here, id)
+		}
+	}
 	waited := now - h.first
-	h.released = receivers >= c.MinReceivers && waited >= c.MinWait || c.MaxWait > 0 && waited >= c.MaxWait
+	h.released = len(h.here) >= c.MinReceivers && waited >= c.MinWait || c.MaxWait > 0 && waited >= c.MaxWait
+	if h.released {
+		h.here = nil
+	}
 }
 
 // report takes in what a client reports.
