@@ -119,8 +119,7 @@ type symbolServer struct {
 	table      map[wire.ReceiverID]*Receiver
 	sentAt     time.Time
 	sentCount  uint64
-	rested     bool    // since sentAt there was a moment with nothing to send
-	rate       float64 // packets a second, as the engine was told
+	rested     bool      // since sentAt there was a moment with nothing to send
 	emptyAt    time.Time // since when nobody is unfinished
 }
 
@@ -407,8 +406,7 @@ func (s *symbolServer) release() {
 	defer s.mu.Unlock()
 	count := s.stats.PacketsSent
 	// What goes out while there is little to send is no measure.
-	if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 && (!s.rested || rate > s.rate) {
-		s.rate = rate
+	if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 && !s.rested {
 		s.engine.SetRate(rate)
 	}
 	s.sentAt, s.sentCount, s.rested = time.Now(), count, false
