@@ -195,7 +195,7 @@ func (s *symbolClient) hear(answers chan<- wire.Description) {
 	buf := make([]byte, 4096)
 	s.conn.SetReadDeadline(time.Time{})
 	for {
-		n, _, _, err := s.conn.ReadFrom(buf)
+		n, from, _, err := s.conn.ReadFrom(buf)
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
@@ -203,7 +203,7 @@ func (s *symbolClient) hear(answers chan<- wire.Description) {
 			continue
 		}
 		f, err := s.parseAnswer(buf[:n])
-		if err != nil || f.session == nil {
+		if err != nil || f.session == nil || from != s.found.server {
 			continue
 		}
 		select {
@@ -255,7 +255,7 @@ func (s *symbolClient) step(in *udp.Batch, answers <-chan wire.Description) erro
 	}
 	s.publish()
 	if outcome, reason, ok := s.engine.GaveUp(); ok {
-		return gaveUp(outcome, reason)
+		return s.gaveUp(outcome, reason)
 	}
 	return nil
 }
@@ -601,14 +601,23 @@ func outcomeOf(err error) (wire.Outcome, string) {
 }
 
 // gaveUp puts the engine's reason into an error.
-func gaveUp(o wire.Outcome, reason string) error {
+func (s *symbolClient) gaveUp(o wire.Outcome, reason string) error {
 	switch o {
 	case wire.OutcomeTimeLimit:
-		return fail(ErrTimeLimit, "%s", reason)
+		return fail(ErrTimeLimit, "nothing from %s for %s: %s", s.found.server, s.cfg.ReceiveTimeout, s.silenceHint())
 	case wire.OutcomeIntegrity:
-		return fail(ErrIntegrity, "%s", reason)
+		return fail(ErrIntegrity, "%s from %s: %s", s.session.FileName, s.found.server, reason)
 	}
-	return errors.New(reason)
+	return fmt.Errorf("%s from %s: %s", s.session.FileName, s.found.server, reason)
+}
+
+// silenceHint names the likely causes of a stream that stays away.
+func (s *symbolClient) silenceHint() string {
+	if s.counts.PacketsReceived > 0 {
+		return "the server was ended, or the network is interrupted"
+	}
+	return fmt.Sprintf("its stream to %s does not arrive: a firewall (UDP port %d, IGMP), or a switch without multicast",
+		s.session.Data, s.session.Data.Port())
 }
 
 // publish makes the figures visible.
@@ -631,7 +640,7 @@ func (s *symbolClient) publish() {
 		st.SocketDrops = s.stream.Drops()
 		st.WaitingFor = ""
 		if silence > worryTime {
-			st.WaitingFor = fmt.Sprintf("nothing from %s for %s: the server was ended, or the network is interrupted", s.found.server, silence.Round(time.Second))
+			st.WaitingFor = fmt.Sprintf("nothing from %s for %s: %s", s.found.server, silence.Round(time.Second), s.silenceHint())
 		}
 	})
 }
