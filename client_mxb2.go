@@ -296,6 +296,7 @@ func (s *symbolClient) askAgain() {
 // rejoin goes on in the session that the server describes now.
 func (s *symbolClient) rejoin(d wire.Description) error {
 	if d.Identity != s.session.Identity || d.Geometry != s.session.Geometry {
+		s.over = true
 		return fail(ErrIntegrity, "%s now serves %s of %d bytes; this began with another image, %s of %d bytes",
 			s.found.server, d.FileName, d.Geometry.ImageSize, s.session.FileName, s.session.Geometry.ImageSize)
 	}
