@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"multiserver/internal/block"
@@ -64,7 +65,10 @@ type symbolClient struct {
 	known         *block.Set     // those blocks
 	solving       int            // slots and runs with the other goroutines
 
-	counts ClientStats
+	counts  ClientStats
+	answers struct { // on the control socket, counted by hear
+		strangers, bad atomic.Uint64
+	}
 	heard  time.Time // the last packet of the session
 	asked  time.Time // when the session was last asked for
 	packet []byte
@@ -139,6 +143,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 		done:    make(chan event, 4*window),
 		digests: make([]codec.Digest, g.BlockCount()),
 		known:   block.NewSet(uint64(g.BlockCount())),
+		counts:  ClientStats{BadPackets: c.Stats().BadPackets}, // those of the search
 	}
 	limit := c.cfg.ReceiveTimeout
 	if limit == NoTimeout {
@@ -203,12 +208,16 @@ func (s *symbolClient) hear(answers chan<- wire.Description) {
 			continue
 		}
 		f, err := s.parseAnswer(buf[:n])
-		if err != nil || f.session == nil || from != s.found.server {
-			continue
-		}
-		select {
-		case answers <- *f.session:
+		switch {
+		case err != nil:
+			s.answers.bad.Add(1)
+		case f.session == nil || from != s.found.server:
+			s.answers.strangers.Add(1)
 		default:
+			select {
+			case answers <- *f.session:
+			default:
+			}
 		}
 	}
 }
@@ -635,8 +644,8 @@ func (s *symbolClient) publish() {
 		st.BytesDone = min(uint64(s.engine.BlocksDone())*uint64(g.BlockSize), g.ImageSize)
 		st.PacketsReceived = s.counts.PacketsReceived
 		st.Duplicates = s.counts.Duplicates
-		st.Strangers = s.counts.Strangers
-		st.BadPackets = s.counts.BadPackets
+		st.Strangers = s.counts.Strangers + s.answers.strangers.Load()
+		st.BadPackets = s.counts.BadPackets + s.answers.bad.Load()
 		st.MemoryDrops = s.counts.MemoryDrops
 		st.SocketDrops = s.stream.Drops()
 		st.WaitingFor = ""
