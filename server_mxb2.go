@@ -258,11 +258,12 @@ func (s *symbolServer) run(ctx context.Context) (err error) {
 			}
 			s.rested = true
 		}
-		timer.Reset(min(max(s.engine.Deadline()-s.now(), 0), rateInterval))
-		empty := s.emptySymbols
+		// Without a batch to fill, nothing that is due can be sent.
+		empty, wait := s.emptySymbols, rateInterval
 		if b != nil {
-			empty = nil
+			empty, wait = nil, min(max(s.engine.Deadline()-s.now(), 0), rateInterval)
 		}
+		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 		case f := <-s.feedback:
