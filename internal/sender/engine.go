@@ -102,8 +102,8 @@ func New(now time.Duration, cfg Config) *Engine {
 	}
 }
 
-// SetRate tells how many packets a second the driver sends.
-func (e *Engine) SetRate(packetsPerSec float64) { e.rate = packetsPerSec }
+// SetRate tells how many packets a second the driver sends, 1 at least.
+func (e *Engine) SetRate(packetsPerSec float64) { e.rate = max(packetsPerSec, 1) }
 
 // SetHold keeps the stream from beginning, or from going on, while receivers gather.
 func (e *Engine) SetHold(now time.Duration, hold bool) {

@@ -53,6 +53,8 @@ const (
 	gainFirst = 1.0
 	gainLeast = 0.25
 
+	// maxPeers bounds the receivers that are kept, some 200 bytes each.
+	maxPeers = 1 << 16
 	// maxJobs bounds the source symbols that are owed by name, in ranges.
 	maxJobs = 4096
 	// maxRanges bounds the wanted ranges of all receivers together: 16 MiB.
