@@ -50,6 +50,7 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	e.measure(now, r.Clock, r.ClockHeld)
 	p.limit = r.Limit
 	p.count(r.Counts)
+	p.deaf = e.sequence > r.Highest+max(deafLag, wire.Sequence(e.rate/4))
 	e.classify(now, p)
 	if r.Highest > e.sequence {
 		return // of no packet that was sent
@@ -110,7 +111,7 @@ func (e *Engine) classify(now time.Duration, p *peer) {
 	}
 	median, ok := e.peers.medianLoss(now)
 	bad := max(p.loss, p.caused/float64(max(e.sequence-p.streamed, minSpent)))
-	tail := p.limit == wire.LimitDisk || ok && bad > tailLoss && bad > tailFactor*median
+	tail := p.limit == wire.LimitDisk || p.deaf || ok && bad > tailLoss && bad > tailFactor*median
 	if tail == p.tail {
 		return
 	}

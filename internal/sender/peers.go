@@ -19,6 +19,7 @@ type peer struct {
 	loss     float64 // share of packets, smoothed
 	reported bool
 	tail     bool
+	deaf     bool // it hears nothing of the stream
 	limit    wire.Limit
 	caused   float64 // symbols that were owed for its sake, fading with
 	streamed wire.Sequence

@@ -101,17 +101,20 @@ type Room struct {
 	rand *rand.Rand
 	now  time.Duration
 
-	geometry block.Geometry
-	zeros    []bool
-	sender   *sender.Engine
-	session  wire.SessionID
-	alive    bool
-	awake    bool          // the sender has something to send
-	free     time.Duration // when its wire is free
-	ready    []sender.Ref
-	deaths   int
-	backAt   time.Duration
-	common   simnet.Loss
+	geometry  block.Geometry
+	zeros     []bool
+	sender    *sender.Engine
+	session   wire.SessionID
+	alive     bool
+	awake     bool          // the sender has something to send
+	free      time.Duration // when its wire is free
+	ready     []sender.Ref
+	read      uint32        // blocks of the image that this sender has read
+	untilRead int           // packets until it looks ahead again
+	idleAt    time.Duration // when it may have read what nobody wanted
+	deaths    int
+	backAt    time.Duration
+	common    simnet.Loss
 
 	air   []packet
 	base  uint64 // number of air[0]
@@ -242,6 +245,7 @@ func (r *Room) startSender(now time.Duration) {
 	r.sender = sender.New(now, sender.Config{Session: r.session, Image: r.geometry})
 	r.sender.SetRate(float64(time.Second) / float64(r.cfg.PacketTime))
 	r.alive, r.awake, r.free = true, true, now
+	r.read, r.untilRead, r.idleAt = 0, 0, now+100*time.Millisecond
 }
 
 // description is what the sender would say of its session.
