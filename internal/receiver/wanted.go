@@ -44,7 +44,7 @@ func (e *Engine) schedule(now time.Duration) {
 			w.at = 0
 			return
 		}
-		pause = max(e.session.ReportInterval, 2*w.retry)
+		pause = e.session.ReportInterval
 	}
 	if w.at != 0 && (w.inQuiet || !e.quiet) {
 		return
