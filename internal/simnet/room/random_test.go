@@ -115,6 +115,7 @@ func randomRoom(seed uint64) Config {
 		}
 		if maybe(0.15) {
 			s.Stalls = append(s.Stalls, span())
+			s.Frozen = seed%2 == 0
 		}
 		if maybe(0.15) {
 			s.Disk = time.Duration(r.Float64() * 10 * float64(cfg.K) * float64(cfg.PacketTime))

@@ -52,6 +52,7 @@ type Spec struct {
 	Join      time.Duration // 0: there from the start
 	Kill      time.Duration // 0: never
 	Stalls    []Span        // it takes nothing; what comes in is lost
+	Frozen    bool          // in its stalls it says nothing either
 	Disk      time.Duration // to write a block; 0 is no time
 	Window    int           // blocks; 0 is 64
 	Holds     float64       // share of the blocks that its target has from the start
