@@ -143,19 +143,17 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 // follow takes note of where the walk is.
 func (e *Engine) follow(h wire.Heartbeat) {
 	if h.Pass != e.pass {
-		e.want.declared, e.want.lackFrom = 0, 0 // the walk begins anew
-		if e.pass == 0 {
+		e.want.declared, e.want.lackFrom = 0, 0
+		if e.pass != 0 {
+			e.want.passed = true
+		} else {
 			for p := range e.slots {
 				e.slots[p].pass = h.Pass
 			}
 		}
 		e.pass = h.Pass
 	}
-	walk := uint64(h.Walk)
-	if h.WalkObject == wire.Manifest {
-		walk += uint64(e.image)
-	}
-	e.walk = uint32(min(walk, uint64(len(e.place))))
+	e.walk = min(uint32(h.Walk), e.image)
 }
 
 // Deadline is when Poll wants to be called next.

@@ -8,10 +8,13 @@ import (
 
 // wantState is what the receiver has told of the blocks that it wants whole.
 type wantState struct {
-	at         time.Duration // when the list is due, 0 if it is not
-	inQuiet    bool          // at was chosen when the sender owed nothing
-	last       time.Duration // when one was last begun
-	retry      time.Duration
+	at      time.Duration // when the list is due, 0 if it is not
+	inQuiet bool          // at was chosen when the sender owed nothing
+	last    time.Duration // when one was last begun
+	retry   time.Duration
+	// passed: the walk has begun anew since the last list, or the manifest has become
+	// known.
+	passed     bool
 	generation uint32
 	// declared: what is missing below it was told since the walk began.
 	declared uint32
@@ -41,7 +44,7 @@ func (e *Engine) schedule(now time.Duration) {
 			w.at = 0
 			return
 		}
-		pause = max(e.session.ReportInterval, 2*w.retry)
+		pause = e.session.ReportInterval
 	}
 	if w.at != 0 && (w.inQuiet || !e.quiet) {
 		return
@@ -58,6 +61,9 @@ func (e *Engine) schedule(now time.Duration) {
 // told since it began.
 func (e *Engine) walkedPast() bool {
 	w := &e.want
+	if w.passed {
+		return true
+	}
 	w.lackFrom = max(w.lackFrom, w.declared)
 	for w.lackFrom < e.walk && e.place[w.lackFrom] != placeNone {
 		w.lackFrom++
@@ -115,6 +121,7 @@ func (e *Engine) beginWanted(now time.Duration) bool {
 	w.generation++
 	w.pages = uint16(min((runs+wire.MaxRanges-1)/wire.MaxRanges, wire.MaxPages))
 	w.last = now
+	w.passed = false
 	if !e.quiet {
 		w.declared = e.walk
 	}

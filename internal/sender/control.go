@@ -3,6 +3,7 @@ package sender
 import (
 	"time"
 
+	"multiserver/internal/block"
 	"multiserver/internal/wire"
 )
 
@@ -67,9 +68,8 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 		RoundTrip:      e.roundTrip,
 		Clock:          e.clock(now),
 		Completion:     e.completion,
+		Walk:           e.walked(),
 	}
-	walk := e.ref(e.walked())
-	h.WalkObject, h.Walk = walk.Object, walk.Block
 	switch {
 	case e.over():
 	case e.held:
@@ -87,18 +87,19 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	return h.AppendTo(dst)
 }
 
-// walked is where the walk is: the lowest block of the group that is being sent, or
-// that of the group to come. While the main class wants nothing it is the tail's.
-func (e *Engine) walked() uint32 {
+// walked is where the walk is: the lowest block of the image in the group that is being
+// sent, or where the search for the next group begins. While the main class wants
+// nothing it is the tail's walk.
+func (e *Engine) walked() block.ID {
 	w := &e.main
 	if e.passEnded() && (e.tail.count > 0 || e.tail.todo.Count() > 0) {
 		w = &e.tail
 	}
-	at := w.at
-	if w.count > 0 {
-		at = uint64(w.members[0].index)
+	at := uint32(min(w.at, uint64(e.image)-1))
+	for _, m := range w.members[:w.count] {
+		at = min(at, m.index)
 	}
-	return uint32(min(at, uint64(len(e.blocks)-1)))
+	return block.ID(at)
 }
 
 // passEnded tells whether the main class is owed nothing.

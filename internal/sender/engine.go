@@ -66,7 +66,8 @@ type Engine struct {
 	acks      wire.List[wire.ReceiverID]
 	ackAt     time.Duration
 	owedList  wire.List[wire.Need]
-	idle      bool // nothing to send
+	idle      bool // nothing to send for the main class, so told
+	mainIdle  bool // the same, as Next found it
 	stalled   bool // what is next to send is not ready
 	beatAt    time.Duration
 	beatPause time.Duration
@@ -102,8 +103,8 @@ func New(now time.Duration, cfg Config) *Engine {
 	}
 }
 
-// SetRate tells how many packets a second the driver sends.
-func (e *Engine) SetRate(packetsPerSec float64) { e.rate = packetsPerSec }
+// SetRate tells how many packets a second the driver sends, 1 at least.
+func (e *Engine) SetRate(packetsPerSec float64) { e.rate = max(packetsPerSec, 1) }
 
 // SetHold keeps the stream from beginning, or from going on, while receivers gather.
 func (e *Engine) SetHold(now time.Duration, hold bool) {
@@ -154,21 +155,23 @@ func (e *Engine) SetCompletion(now time.Duration, c wire.Completion) {
 	e.beat(now)
 }
 
-// Upcoming appends to dst the blocks that are not Ready and will be sent soonest, n
-// at most.
+// Upcoming appends to dst those of the next n blocks of each walk that are neither
+// Ready nor Zero. A driver asks when it could read, or every few packets.
 func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
 	for _, w := range []*walk{&e.main, &e.tail} {
-		at := w.at
-		for n > 0 {
-			r, ok := w.todo.Next(at)
-			if !ok || r.Lo >= uint64(len(e.blocks)) {
-				break
+		left := n
+		// In the order in which form takes them.
+		for _, part := range [...]block.Range{{Lo: uint64(e.image), Hi: uint64(len(e.blocks))}, {Lo: w.at, Hi: uint64(e.image)}} {
+			for at := part.Lo; left > 0; left-- {
+				r, ok := w.todo.Next(at)
+				if !ok || r.Lo >= part.Hi {
+					break
+				}
+				if b := &e.blocks[r.Lo]; b.k == 0 && !b.has(flagZero) {
+					dst = append(dst, e.ref(uint32(r.Lo)))
+				}
+				at = r.Lo + 1
 			}
-			if b := &e.blocks[r.Lo]; b.k == 0 && !b.has(flagZero) {
-				dst = append(dst, e.ref(uint32(r.Lo)))
-				n--
-			}
-			at = r.Lo + 1
 		}
 	}
 	return dst

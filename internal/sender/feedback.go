@@ -14,10 +14,15 @@ func (e *Engine) Join(now time.Duration, id wire.ReceiverID) {
 	e.meet(now, id)
 }
 
-// meet finds a receiver, or takes it in: one that was forgotten is heard again.
+// meet finds a receiver, or takes it in: one that was forgotten is heard again. It is
+// nil for one that has said goodbye, of which something came late, and if there are too
+// many.
 func (e *Engine) meet(now time.Duration, id wire.ReceiverID) *peer {
 	p := e.peers.find(id)
 	if p == nil {
+		if e.peers.gone[id] || len(e.peers.list) == maxPeers {
+			return nil
+		}
 		p = e.peers.add(now, id)
 		e.most = max(e.most, len(e.peers.list))
 		if len(e.peers.list) == 1 {
@@ -38,13 +43,14 @@ func (e *Engine) Interval() time.Duration {
 // HandleReport takes a report of this session.
 func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	p := e.meet(now, r.Receiver)
-	if r.Number <= p.number {
+	if p == nil || r.Number <= p.number {
 		return
 	}
 	p.number = r.Number
 	e.measure(now, r.Clock, r.ClockHeld)
 	p.limit = r.Limit
 	p.count(r.Counts)
+	p.deaf = e.sequence > r.Highest+max(deafLag, wire.Sequence(e.rate/4))
 	e.classify(now, p)
 	if r.Highest > e.sequence {
 		return // of no packet that was sent
@@ -105,7 +111,7 @@ func (e *Engine) classify(now time.Duration, p *peer) {
 	}
 	median, ok := e.peers.medianLoss(now)
 	bad := max(p.loss, p.caused/float64(max(e.sequence-p.streamed, minSpent)))
-	tail := p.limit == wire.LimitDisk || ok && bad > tailLoss && bad > tailFactor*median
+	tail := p.limit == wire.LimitDisk || p.deaf || ok && bad > tailLoss && bad > tailFactor*median
 	if tail == p.tail {
 		return
 	}
@@ -139,6 +145,7 @@ func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wi
 		return
 	}
 	median, _ := e.peers.medianLoss(now)
+	median = min(median, 0.5)
 	need += int(float64(need)*median/(1-median) + 0.5)
 	if e.main.todo.Count() == 0 && !e.main.full {
 		need++ // the end: a round more would cost more than a symbol
@@ -184,7 +191,7 @@ func (e *Engine) tell(now time.Duration, i uint32) {
 // HandleWanted takes a page of the blocks that a receiver wants whole (S10).
 func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 	p := e.meet(now, w.Receiver)
-	if w.Generation < p.generation || w.Highest > e.sequence {
+	if p == nil || w.Generation < p.generation || w.Highest > e.sequence {
 		return
 	}
 	want := p.want
@@ -288,7 +295,7 @@ func (e *Engine) walkFor(p *peer, ranges []block.Range) {
 // HandleWantedSymbols takes source symbols that a receiver names (S9).
 func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 	p := e.meet(now, w.Receiver)
-	if w.Highest > e.sequence {
+	if p == nil || w.Highest > e.sequence {
 		return
 	}
 	for r := range w.Ranges.All() {
@@ -318,6 +325,7 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 // was not done.
 func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	known := e.peers.remove(g.Receiver)
+	e.peers.leave(g.Receiver)
 	if e.acks.Len() < wire.MaxGoodbyeAcks {
 		e.acks = e.acks.Append(g.Receiver)
 		if e.ackAt == never {

@@ -43,6 +43,10 @@ const (
 	tailFactor = 5
 	// minSpent is the least of the stream, in packets, that the share is taken of.
 	minSpent = 1 << 14
+	// deafLag is how far behind the stream a report may be, in packets, and a quarter of a
+	// second. Further behind, the receiver does not hear the group, and has no use for
+	// what it wants.
+	deafLag = 1 << 12
 	// The tail is owed one packet for tailShare others: 2%. It gets them in instalments
 	// (10 s at 1 Gbit/s and MTU 1500), so that a job of seconds does not pay for it.
 	tailShare      = 50
@@ -53,6 +57,8 @@ const (
 	gainFirst = 1.0
 	gainLeast = 0.25
 
+	// maxPeers bounds the receivers that are kept, some 200 bytes each.
+	maxPeers = 1 << 16
 	// maxJobs bounds the source symbols that are owed by name, in ranges.
 	maxJobs = 4096
 	// maxRanges bounds the wanted ranges of all receivers together: 16 MiB.

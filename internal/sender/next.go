@@ -31,18 +31,20 @@ func (e *Engine) Next(now time.Duration) Send {
 		e.rest(now)
 		return Send{}
 	}
-	e.stalled = false
+	e.stalled, e.mainIdle = false, false
 	i, id, kind, run := e.pick()
+	if e.mainIdle {
+		e.rest(now)
+	} else {
+		e.wake(now)
+	}
 	switch kind {
 	case Nothing:
-		e.rest(now)
 		return Send{}
 	case ZeroRun:
-		e.wake(now)
 		e.sequence++
 		return Send{Kind: ZeroRun, Zeros: wire.ZeroRun{Session: e.session, Sequence: e.sequence, First: block.ID(run.Lo), Count: uint32(run.Len())}}
 	}
-	e.wake(now)
 	e.sequence++
 	b := &e.blocks[i]
 	b.sent(e.sequence)
@@ -72,6 +74,7 @@ func (e *Engine) pick() (i uint32, id block.SymbolID, kind Kind, run block.Range
 		}
 		return
 	}
+	e.mainIdle = true
 	e.tailCredit, e.tailBudget = 0, 0
 	return e.pickTail()
 }
@@ -157,7 +160,7 @@ func (e *Engine) isActive(i uint32) bool {
 	return false
 }
 
-// rest takes note that there is nothing to send.
+// rest takes note that there is nothing to send for the main class.
 func (e *Engine) rest(now time.Duration) {
 	if e.idle {
 		return
@@ -167,7 +170,7 @@ func (e *Engine) rest(now time.Duration) {
 	e.beat(now)
 }
 
-// wake takes note that there is something to send.
+// wake takes note that there is something to send for the main class.
 func (e *Engine) wake(now time.Duration) {
 	if e.idle {
 		e.idle = false

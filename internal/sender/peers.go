@@ -19,6 +19,7 @@ type peer struct {
 	loss     float64 // share of packets, smoothed
 	reported bool
 	tail     bool
+	deaf     bool // it hears nothing of the stream
 	limit    wire.Limit
 	caused   float64 // symbols that were owed for its sake, fading with
 	streamed wire.Sequence
@@ -33,13 +34,17 @@ type peers struct {
 	byID    map[wire.ReceiverID]int
 	wanters []*peer // those with a list of wanted ranges
 	ranges  int     // of all of them
+	// gone are the last that said goodbye: what comes of them later is stale.
+	gone map[wire.ReceiverID]bool
 
 	losses   []float64 // memory for the median
 	median   float64
 	medianAt time.Duration
 }
 
-func newPeers() peers { return peers{byID: map[wire.ReceiverID]int{}} }
+func newPeers() peers {
+	return peers{byID: map[wire.ReceiverID]int{}, gone: map[wire.ReceiverID]bool{}}
+}
 
 func (p *peers) find(id wire.ReceiverID) *peer {
 	if i, ok := p.byID[id]; ok {
@@ -67,6 +72,14 @@ func (p *peers) remove(id wire.ReceiverID) bool {
 	p.list = p.list[:last]
 	delete(p.byID, id)
 	return true
+}
+
+// leave takes note of a goodbye.
+func (p *peers) leave(id wire.ReceiverID) {
+	if len(p.gone) == maxPeers {
+		clear(p.gone)
+	}
+	p.gone[id] = true
 }
 
 // setWant replaces the ranges that q wants.

@@ -99,10 +99,11 @@ func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
 // on the way become runs (S3 to S5).
 func (e *Engine) form(w *walk) bool {
 	for w.count < Interleave {
-		r, ok := w.todo.Next(w.at)
-		if ok && r.Lo >= uint64(len(e.blocks)) {
-			w.todo.Remove(block.Range{Lo: r.Lo, Hi: w.todo.N()})
-			continue
+		// The manifest is small, and everybody waits for it in the end.
+		r, ok := w.todo.Next(uint64(e.image))
+		manifest := ok
+		if !ok {
+			r, ok = w.todo.Next(w.at)
 		}
 		if !ok {
 			if w.count > 0 || len(w.zeros) > 0 || w.at == 0 || w.todo.Count() == 0 {
@@ -133,6 +134,9 @@ func (e *Engine) form(w *walk) bool {
 			b.set(flagGroup)
 			w.members[w.count] = member{index: i}
 			w.count++
+		}
+		if manifest {
+			continue
 		}
 		if w.at == 0 {
 			e.pass++

@@ -29,9 +29,9 @@ import (
 //	|                 manifest size (8 bytes), bytes                |
 //	+---------------------------------------------------------------+ 52
 //	|                    image digest (32 bytes)                    |
-//	+-+-------------------------------------------------------------+ 84
-//	|o|                            walk                             |
-//	+-+-------------------------------------------------------------+ 88
+//	+---------------------------------------------------------------+ 84
+//	|                             walk                              |
+//	+---------------------------------------------------------------+ 88
 //
 // Flags: bit 0, the pass has ended with Sequence; the others are reserved.
 type Heartbeat struct {
@@ -46,10 +46,9 @@ type Heartbeat struct {
 	RoundTrip      time.Duration // the largest measured, 0 to MaxInterval
 	Clock          Clock
 	Completion     Completion
-	// Walk is where the pass is: of the blocks before it, those that the sender knew to
-	// be wanted have been sent in this pass. The manifest's blocks follow the image's.
-	WalkObject Object
-	Walk       block.ID
+	// Walk is where the pass is: of the image's blocks before it, those that the sender
+	// knew to be wanted have been sent in this pass.
+	Walk block.ID
 }
 
 // Clock is the sender's time in microseconds, without an origin. 0 says none: a
@@ -92,7 +91,7 @@ func (h Heartbeat) AppendTo(dst []byte) []byte {
 	dst = appendMicros(dst, h.RoundTrip)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(h.Clock))
 	dst = h.Completion.appendTo(dst)
-	dst = binary.BigEndian.AppendUint32(dst, blockRef(h.WalkObject, h.Walk))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(h.Walk))
 	return seal(dst, start)
 }
 
@@ -112,10 +111,9 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 		RoundTrip:      micros(b[36:]),
 		Clock:          Clock(binary.BigEndian.Uint32(b[40:])),
 		Completion:     parseCompletion(b[44:]),
+		Walk:           block.ID(binary.BigEndian.Uint32(b[84:])),
 	}
-	var ok bool
-	h.WalkObject, h.Walk, ok = parseBlockRef(binary.BigEndian.Uint32(b[84:]))
-	if !ok || !h.bounded() {
+	if !h.bounded() {
 		return Heartbeat{}, ErrBounds
 	}
 	return h, nil
@@ -124,5 +122,5 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 func (h *Heartbeat) bounded() bool {
 	return h.Sequence <= MaxSequence && boundedInterval(h.ReportInterval) &&
 		h.RoundTrip >= 0 && h.RoundTrip <= MaxInterval &&
-		h.Completion.ManifestSize <= maxManifestOfAll
+		h.Completion.ManifestSize <= maxManifestOfAll && h.Walk < block.MaxBlockCount
 }

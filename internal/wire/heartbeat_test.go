@@ -17,8 +17,7 @@ func TestHeartbeat(t *testing.T) {
 		RoundTrip:      200 * time.Microsecond,
 		Clock:          123456789,
 		Completion:     testDescription().Completion,
-		WalkObject:     Manifest,
-		Walk:           2,
+		Walk:           4032,
 	}
 	checkVector(t, "heartbeat", h, ParseHeartbeat)
 	checkCommon(t, "heartbeat", ParseHeartbeat)

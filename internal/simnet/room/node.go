@@ -148,8 +148,14 @@ func (n *node) run(until time.Duration) {
 			arrives = r.air[n.pos-r.base].at + n.delay
 		}
 		if n.wake <= arrives {
+			if n.spec.Frozen {
+				n.wake = n.thaw(n.wake)
+			}
 			if n.wake >= until {
 				return
+			}
+			if n.wake > arrives {
+				continue
 			}
 			n.act(max(n.wake, r.now))
 			continue
@@ -184,6 +190,16 @@ func (n *node) stalled(t time.Duration) bool {
 		}
 	}
 	return false
+}
+
+// thaw is t, or the end of the stall that it lies in.
+func (n *node) thaw(t time.Duration) time.Duration {
+	for _, s := range n.spec.Stalls {
+		if s.holds(t) {
+			return s[1]
+		}
+	}
+	return t
 }
 
 // take hands a packet to the engine.

@@ -3,7 +3,9 @@ package room
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -13,8 +15,12 @@ var (
 	first = flag.Uint64("first", 1, "the first one's seed")
 )
 
-// regressions are seeds that failed once, with what was wrong.
-var regressions = map[uint64]string{}
+// regressions are seeds that failed once, beyond the first hundred, with what was
+// wrong.
+var regressions = map[uint64]string{
+	127: "the walk waited for the manifest to be read, and Upcoming did not name it",
+	583: "the same, with receivers that resume",
+}
 
 // TestRandomRooms simulates rooms in which everything may go wrong: whatever does,
 // each receiver that lives is done in the end, with every block, and then the sender
@@ -30,7 +36,7 @@ func TestRandomRooms(t *testing.T) {
 		try(*first + seed)
 	}
 	if *seeds > 1 {
-		for seed := range regressions {
+		for _, seed := range slices.Sorted(maps.Keys(regressions)) {
 			try(seed)
 		}
 	}
@@ -109,6 +115,7 @@ func randomRoom(seed uint64) Config {
 		}
 		if maybe(0.15) {
 			s.Stalls = append(s.Stalls, span())
+			s.Frozen = seed%2 == 0
 		}
 		if maybe(0.15) {
 			s.Disk = time.Duration(r.Float64() * 10 * float64(cfg.K) * float64(cfg.PacketTime))

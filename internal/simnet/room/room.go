@@ -52,6 +52,7 @@ type Spec struct {
 	Join      time.Duration // 0: there from the start
 	Kill      time.Duration // 0: never
 	Stalls    []Span        // it takes nothing; what comes in is lost
+	Frozen    bool          // in its stalls it says nothing either
 	Disk      time.Duration // to write a block; 0 is no time
 	Window    int           // blocks; 0 is 64
 	Holds     float64       // share of the blocks that its target has from the start
@@ -101,17 +102,20 @@ type Room struct {
 	rand *rand.Rand
 	now  time.Duration
 
-	geometry block.Geometry
-	zeros    []bool
-	sender   *sender.Engine
-	session  wire.SessionID
-	alive    bool
-	awake    bool          // the sender has something to send
-	free     time.Duration // when its wire is free
-	ready    []sender.Ref
-	deaths   int
-	backAt   time.Duration
-	common   simnet.Loss
+	geometry  block.Geometry
+	zeros     []bool
+	sender    *sender.Engine
+	session   wire.SessionID
+	alive     bool
+	awake     bool          // the sender has something to send
+	free      time.Duration // when its wire is free
+	ready     []sender.Ref
+	read      uint32        // blocks of the image that this sender has read
+	untilRead int           // packets until it looks ahead again
+	idleAt    time.Duration // when it may have read what nobody wanted
+	deaths    int
+	backAt    time.Duration
+	common    simnet.Loss
 
 	air   []packet
 	base  uint64 // number of air[0]
@@ -242,6 +246,7 @@ func (r *Room) startSender(now time.Duration) {
 	r.sender = sender.New(now, sender.Config{Session: r.session, Image: r.geometry})
 	r.sender.SetRate(float64(time.Second) / float64(r.cfg.PacketTime))
 	r.alive, r.awake, r.free = true, true, now
+	r.read, r.untilRead, r.idleAt = 0, 0, now+100*time.Millisecond
 }
 
 // description is what the sender would say of its session.

@@ -90,7 +90,9 @@ func TestOneHarmsNobody(t *testing.T) {
 		{"slow disk", Spec{Loss: 0.001, Disk: 50 * time.Millisecond}},
 		{"liar", Spec{Loss: 0.001, Liar: true}},
 		{"killed", Spec{Loss: 0.001, Kill: alone / 2}},
-		{"stopped", Spec{Loss: 0.001, Stalls: []Span{{alone / 4, 5 * time.Second}}}},
+		{"deaf", Spec{Loss: 0.001, Stalls: []Span{{alone / 4, 5 * time.Second}}}},
+		{"stopped", Spec{Loss: 0.001, Stalls: []Span{{alone / 4, 5 * time.Second}}, Frozen: true}},
+		{"many digests fail", Spec{Loss: 0.001, BadBlocks: 10}},
 	} {
 		with := last(simulate(t, Config{Blocks: 128, Receivers: append(receivers(9, good[0]), test.bad)}))
 		share := float64(with) / float64(alone)

@@ -73,7 +73,6 @@ func (r *Room) runSender(until time.Duration) {
 			r.pollSender(t)
 		}
 		if r.awake && r.free <= t {
-			r.prepare(t)
 			r.next(t)
 			r.pollSender(t)
 		}
@@ -91,7 +90,17 @@ func (r *Room) stalled(t time.Duration) bool {
 
 // next sends the next packet of the stream.
 func (r *Room) next(t time.Duration) {
+	if r.untilRead--; r.untilRead <= 0 {
+		r.untilRead = readAhead
+		r.prepare(t)
+	}
 	s := r.sender.Next(t)
+	for s.Kind == sender.Nothing && r.prepare(t) {
+		s = r.sender.Next(t)
+	}
+	if s.Kind == sender.Nothing && t >= r.idleAt {
+		r.complete(t) // there was time to read what nobody wanted
+	}
 	switch s.Kind {
 	case sender.Nothing:
 		r.awake = false
@@ -161,22 +170,32 @@ func parseControl(b []byte) *control {
 	return c
 }
 
-// prepare does what reading ahead does.
-func (r *Room) prepare(t time.Duration) {
-	r.ready = r.sender.Upcoming(r.ready[:0], 32)
+// readAhead is how many blocks are made ready before they are sent.
+const readAhead = 64
+
+// prepare does what reading ahead does, and tells whether there was anything to read.
+func (r *Room) prepare(t time.Duration) bool {
+	r.ready = r.sender.Upcoming(r.ready[:0], readAhead)
 	for _, ref := range r.ready {
 		switch {
-		case ref.Object == wire.Image && r.zeros[ref.Block]:
-			r.sender.Zero(ref.Block)
-		case ref.Object == wire.Image:
-			r.sender.Ready(ref, r.cfg.K)
-		default:
+		case ref.Object == wire.Manifest:
 			r.sender.Ready(ref, r.manifestK())
+			continue
+		case r.zeros[ref.Block]:
+			r.sender.Zero(ref.Block)
+		default:
+			r.sender.Ready(ref, r.cfg.K)
+		}
+		if r.read++; r.read == r.cfg.Blocks {
+			r.complete(t)
 		}
 	}
-	if len(r.ready) < 32 { // the image was read to its end
-		r.sender.SetCompletion(t, wire.Completion{ManifestSize: r.manifestSize()})
-	}
+	return len(r.ready) > 0
+}
+
+// complete tells that all of the image was read.
+func (r *Room) complete(t time.Duration) {
+	r.sender.SetCompletion(t, wire.Completion{ManifestSize: r.manifestSize()})
 }
 
 // manifestSize: a digest a block.

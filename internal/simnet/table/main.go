@@ -6,6 +6,8 @@
 // K is 727 and the image 1 GiB worth of symbols, 64 MiB with 10,000 receivers; one
 // symbol takes 12.304 µs, as on 1 Gbit/s at MTU 1500; the round trip is 0.2 ms with
 // 20 µs of jitter each way. Every packet either way is lost at its receiver's rate.
+// Receivers that are there from the start have their descriptions; the offers of
+// newcomers and the answers are lost like all else, and are not among the packets sent.
 // "Sent" is all packets sent ÷ source symbols. The reference resends the union of
 // losses, as udpcast and UFTP do, with feedback that is free and never lost.
 package main
