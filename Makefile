@@ -1,10 +1,11 @@
 # build   both programs into bin/
 # test    every test; what a test cannot have here it says, and is skipped
 # check   format, vet, static analysis, tidy modules, tests with the race detector
+# sim     the table of simulated rooms; sim-long, five thousand random rooms
 # bench   the table of BENCHMARKS.md, in network namespaces (root, or a user namespace)
 # demo    one server, three clients, on this machine; make demo IMAGE=path takes yours
 
-.PHONY: build test check bench demo
+.PHONY: build test check sim sim-long bench demo
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/multiserver ./cmd/multiclient
@@ -21,6 +22,12 @@ check:
 	go -C tools tool -n staticcheck >/dev/null
 	"$$(go -C tools tool -n staticcheck)" ./...
 	CGO_ENABLED=1 go test -race ./...
+
+sim:
+	go run ./internal/simnet/table
+
+sim-long:
+	go test -count=1 -timeout 0 ./internal/simnet/room -run TestRandomRooms -seeds 5000
 
 bench: build
 	go run ./internal/lab/bench
