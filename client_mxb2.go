@@ -385,6 +385,8 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 		if a, err = wire.ParseGoodbyeAck(b); err == nil {
 			s.engine.HandleGoodbyeAck(now, a)
 		}
+	case wire.TypeDescription:
+		return // the announcement of this very session
 	default:
 		err = wire.ErrType
 	}

@@ -183,6 +183,10 @@ func (s *symbolServer) begin(ifIndex int) error {
 	for range symbolBatches {
 		s.emptySymbols <- &batch{buf: make([]byte, symbolsInBatch*s.packetSize())}
 	}
+	// Clients of a session before this one hear of the new one at once.
+	if err := s.conn.WriteTo(s.describe(0), s.data, ifIndex); err != nil {
+		s.cfg.Log.Debug("announce the session", "err", err)
+	}
 	return nil
 }
 
@@ -367,9 +371,15 @@ func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) err
 			r.Outcome = OutcomePending
 		}
 	})
-	d := wire.Description{
+	s.answer(s.describe(offer.Receiver), f.from, f.ifIndex)
+	return nil
+}
+
+// describe is the description of the session for a receiver, or the announcement for 0.
+func (s *symbolServer) describe(receiver wire.ReceiverID) []byte {
+	return wire.Description{
 		Session:        s.session,
-		Receiver:       offer.Receiver,
+		Receiver:       receiver,
 		Codecs:         1 << codec.Raw,
 		Geometry:       s.geometry,
 		Identity:       s.identity,
@@ -379,9 +389,7 @@ func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) err
 		ReportInterval: s.engine.Interval(),
 		Receivers:      uint32(s.engine.Receivers()),
 		FileName:       []byte(wire.FileName(s.source.Name())),
-	}
-	s.answer(d.AppendTo(nil), f.from, f.ifIndex)
-	return nil
+	}.AppendTo(nil)
 }
 
 func (s *symbolServer) completion() wire.Completion {
