@@ -34,7 +34,10 @@ func newBench(t *testing.T) *bench {
 
 func TestMeasure(t *testing.T) {
 	b := newBench(t)
-	systems := []system{bareSystem(bareLoop, barePackets), bareSystem("single", 1), multiserverSystem(lab.BuildOnce(t))}
+	systems := []system{
+		bareSystem(bareLoop, barePackets), bareSystem("single", 1), multiserverSystem(ours, lab.BuildOnce(t)),
+		multiserverSystem(oursMXB1, lab.BuildOnce(t), "--mxb1"),
+	}
 	results, err := b.measure(t.Context(), systems)
 	if err != nil {
 		t.Fatal(err)
@@ -114,8 +117,8 @@ func TestVerdicts(t *testing.T) {
 		return result{key: key{"row", system}, median: figures{goodput: goodput, toBare: goodput / 100}}
 	}
 	wanted := []figure{
-		atLeast("÷ bare", 0.85, of(toBare, "row")),
-		moreThan("÷ udpcast's", 1, ratio(goodput, "row", ours, "row", "udpcast")),
+		atLeast(ours, "÷ bare", 0.85, of(toBare, "row", ours)),
+		moreThan(ours, "÷ udpcast's", 1, ratio(goodput, "row", ours, "row", "udpcast")),
 	}
 	for _, c := range []struct {
 		results []result
@@ -130,8 +133,11 @@ func TestVerdicts(t *testing.T) {
 		for _, r := range c.results {
 			good[r.key] = r
 		}
-		if got := verdicts(wanted, good); got != c.want {
+		if got := verdicts(wanted, ours, good); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+		if got := verdicts(wanted, bareLoop, good); got != "" {
+			t.Errorf("of the bare loop is wanted: %s", got)
 		}
 	}
 }

@@ -48,10 +48,7 @@ func (r report) String() string {
 }
 
 func line(r result, of row, good table) string {
-	wanted := ""
-	if r.system == ours {
-		wanted = verdicts(of.wanted, good)
-	}
+	wanted := verdicts(of.wanted, r.system, good)
 	if r.failed {
 		return fmt.Sprintf("| %s | %s | **FAILED** | | | | | | | | | %s |\n", r.row, r.system, wanted)
 	}
@@ -65,9 +62,13 @@ func line(r result, of row, good table) string {
 		m.serverCPUSeconds, m.clientCPUSeconds, m.serverPeakBytes/(1<<20), m.clientPeakBytes/(1<<20), wanted)
 }
 
-func verdicts(wanted []figure, good table) string {
+// verdicts are about a system.
+func verdicts(wanted []figure, system string, good table) string {
 	var texts []string
 	for _, f := range wanted {
+		if f.system != system {
+			continue
+		}
 		value, reached, ok := f.value(good)
 		switch {
 		case !ok:

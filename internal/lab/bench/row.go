@@ -21,9 +21,10 @@ type row struct {
 	wanted []figure
 }
 
-// figure is something that multiserver is to reach.
+// figure is something that a system of ours is to reach.
 type figure struct {
-	text string
+	system string // that is to reach it, one of ours
+	text   string
 	// reached returns the value and whether it is what is wanted; ok is false if
 	// that cannot be told, because a system was left out or failed.
 	value func(t table) (value float64, reached, ok bool)
@@ -51,22 +52,22 @@ func rows(sizeBytes int64) []row {
 	fast := lab.Config{UplinkBitsPerSec: lab.FastEthernet}
 	return []row{
 		{name: rowNoLoss, clients: 4, sizeBytes: sizeBytes, config: whole, wanted: []figure{
-			atLeast("÷ bare", 0.85, of(toBare, rowNoLoss)),
-			moreThan("goodput ÷ udpcast's", 1, ratio(goodput, rowNoLoss, ours, rowNoLoss, "udpcast")),
+			atLeast(oursMXB1, "÷ bare", 0.85, of(toBare, rowNoLoss, oursMXB1)),
+			moreThan(oursMXB1, "goodput ÷ udpcast's", 1, ratio(goodput, rowNoLoss, oursMXB1, rowNoLoss, "udpcast")),
 		}},
 		{name: "4 clients, 1 GbE, packets cut", clients: 4, sizeBytes: sizeBytes, config: cut},
 		{name: rowLoss, clients: 4, sizeBytes: sizeBytes, config: lossy, wanted: []figure{
-			atMost("sent ÷ image", 1.5, of(sent, rowLoss)),
+			atMost(oursMXB1, "sent ÷ image", 1.5, of(sent, rowLoss, oursMXB1)),
 		}},
 		{
 			name: rowSlowOne, clients: 4, sizeBytes: sizeBytes / 4, config: cut,
 			prepare: func(l *lab.Lab) error { return l.Hosts[4].ShapeDownlink(lab.FastEthernet, switchQueueBytes) },
-			only:    []string{ours, "udpcast"},
-			wanted:  []figure{atMost("sent ÷ image", 3, of(sent, rowSlowOne))},
+			only:    []string{ours, oursMXB1, "udpcast"},
+			wanted:  []figure{atMost(oursMXB1, "sent ÷ image", 3, of(sent, rowSlowOne, oursMXB1))},
 		},
 		{name: rowOne, clients: 1, sizeBytes: sizeBytes / 8, config: fast},
 		{name: rowSixteen, clients: 16, sizeBytes: sizeBytes / 8, config: fast, wanted: []figure{
-			atMost("wall time ÷ 1 client's", 1.1, ratio(wall, rowSixteen, ours, rowOne, ours)),
+			atMost(oursMXB1, "wall time ÷ 1 client's", 1.1, ratio(wall, rowSixteen, oursMXB1, rowOne, oursMXB1)),
 		}},
 	}
 }
@@ -82,9 +83,9 @@ func wall(r result) float64    { return r.median.wallSeconds }
 func sent(r result) float64    { return r.median.sent }
 func toBare(r result) float64  { return r.median.toBare }
 
-func of(q quantity, row string) func(table) (float64, bool) {
+func of(q quantity, row, system string) func(table) (float64, bool) {
 	return func(t table) (float64, bool) {
-		r, ok := t[key{row, ours}]
+		r, ok := t[key{row, system}]
 		return q(r), ok
 	}
 }
@@ -100,21 +101,22 @@ func ratio(q quantity, rowA, systemA, rowB, systemB string) func(table) (float64
 	}
 }
 
-func atLeast(what string, limit float64, value func(table) (float64, bool)) figure {
-	return compared(what, "≥", limit, value, func(v float64) bool { return v >= limit })
+func atLeast(system, what string, limit float64, value func(table) (float64, bool)) figure {
+	return compared(system, what, "≥", limit, value, func(v float64) bool { return v >= limit })
 }
 
-func moreThan(what string, limit float64, value func(table) (float64, bool)) figure {
-	return compared(what, ">", limit, value, func(v float64) bool { return v > limit })
+func moreThan(system, what string, limit float64, value func(table) (float64, bool)) figure {
+	return compared(system, what, ">", limit, value, func(v float64) bool { return v > limit })
 }
 
-func atMost(what string, limit float64, value func(table) (float64, bool)) figure {
-	return compared(what, "≤", limit, value, func(v float64) bool { return v <= limit })
+func atMost(system, what string, limit float64, value func(table) (float64, bool)) figure {
+	return compared(system, what, "≤", limit, value, func(v float64) bool { return v <= limit })
 }
 
-func compared(what, sign string, limit float64, value func(table) (float64, bool), holds func(float64) bool) figure {
+func compared(system, what, sign string, limit float64, value func(table) (float64, bool), holds func(float64) bool) figure {
 	return figure{
-		text: fmt.Sprintf("%s %s %g", what, sign, limit),
+		system: system,
+		text:   fmt.Sprintf("%s %s %g", what, sign, limit),
 		value: func(t table) (float64, bool, bool) {
 			v, ok := value(t)
 			return v, ok && holds(v), ok

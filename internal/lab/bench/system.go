@@ -8,13 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"multiserver/internal/lab"
 )
 
-// ours and bareLoop are the systems that figures are about.
+// The systems that figures are about.
 const (
 	ours     = "multiserver"
+	oursMXB1 = "multiserver, MXB 1"
 	bareLoop = "bare loop"
 )
 
@@ -72,7 +74,8 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	}
 	for _, s := range []system{
 		bareSystem(bareLoop, barePackets), bareSystem(bareLoop+", packet by packet", 1),
-		multiserverSystem(programs), udpcastSystem(), uftpSystem(),
+		multiserverSystem(ours, programs), multiserverSystem(oursMXB1, programs, "--mxb1"),
+		udpcastSystem(), uftpSystem(),
 	} {
 		missing := ""
 		for _, program := range s.programs {
@@ -90,16 +93,19 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	return there, notes, nil
 }
 
-func multiserverSystem(programs lab.Programs) system {
+// multiserverSystem is ours as anybody would run it, or, with a name and flags of
+// its own, a way of it that a figure is about.
+func multiserverSystem(name string, programs lab.Programs, clientFlags ...string) system {
 	return system{
-		name: ours,
+		name: name,
 		server: func(j *job) *lab.Cmd {
 			return j.lab.Hosts[0].Command(j.ctx, programs.Server, "-i", "eth0", "-f", j.image)
 		},
 		client: func(j *job, n int) *lab.Cmd {
-			return j.clients()[n].Command(j.ctx, programs.Client, "-i", "eth0", "-o", j.output(n))
+			flags := append([]string{"-i", "eth0", "-o", j.output(n)}, clientFlags...)
+			return j.clients()[n].Command(j.ctx, programs.Client, flags...)
 		},
 		check: sameAsImage,
-		note:  "MXB 1, `multiserver -i eth0 -f IMAGE` and `multiclient -i eth0 -o OUT`",
+		note:  strings.TrimSpace("`multiserver -i eth0 -f IMAGE` and `multiclient -i eth0 -o OUT "+strings.Join(clientFlags, " ")) + "`",
 	}
 }
