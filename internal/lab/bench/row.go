@@ -33,7 +33,10 @@ type figure struct {
 // Names of rows that figures refer to.
 const (
 	rowNoLoss  = "4 clients, 1 GbE"
+	rowCut     = "4 clients, 1 GbE, packets cut"
 	rowLoss    = "4 clients, 1 GbE, 1% loss"
+	rowHalf    = "4 clients, 500 Mbit/s"
+	rowLoss5   = "4 clients, 500 Mbit/s, 5% loss"
 	rowSlowOne = "one of 4 clients at 100 Mbit/s"
 	rowOne     = "1 client, 100 Mbit/s"
 	rowSixteen = "16 clients, 100 Mbit/s"
@@ -49,15 +52,27 @@ func rows(sizeBytes int64) []row {
 	cut := lab.Config{UplinkBitsPerSec: lab.GigabitEthernet}
 	lossy := cut
 	lossy.LossPercent = 1
+	half := lab.Config{UplinkBitsPerSec: lab.GigabitEthernet / 2}
+	lossy5 := half
+	lossy5.LossPercent = 5
 	fast := lab.Config{UplinkBitsPerSec: lab.FastEthernet}
 	return []row{
 		{name: rowNoLoss, clients: 4, sizeBytes: sizeBytes, config: whole, wanted: []figure{
 			atLeast(oursMXB1, "÷ bare", 0.85, of(toBare, rowNoLoss, oursMXB1)),
 			moreThan(oursMXB1, "goodput ÷ udpcast's", 1, ratio(goodput, rowNoLoss, oursMXB1, rowNoLoss, "udpcast")),
+			atLeast(ours, "÷ bare", 0.95, of(toBare, rowNoLoss, ours)),
+			atMost(ours, "sent ÷ image", 1.06, of(sent, rowNoLoss, ours)),
 		}},
-		{name: "4 clients, 1 GbE, packets cut", clients: 4, sizeBytes: sizeBytes, config: cut},
+		{name: rowCut, clients: 4, sizeBytes: sizeBytes, config: cut},
 		{name: rowLoss, clients: 4, sizeBytes: sizeBytes, config: lossy, wanted: []figure{
 			atMost(oursMXB1, "sent ÷ image", 1.5, of(sent, rowLoss, oursMXB1)),
+			atMost(ours, "sent ÷ image", 1.08, of(sent, rowLoss, ours)),
+			atMost(ours, "wall time ÷ without loss", 1.04, ratio(wall, rowLoss, ours, rowCut, ours)),
+		}},
+		{name: rowHalf, clients: 4, sizeBytes: sizeBytes / 2, config: half, only: []string{bareLoop, ours}},
+		{name: rowLoss5, clients: 4, sizeBytes: sizeBytes / 2, config: lossy5, only: []string{bareLoop, ours}, wanted: []figure{
+			atMost(ours, "sent ÷ image", 1.13, of(sent, rowLoss5, ours)),
+			atMost(ours, "wall time ÷ without loss", 1.10, ratio(wall, rowLoss5, ours, rowHalf, ours)),
 		}},
 		{
 			name: rowSlowOne, clients: 4, sizeBytes: sizeBytes / 4, config: cut,
@@ -68,6 +83,7 @@ func rows(sizeBytes int64) []row {
 		{name: rowOne, clients: 1, sizeBytes: sizeBytes / 8, config: fast},
 		{name: rowSixteen, clients: 16, sizeBytes: sizeBytes / 8, config: fast, wanted: []figure{
 			atMost(oursMXB1, "wall time ÷ 1 client's", 1.1, ratio(wall, rowSixteen, oursMXB1, rowOne, oursMXB1)),
+			atMost(ours, "wall time ÷ 1 client's", 1.03, ratio(wall, rowSixteen, ours, rowOne, ours)),
 		}},
 	}
 }
