@@ -377,6 +377,9 @@ func (r *serverRun) forgetClients(now time.Time) {
 	}
 }
 
+// elsewhere is said once for each network.
+const elsewhere = "a client asks from another network than the one that is served: start a second server there, with -i and its own -s port"
+
 // settle makes sure that the stream goes where q was heard and tells whether it
 // does. With an interface named, it always goes there. Otherwise the first to ask
 // decides, until nobody has asked for a while.
@@ -393,8 +396,7 @@ func (r *serverRun) settle(now time.Time, q request) bool {
 	}
 	if !r.elsewhereSaid[q.ifIndex] {
 		r.elsewhereSaid[q.ifIndex] = true
-		r.cfg.Log.Warn("a client asks from another network than the one that is served: start a second server there, with -i and its own -s port",
-			"client", q.from, "served", r.Stats().Interface)
+		r.cfg.Log.Warn(elsewhere, "client", q.from, "served", r.Stats().Interface)
 	}
 	return false
 }

@@ -99,28 +99,30 @@ type symbolServer struct {
 	gone                      chan struct{} // closed by run when it has said its last words
 
 	// Owned by run, from the first offer on:
-	engine     *sender.Engine
-	data       netip.AddrPort
-	ifIndex    int
-	symbolSize uint16
-	cache      map[uint32]*encodedBlock // manifest blocks behind the image's
-	uses       uint64
-	spare      [][]byte // buffers of blocks that are not cached any more
-	loading    map[sender.Ref]bool
-	upcoming   []sender.Ref
-	builder    *codec.ManifestBuilder
-	unread     block.ID // where to look for blocks that no one has read
-	manifest   *codec.Manifest
-	encoder    fec.Encoder
-	sender     *udp.Sender
-	held       sender.Send // what Next gave and the batch had no room for
-	packet     []byte
-	hold       hold
-	table      map[wire.ReceiverID]*Receiver
-	sentAt     time.Time
-	sentCount  uint64
-	rested     bool      // since sentAt there was a moment with nothing to send
-	emptyAt    time.Time // since when nobody is unfinished
+	engine  *sender.Engine
+	data    netip.AddrPort
+	ifIndex int
+	// elsewhereSaid are interfaces whose clients were warned about.
+	elsewhereSaid map[int]bool
+	symbolSize    uint16
+	cache         map[uint32]*encodedBlock // manifest blocks behind the image's
+	uses          uint64
+	spare         [][]byte // buffers of blocks that are not cached any more
+	loading       map[sender.Ref]bool
+	upcoming      []sender.Ref
+	builder       *codec.ManifestBuilder
+	unread        block.ID // where to look for blocks that no one has read
+	manifest      *codec.Manifest
+	encoder       fec.Encoder
+	sender        *udp.Sender
+	held          sender.Send // what Next gave and the batch had no room for
+	packet        []byte
+	hold          hold
+	table         map[wire.ReceiverID]*Receiver
+	sentAt        time.Time
+	sentCount     uint64
+	rested        bool      // since sentAt there was a moment with nothing to send
+	emptyAt       time.Time // since when nobody is unfinished
 }
 
 func newSymbolServer(r *serverRun) (*symbolServer, error) {
@@ -205,9 +207,23 @@ func (s *symbolServer) dataGroup() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 192 | id[0]&3, id[1]&0x7f | 1, id[2]}), s.cfg.Port)
 }
 
-// run serves until ctx ends.
-func (s *symbolServer) run(ctx context.Context) (err error) {
+// run serves until ctx ends, or the session does, and tells the receivers why.
+func (s *symbolServer) run(ctx context.Context) error {
 	defer close(s.gone)
+	err := s.loop(ctx)
+	cause := err
+	switch {
+	case ctx.Err() != nil:
+		cause = context.Cause(ctx)
+	case errors.Is(err, errAllDone) || errors.Is(err, ErrReceiversFailed):
+		cause = context.Canceled
+	}
+	s.sayLastWords(cause)
+	return err
+}
+
+// loop runs until ctx ends or the session does.
+func (s *symbolServer) loop(ctx context.Context) (err error) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var b *batch
@@ -226,7 +242,6 @@ func (s *symbolServer) run(ctx context.Context) (err error) {
 			}
 		}
 		if ctx.Err() != nil {
-			s.sayLastWords(context.Cause(ctx))
 			return ctx.Err()
 		}
 		if s.engine == nil {
@@ -356,12 +371,49 @@ func (s *symbolServer) hear(f feedback) error {
 	return nil
 }
 
-// meet answers an offer with the session's description.
-func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) error {
-	if s.engine == nil {
-		if err := s.begin(f.ifIndex); err != nil {
+// settleOn makes sure that the stream has somewhere to go: with an interface named
+// there, and otherwise where the first client asked, until nobody is left there.
+func (s *symbolServer) settleOn(f feedback, id wire.ReceiverID) error {
+	ifIndex := f.ifIndex
+	if s.cfg.Interface != "" {
+		ifIndex = s.servedIndex // which nobody changes then
+	}
+	switch {
+	case s.engine == nil:
+		if err := s.begin(ifIndex); err != nil {
 			return err
 		}
+	case ifIndex == s.ifIndex:
+		return nil
+	case s.engine.Receivers() == 0:
+		moved, err := s.conn.NewSender(s.data, ifIndex, udp.MethodAuto)
+		if err != nil {
+			s.cfg.Log.Warn("cannot serve the network that a client asks from", "client", f.from, "err", err)
+			return nil
+		}
+		s.sender, s.ifIndex = moved, ifIndex
+		s.elsewhereSaid = nil
+	default:
+		// A client that both networks lead to asks on both.
+		if !s.elsewhereSaid[ifIndex] && !s.engine.Knows(id) {
+			if s.elsewhereSaid == nil {
+				s.elsewhereSaid = map[int]bool{}
+			}
+			s.elsewhereSaid[ifIndex] = true
+			s.cfg.Log.Warn(elsewhere, "client", f.from, "served", interfaceName(s.ifIndex))
+		}
+		return nil
+	}
+	s.mu.Lock()
+	s.stats.Interface = interfaceName(s.ifIndex)
+	s.mu.Unlock()
+	return nil
+}
+
+// meet answers an offer with the session's description.
+func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) error {
+	if err := s.settleOn(f, offer.Receiver); err != nil {
+		return err
 	}
 	s.engine.Join(now, offer.Receiver)
 	s.hold.join(now)
@@ -453,7 +505,6 @@ func (s *symbolServer) verdict() error {
 		}
 	}
 	s.mu.Unlock()
-	s.sayLastWords(context.Canceled)
 	if failed > 0 {
 		return fail(ErrReceiversFailed, "%d of %d clients did not get the image", failed, len(s.table))
 	}

@@ -70,58 +70,65 @@ func TestTwoInterfaces(t *testing.T) {
 		{name: "the server is asked by its second address", second: []int{0, 1}, client: []string{"-s", "10.78.0.1"}, on: "eth1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRoom(t, lab.Config{Hosts: 2}, 2*mib)
-			var hosts []*lab.Host
-			for _, h := range c.second {
-				hosts = append(hosts, r.Hosts[h])
-			}
-			_, err := r.AddNetwork(hosts...)
-			r.must(err)
-			s := r.serve(0, c.server...)
-			end := r.receive(1, c.client...).finishes()
-			if end.Interface != c.on {
-				t.Errorf("the client received on %s, want %s", end.Interface, c.on)
-			}
-			if len(c.second) == 2 || c.second[0] == 0 {
-				if got := s.stop().Interface; got != c.on {
-					t.Errorf("the server sent on %s, want %s", got, c.on)
+			inBoth(t, func(t *testing.T, p protocol) {
+				r := newRoomOf(t, p, lab.Config{Hosts: 2}, 2*mib)
+				var hosts []*lab.Host
+				for _, h := range c.second {
+					hosts = append(hosts, r.Hosts[h])
 				}
-			}
+				_, err := r.AddNetwork(hosts...)
+				r.must(err)
+				s := r.serve(0, c.server...)
+				end := r.receive(1, c.client...).finishes()
+				if end.Interface != c.on {
+					t.Errorf("the client received on %s, want %s", end.Interface, c.on)
+				}
+				if len(c.second) == 2 || c.second[0] == 0 {
+					if got := s.stop().Interface; got != c.on {
+						t.Errorf("the server sent on %s, want %s", got, c.on)
+					}
+				}
+			})
 		})
 	}
 	t.Run("both lead to the server", func(t *testing.T) {
-		r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
-		_, err := r.AddNetwork(r.Hosts...)
-		r.must(err)
-		r.serve(0)
-		a, b := r.receive(1), r.receive(2)
-		finish(a, b)
+		inBoth(t, func(t *testing.T, p protocol) {
+			r := newRoomOf(t, p, lab.Config{Hosts: 3}, imageBytes)
+			_, err := r.AddNetwork(r.Hosts...)
+			r.must(err)
+			r.serve(0)
+			finish(r.receiveAll()...)
+		})
 	})
 }
 
 // TestSecondNetwork: a server without -i serves one network at a time, and says so.
 func TestSecondNetwork(t *testing.T) {
-	t.Parallel()
-	r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
-	_, err := r.AddNetwork(r.Hosts[0], r.Hosts[2])
-	r.must(err)
-	s := r.serve(0, "--rate", "24M")
-	first := r.receive(1)
-	first.reaches(0.1)
-	second := r.receive(2, "-i", "eth1", "--receive-timeout", "2s")
-	second.fails(exitTimeLimit, "no block from 10.78.0.1:7500")
-	if !s.hasLogged("a client asks from another network") {
-		t.Error("the server does not say that it serves another network")
-	}
-	finish(first)
+	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
+		r := newRoomOf(t, p, lab.Config{Hosts: 3}, imageBytes)
+		_, err := r.AddNetwork(r.Hosts[0], r.Hosts[2])
+		r.must(err)
+		s := r.serve(0, "--rate", "24M")
+		first := r.receive(1)
+		first.reaches(0.1)
+		second := r.receive(2, "-i", "eth1", "--receive-timeout", "2s")
+		second.fails(exitTimeLimit, "from 10.78.0.1:7500")
+		if !s.hasLogged("a client asks from another network") {
+			t.Error("the server does not say that it serves another network")
+		}
+		finish(first)
+	})
 }
 
 // TestSnoopingSwitch: the switch passes the stream on only to those who joined.
 func TestSnoopingSwitch(t *testing.T) {
-	r := newRoom(t, lab.Config{Hosts: 3}, 2*mib)
-	network, err := r.AddNetwork(r.Hosts...)
-	r.must(err)
-	r.must(network.SetQuerier(true))
-	r.serve(0, "-i", "eth1")
-	finish(r.receive(1, "-i", "eth1"))
+	inBoth(t, func(t *testing.T, p protocol) {
+		r := newRoomOf(t, p, lab.Config{Hosts: 3}, 2*mib)
+		network, err := r.AddNetwork(r.Hosts...)
+		r.must(err)
+		r.must(network.SetQuerier(true))
+		r.serve(0, "-i", "eth1")
+		finish(r.receive(1, "-i", "eth1"))
+	})
 }

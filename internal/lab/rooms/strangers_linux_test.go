@@ -7,6 +7,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 
 	"multiserver/internal/lab"
 	"multiserver/internal/mxb1"
+	"multiserver/internal/progress"
+	"multiserver/internal/wire"
 )
 
 const (
@@ -71,7 +75,7 @@ func packet(op mxb1.Op, size uint16, block uint32, payload []byte) []byte {
 }
 
 // TestStrangersOnTheStream floods a group with what is no block of the server, and
-// looks at what a client counts.
+// looks at what a client of MXB 1 counts.
 func TestStrangersOnTheStream(t *testing.T) {
 	const blocks = 2 * mib / 1024
 	full := bytes.Repeat([]byte{0xAA}, 1024)
@@ -96,7 +100,7 @@ func TestStrangersOnTheStream(t *testing.T) {
 		{"another server's", foreign, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRoom(t, lab.Config{Hosts: 3}, 2*mib)
+			r := newRoomOf(t, speaksMXB1, lab.Config{Hosts: 3}, 2*mib)
 			r.serve(0)
 			r.flood(2, streamAddress, c.packets...)
 			end := r.receive(1).finishes()
@@ -118,6 +122,12 @@ func TestStrangersAtTheServer(t *testing.T) {
 		packets [][]byte
 		bad     bool // counted as such
 	}{
+		{"of another session", [][]byte{
+			wire.Report{Session: 77, Receiver: 1, Number: 1}.AppendTo(nil),
+			wire.Goodbye{Session: 77, Receiver: 1, Outcome: wire.OutcomeDone}.AppendTo(nil),
+			wire.Wanted{Session: 77, Receiver: 1, Pages: 1, Ranges: wire.List[wire.Range]{}.Append(wire.Range{Count: 2})}.AppendTo(nil),
+		}, true},
+		{"symbols", [][]byte{symbolOf(77)}, true},
 		{"garbage", [][]byte{{}, {0}, bytes.Repeat([]byte{0x4D}, 1400)}, true},
 		{"backwards", [][]byte{request(9, 8), request(1<<32-1, 0)}, true},
 		{"past the end", [][]byte{request(blocks, blocks), request(1<<32-1, 1<<32-1)}, true},
@@ -126,16 +136,16 @@ func TestStrangersAtTheServer(t *testing.T) {
 		{"map requests", [][]byte{packet(mxb1.OpMapRequest, 0, 0, nil), packet(mxb1.OpMapRequest, 1400, 0, make([]byte, 1400))}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRoom(t, lab.Config{Hosts: 3}, 2*mib)
+			r := newRoom(t, lab.Config{Hosts: 4}, 2*mib)
 			s := r.serve(0)
 			r.flood(2, "10.77.0.1:7500", c.packets...)
-			finish(r.receive(1))
+			finish(r.receive(1), r.receive(3, "--mxb1"))
 			end := s.stop()
 			if end.BadPackets > 0 != c.bad {
 				t.Errorf("%d bad packets are counted", end.BadPackets)
 			}
-			if end.ClientsSeen != 1 {
-				t.Errorf("%d clients are counted", end.ClientsSeen)
+			if end.ClientsSeen != 1 || !slices.Equal(outcomes(end), []string{"done"}) {
+				t.Errorf("%d clients of MXB 1 are counted, and of MXB 2 %v", end.ClientsSeen, outcomes(end))
 			}
 		})
 	}
@@ -157,27 +167,220 @@ func TestStrangersDescriptions(t *testing.T) {
 		binary.BigEndian.PutUint32(b[at:], value)
 		return b
 	}
-	r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
-	stop := r.flood(2, "10.77.0.2:"+port,
-		nil, []byte("MXBP"), good[:len(good)-1], good[:20],
-		changed(mxb1.HeaderSize+8, 512),       // size of a block
-		changed(mxb1.HeaderSize+8, 0),         //
-		changed(mxb1.HeaderSize+12, 7),        // count of blocks
-		changed(mxb1.HeaderSize, 1<<31),       // size of the image
-		descriptionOf("", 0),                  //
-		packet(mxb1.OpDescription, 0, 0, nil), //
-		packet(mxb1.OpDescription, 1400, 0, make([]byte, 1400)),
-		packet(mxb1.OpBlock, 4, 0, []byte("abcd")))
-	c := r.receive(1, "-f", port)
-	// Long enough to have read some: it asks for a second time.
-	asked := r.sentBytes(1)
-	r.await("the client asks again", func() bool { return r.sentBytes(1) >= asked+6*60 })
-	s := r.serve(0)
-	c.found()
-	stop()
-	r.flood(2, "10.77.0.2:"+port, descriptionOf("other.img", imageBytes), good)
-	if end := c.finishes(); end.Server != "10.77.0.1:7500" || end.BadPackets == 0 || end.Strangers == 0 {
-		t.Errorf("received from %s; counted %d bad packets and %d of strangers", end.Server, end.BadPackets, end.Strangers)
+	inBoth(t, func(t *testing.T, p protocol) {
+		r := newRoomOf(t, p, lab.Config{Hosts: 3}, imageBytes)
+		stop := r.flood(2, "10.77.0.2:"+port,
+			nil, []byte("MXBP"), good[:len(good)-1], good[:20],
+			changed(mxb1.HeaderSize+8, 512),       // size of a block
+			changed(mxb1.HeaderSize+8, 0),         //
+			changed(mxb1.HeaderSize+12, 7),        // count of blocks
+			changed(mxb1.HeaderSize, 1<<31),       // size of the image
+			descriptionOf("", 0),                  //
+			packet(mxb1.OpDescription, 0, 0, nil), //
+			packet(mxb1.OpDescription, 1400, 0, make([]byte, 1400)),
+			packet(mxb1.OpBlock, 4, 0, []byte("abcd")))
+		c := r.receive(1, "-f", port)
+		// Long enough to have read some: it asks for a second time.
+		asked := r.sentBytes(1)
+		r.await("the client asks again", func() bool { return r.sentBytes(1) >= asked+6*60 })
+		s := r.serve(0)
+		c.found()
+		stop()
+		r.flood(2, "10.77.0.2:"+port, descriptionOf("other.img", imageBytes), good)
+		if end := c.finishes(); end.Server != "10.77.0.1:7500" || end.BadPackets == 0 || end.Strangers == 0 {
+			t.Errorf("received from %s; counted %d bad packets and %d of strangers", end.Server, end.BadPackets, end.Strangers)
+		}
+		s.stop()
+	})
+}
+
+// dataGroup is where servers of these tests send by MXB 2.
+const dataGroup = "239.192.1.1"
+
+// symbolOf is a symbol of a session, of block 0.
+func symbolOf(session wire.SessionID) []byte {
+	return wire.Symbol{
+		Session: session, Sequence: 5, K: 727, Symbol: 3, Data: bytes.Repeat([]byte{0xAA}, symbolBytes),
+	}.AppendTo(nil)
+}
+
+// TestStrangersOnTheDataGroup floods the group of an MXB 2 stream with what is not of
+// its session.
+func TestStrangersOnTheDataGroup(t *testing.T) {
+	noise := func(start ...byte) []byte {
+		b := make([]byte, 28+symbolBytes)
+		_, _ = rand.NewChaCha8([32]byte{}).Read(b)
+		copy(b, start)
+		return b
 	}
-	s.stop()
+	symbol := symbolOf(77)
+	var control [][]byte
+	for _, state := range []wire.SenderState{wire.SenderStopped, wire.SenderImageChanged, wire.SenderImageFailed} {
+		control = append(control, wire.Heartbeat{Session: 77, Sequence: 1 << 30, State: state, ReportInterval: time.Minute}.AppendTo(nil))
+	}
+	control = append(control, wire.ZeroRun{Session: 77, Sequence: 9, Count: 2}.AppendTo(nil))
+	for _, c := range []struct {
+		name    string
+		packets [][]byte
+		foreign bool // counted as strangers, else as bad
+	}{
+		{"garbage", [][]byte{noise(), noise()[:1], {}, []byte("MXB2")}, false},
+		{"cut", [][]byte{symbol[:15], symbol[:3], control[0][:11]}, false},
+		{"other packets", [][]byte{packet(mxb1.OpBlock, 1024, 5, bytes.Repeat([]byte{1}, 1024)), symbolOf(77)[1:]}, false},
+		{"noise that begins as symbols do", [][]byte{noise(symbol[:2]...)}, true},
+		{"another session's symbols", [][]byte{symbol}, true},
+		{"another session's control packets", control, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoom(t, lab.Config{Hosts: 3}, 2*mib)
+			s := r.serve(0, "--data-group", dataGroup)
+			r.flood(2, dataGroup+":16000", c.packets...)
+			end := r.receive(1).finishes()
+			if end.Strangers > 0 != c.foreign || end.BadPackets > 0 == c.foreign {
+				t.Errorf("%d packets of strangers and %d bad ones are counted", end.Strangers, end.BadPackets)
+			}
+			if times := r.times(s.stop()); times > 1.1 {
+				t.Errorf("the server sent %v times the image", times)
+			}
+		})
+	}
+}
+
+// TestMeddler has a host that hears the stream of MXB 2 and sends along what it
+// makes of each packet.
+func TestMeddler(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		meddle  func(n int, packet []byte) [][]byte
+		counted func(end progress.ClientRecord) uint64
+	}{
+		{
+			name: "a bit flipped",
+			meddle: func(n int, packet []byte) [][]byte {
+				bit := n * 7919 % (8 * len(packet))
+				packet[bit/8] ^= 1 << (bit % 8)
+				return [][]byte{packet}
+			},
+			counted: func(end progress.ClientRecord) uint64 { return end.BadPackets },
+		},
+		{
+			name: "a bit of the data flipped",
+			meddle: func(n int, packet []byte) [][]byte {
+				packet[len(packet)-1-n%16] ^= 1
+				return [][]byte{packet}
+			},
+			counted: func(end progress.ClientRecord) uint64 { return end.BadPackets },
+		},
+		{
+			name:    "cut",
+			meddle:  func(n int, packet []byte) [][]byte { return [][]byte{packet[:len(packet)*(n%8)/8]} },
+			counted: func(end progress.ClientRecord) uint64 { return end.BadPackets },
+		},
+		{
+			name:    "twice more",
+			meddle:  func(n int, packet []byte) [][]byte { return [][]byte{packet, packet} },
+			counted: func(end progress.ClientRecord) uint64 { return end.Duplicates },
+		},
+		{
+			name: "all of the last hundred again, backwards",
+			meddle: func() func(int, []byte) [][]byte {
+				var kept [][]byte
+				return func(n int, packet []byte) [][]byte {
+					kept = append([][]byte{bytes.Clone(packet)}, kept...)
+					if len(kept) < 100 {
+						return nil
+					}
+					all := kept
+					kept = nil
+					return all
+				}
+			}(),
+			counted: func(end progress.ClientRecord) uint64 { return end.Duplicates },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoom(t, lab.Config{Hosts: 4}, imageBytes)
+			s := r.serve(0, "--data-group", dataGroup, "--rate", "32M")
+			r.meddle(3, dataGroup+":16000", c.meddle)
+			first := r.receive(1)
+			first.reaches(0.3)
+			late := r.receive(2)
+			a, b := first.finishes(), late.finishes()
+			if c.counted(a) == 0 || c.counted(b) == 0 {
+				t.Errorf("not counted: %+v, %+v", a, b)
+			}
+			if times := r.times(s.stop()); times > 2 {
+				t.Errorf("the server sent %v times the image", times)
+			}
+		})
+	}
+}
+
+// TestStreamOfBefore replays the stream of an earlier session of the same image while
+// a server, started again, sends.
+func TestStreamOfBefore(t *testing.T) {
+	r := newRoom(t, lab.Config{Hosts: 4}, imageBytes)
+	s := r.serve(0, "--data-group", dataGroup)
+	var mu sync.Mutex
+	var before [][]byte
+	done := false
+	r.meddle(3, dataGroup+":16000", func(n int, packet []byte) [][]byte {
+		mu.Lock()
+		defer mu.Unlock()
+		if !done {
+			before = append(before, bytes.Clone(packet))
+			return nil
+		}
+		return [][]byte{before[n%len(before)]}
+	})
+	finish(r.receive(1))
+	s.stop() // its last words are of the old session, too
+	mu.Lock()
+	done = true
+	mu.Unlock()
+	r.serve(0, "--data-group", dataGroup)
+	if end := r.receive(2).finishes(); end.Strangers == 0 {
+		t.Error("no stranger's packets are counted")
+	}
+}
+
+// meddle has a host hear a group and send there, for each packet and its number, what
+// change makes of it, which may keep the packet until it is called again.
+func (r *room) meddle(host int, group string, change func(n int, packet []byte) [][]byte) {
+	r.Helper()
+	address, err := net.ResolveUDPAddr("udp4", group)
+	r.must(err)
+	var in, out *net.UDPConn
+	r.must(r.Hosts[host].Do(func() error {
+		iface := &net.Interface{Index: r.Hosts[host].Index}
+		var err error
+		if in, err = net.ListenMulticastUDP("udp4", iface, address); err != nil {
+			return err
+		}
+		if out, err = net.ListenUDP("udp4", nil); err != nil {
+			return err
+		}
+		p := ipv4.NewPacketConn(out)
+		// It must not hear itself.
+		return errors.Join(p.SetMulticastInterface(iface), p.SetMulticastLoopback(false))
+	}))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		packet := make([]byte, 2048)
+		for n := 0; ; n++ {
+			size, err := in.Read(packet)
+			if err != nil {
+				return
+			}
+			for _, each := range change(n, packet[:size]) {
+				_, _ = out.WriteToUDP(each, address) // a meddler may fail
+			}
+		}
+	}()
+	r.Cleanup(func() {
+		in.Close()
+		<-ended
+		out.Close()
+	})
 }
