@@ -32,7 +32,13 @@ func (e *Engine) look(now time.Duration) {
 			s.passed, s.tries = true, 0
 			s.askAt = now + e.backOff(s)
 		}
-		if s.passed && !s.covered {
+		if waited := s.waiting; waited != e.mayWait(s) {
+			s.waiting = !waited
+			if waited {
+				s.askAt = now + e.backOff(s)
+			}
+		}
+		if s.passed && !s.covered && !s.waiting {
 			e.askAt = earliest(e.askAt, s.askAt)
 		}
 	}
@@ -243,20 +249,14 @@ func (e *Engine) gather(now time.Duration) bool {
 	alone := e.session.Receivers <= 1
 	for p := range e.slots {
 		s := &e.slots[p]
-		if s.state != slotFilling || !s.passed || s.covered {
-			continue
-		}
-		large := int(s.need)*sourceShare > int(s.k)
-		if (large || s.late) && e.mayWait(s) {
-			s.askAt = now + e.session.ReportInterval
-			e.askAt = earliest(e.askAt, s.askAt)
+		if s.state != slotFilling || !s.passed || s.covered || s.waiting {
 			continue
 		}
 		if s.tries > 0 && now < s.askAt { // told, and waiting for the answer
 			e.askAt = earliest(e.askAt, s.askAt)
 			continue
 		}
-		named := alone || large
+		named := alone || s.large()
 		if !named && e.report.Deficits.Len() == wire.MaxDeficits { // in the next report, at once
 			e.askAt = earliest(e.askAt, max(now, 1))
 			continue
@@ -281,7 +281,7 @@ func (e *Engine) gather(now time.Duration) bool {
 // twenty newcomers would have asked for one by one.
 func (e *Engine) mayWait(s *slot) bool {
 	walkedBy := e.pass != s.pass && e.walk > s.index
-	return !e.quiet && !walkedBy && keepRoom*len(e.free) >= len(e.slots)
+	return (s.large() || s.late) && !e.quiet && !walkedBy && keepRoom*len(e.free) >= len(e.slots)
 }
 
 // appendSymbols appends the next packet of a round of WantedSymbols.
@@ -292,8 +292,8 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 	after := int64(-1)
 	for ; e.naming > 0 && e.naming <= len(e.slots); e.naming++ {
 		s := &e.slots[e.naming-1]
-		if s.state != slotFilling || !s.passed || s.covered || s.tries == 0 ||
-			!alone && int(s.need)*sourceShare <= int(s.k) {
+		if s.state != slotFilling || !s.passed || s.covered || s.waiting || s.tries == 0 ||
+			!alone && !s.large() {
 			continue
 		}
 		if int64(s.index) < after {
