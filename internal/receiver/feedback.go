@@ -52,19 +52,30 @@ func (e *Engine) look(now time.Duration) {
 func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 
 // backOff orders receivers by how much they lack (R6). Of n receivers with this one's
-// loss, n·Q(z) lack as much or more: whoever is likely to lack most speaks in the
-// first slot, twice as many in the next, and each slot is long enough for the echo
-// to silence the following.
+// loss, n·Q lack as much or more: whoever is likely to lack most speaks in the first
+// slot, twice as many in the next, and each slot is long enough for the echo to
+// silence the following.
 func (e *Engine) backOff(s *slot) time.Duration {
-	n := float64(max(e.session.Receivers, 1))
-	lost := float64(s.need) + float64(s.rows)
+	lost := int(s.need) + int(s.rows)
 	mean := (float64(s.k) + float64(s.rows)) * e.stream.loss()
-	others := 0.0
-	if mean > 0 {
-		others = n * math.Erfc((lost-mean)/math.Sqrt(2*mean)) / 2 // n·Q(z)
-	}
+	others := float64(max(e.session.Receivers, 1)) * atLeast(lost, mean)
 	slots := math.Log2(1+others) + e.rand.Float64()
 	return time.Duration(slots * float64(e.slotTime()))
+}
+
+// atLeast is the chance that a Poisson variable of that mean is n or more, by the
+// normal distribution if the mean is large.
+func atLeast(n int, mean float64) float64 {
+	if mean >= 16 {
+		return math.Erfc((float64(n)-mean)/math.Sqrt(2*mean)) / 2
+	}
+	term := math.Exp(-mean)
+	below := 0.0
+	for i := range min(n, 100) {
+		below += term
+		term *= mean / float64(i+1)
+	}
+	return max(0, 1-below)
 }
 
 // slotTime is the unit of back-off: a report reaches the sender, which gathers what

@@ -196,6 +196,7 @@ func (r *Room) prepare(t time.Duration) bool {
 // complete tells that all of the image was read.
 func (r *Room) complete(t time.Duration) {
 	r.sender.SetCompletion(t, wire.Completion{ManifestSize: r.manifestSize()})
+	r.pollSender(t) // it is told before it is sent
 }
 
 // manifestSize: a digest a block.
