@@ -32,7 +32,13 @@ func (e *Engine) look(now time.Duration) {
 			s.passed, s.tries = true, 0
 			s.askAt = now + e.backOff(s)
 		}
-		if s.passed && !s.covered {
+		if waited := s.waiting; waited != e.mayWait(s) {
+			s.waiting = !waited
+			if waited {
+				s.askAt = now + e.backOff(s)
+			}
+		}
+		if s.passed && !s.covered && !s.waiting {
 			e.askAt = earliest(e.askAt, s.askAt)
 		}
 	}
@@ -46,19 +52,30 @@ func (e *Engine) look(now time.Duration) {
 func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 
 // backOff orders receivers by how much they lack (R6). Of n receivers with this one's
-// loss, n·Q(z) lack as much or more: whoever is likely to lack most speaks in the
-// first slot, twice as many in the next, and each slot is long enough for the echo
-// to silence the following.
+// loss, n·Q lack as much or more: whoever is likely to lack most speaks in the first
+// slot, twice as many in the next, and each slot is long enough for the echo to
+// silence the following.
 func (e *Engine) backOff(s *slot) time.Duration {
-	n := float64(max(e.session.Receivers, 1))
-	lost := float64(s.need) + float64(s.rows)
+	lost := int(s.need) + int(s.rows)
 	mean := (float64(s.k) + float64(s.rows)) * e.stream.loss()
-	others := 0.0
-	if mean > 0 {
-		others = n * math.Erfc((lost-mean)/math.Sqrt(2*mean)) / 2 // n·Q(z)
-	}
+	others := float64(max(e.session.Receivers, 1)) * atLeast(lost, mean)
 	slots := math.Log2(1+others) + e.rand.Float64()
 	return time.Duration(slots * float64(e.slotTime()))
+}
+
+// atLeast is the chance that a Poisson variable of that mean is n or more, by the
+// normal distribution if the mean is large.
+func atLeast(n int, mean float64) float64 {
+	if mean >= 16 {
+		return math.Erfc((float64(n)-mean)/math.Sqrt(2*mean)) / 2
+	}
+	term := math.Exp(-mean)
+	below := 0.0
+	for i := range min(n, 100) {
+		below += term
+		term *= mean / float64(i+1)
+	}
+	return max(0, 1-below)
 }
 
 // slotTime is the unit of back-off: a report reaches the sender, which gathers what
@@ -243,20 +260,14 @@ func (e *Engine) gather(now time.Duration) bool {
 	alone := e.session.Receivers <= 1
 	for p := range e.slots {
 		s := &e.slots[p]
-		if s.state != slotFilling || !s.passed || s.covered {
-			continue
-		}
-		large := int(s.need)*sourceShare > int(s.k)
-		if (large || s.late) && e.mayWait(s) {
-			s.askAt = now + e.session.ReportInterval
-			e.askAt = earliest(e.askAt, s.askAt)
+		if s.state != slotFilling || !s.passed || s.covered || s.waiting {
 			continue
 		}
 		if s.tries > 0 && now < s.askAt { // told, and waiting for the answer
 			e.askAt = earliest(e.askAt, s.askAt)
 			continue
 		}
-		named := alone || large
+		named := alone || s.large()
 		if !named && e.report.Deficits.Len() == wire.MaxDeficits { // in the next report, at once
 			e.askAt = earliest(e.askAt, max(now, 1))
 			continue
@@ -281,7 +292,7 @@ func (e *Engine) gather(now time.Duration) bool {
 // twenty newcomers would have asked for one by one.
 func (e *Engine) mayWait(s *slot) bool {
 	walkedBy := e.pass != s.pass && e.walk > s.index
-	return !e.quiet && !walkedBy && keepRoom*len(e.free) >= len(e.slots)
+	return (s.large() || s.late) && !e.quiet && !walkedBy && keepRoom*len(e.free) >= len(e.slots)
 }
 
 // appendSymbols appends the next packet of a round of WantedSymbols.
@@ -292,8 +303,8 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 	after := int64(-1)
 	for ; e.naming > 0 && e.naming <= len(e.slots); e.naming++ {
 		s := &e.slots[e.naming-1]
-		if s.state != slotFilling || !s.passed || s.covered || s.tries == 0 ||
-			!alone && int(s.need)*sourceShare <= int(s.k) {
+		if s.state != slotFilling || !s.passed || s.covered || s.waiting || s.tries == 0 ||
+			!alone && !s.large() {
 			continue
 		}
 		if int64(s.index) < after {

@@ -17,9 +17,10 @@ const (
 	// lossSpan is over how many packets, about, loss is measured.
 	lossSpan = 16384
 
-	// sourceShare: a block that lacks more than a quarter of its symbols names those
-	// that it lacks, since rebuilding hundreds is slow.
+	// sourceShare and fewSymbols: a block that lacks more than a quarter of its symbols,
+	// and more than a few, names those that it lacks, since rebuilding hundreds is slow.
 	sourceShare = 4
+	fewSymbols  = 8
 
 	// A block whose first symbol to come is behind the first 1/lateShare of its symbols
 	// and lateSymbols was under way when the receiver came.
@@ -35,9 +36,10 @@ const (
 	// defaultRoundTrip holds until a heartbeat brings a measured one.
 	defaultRoundTrip = time.Millisecond
 	// wantSpread is the time for each receiver over which lists of wanted blocks are
-	// spread: a thousand a second, until the first has brought the stream.
-	wantSpread = time.Millisecond
-	maxSpread  = 10 * time.Second
+	// spread: five a millisecond, of which the first brings the stream that silences the
+	// others.
+	wantSpread = 200 * time.Microsecond
+	maxSpread  = 5 * time.Second
 	// goodbyeSpread keeps goodbyes below 1000 a second, however many there are.
 	goodbyeSpread = time.Millisecond
 

@@ -64,15 +64,10 @@ func (s *stream) counts() wire.PacketCounts {
 
 // loss is the share of packets lost lately.
 func (s *stream) loss() float64 {
-	if s.first == 0 {
-		return 0
-	}
 	expected := float64(int64(s.highest-s.fromSequence) + 1) // 0 right after the span ended
 	missing := max(0, expected-float64(s.received-s.fromReceived))
-	loss := s.lately
-	if expected > 0 {
-		loss = (missing + s.lately*s.weight) / (expected + s.weight)
-	}
+	// One loss in a hundred packets is supposed beforehand.
+	loss := (missing + s.lately*s.weight + 1) / (expected + s.weight + 100)
 	if expected >= lossSpan {
 		s.lately, s.weight = loss, min(expected+s.weight, lossSpan)
 		s.fromSequence, s.fromReceived = s.highest+1, s.received

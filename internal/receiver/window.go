@@ -39,6 +39,7 @@ type slot struct {
 	// coverEnds unless the promise does not hold.
 	covered bool
 	late    bool   // the receiver came when part of it had been sent
+	waiting bool   // it is not asked for now (R10)
 	rows    uint32 // repair rows that the sender has made at least
 
 	// askAt is when its deficit goes into a report, unless the sender promises enough
@@ -89,6 +90,11 @@ func (s *slot) open(index uint32, k uint16, first block.SymbolID) {
 	s.bits = s.bits[:words]
 	clear(s.bits)
 	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, need: k, state: slotFilling, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
+}
+
+// large tells whether it lacks so much that source symbols are named.
+func (s *slot) large() bool {
+	return s.need > fewSymbols && int(s.need)*sourceShare > int(s.k)
 }
 
 // room (R1) finds a slot for a block of which the symbol id has come, and the slot's

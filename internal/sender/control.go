@@ -84,6 +84,9 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 		e.beatPause = heartbeatEvery
 	}
 	e.beatAt = now + max(e.beatPause, firstHeartbeat)
+	if e.news--; e.news > 0 {
+		e.beatAt = now + firstHeartbeat
+	}
 	return h.AppendTo(dst)
 }
 

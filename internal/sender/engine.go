@@ -71,6 +71,7 @@ type Engine struct {
 	stalled   bool // what is next to send is not ready
 	beatAt    time.Duration
 	beatPause time.Duration
+	news      int // heartbeats still to be sent in a row: they bring news
 	checkAt   time.Duration
 	pass      uint32
 	passBegun bool // and not told yet
@@ -143,7 +144,7 @@ func (e *Engine) Zero(id block.ID) {
 }
 
 // SetCompletion tells the size of the manifest and the image's digest, once all of
-// the image was read.
+// the image was read. The manifest is sent without being asked for: everybody needs it.
 func (e *Engine) SetCompletion(now time.Duration, c wire.Completion) {
 	if e.manifest != 0 || c.ManifestSize == 0 {
 		return
@@ -152,6 +153,8 @@ func (e *Engine) SetCompletion(now time.Duration, c wire.Completion) {
 	g := block.Geometry{ImageSize: c.ManifestSize, BlockSize: e.geometry.BlockSize}
 	e.manifest = g.BlockCount()
 	e.blocks = append(e.blocks, make([]state, e.manifest)...)
+	e.main.todo.Add(block.Range{Lo: uint64(e.image), Hi: uint64(len(e.blocks))})
+	e.news = newsBeats
 	e.beat(now)
 }
 

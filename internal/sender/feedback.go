@@ -110,8 +110,9 @@ func (e *Engine) classify(now time.Duration, p *peer) {
 		p.streamed = e.sequence - spent/2
 	}
 	median, ok := e.peers.medianLoss(now)
-	bad := max(p.loss, p.caused/float64(max(e.sequence-p.streamed, minSpent)))
-	tail := p.limit == wire.LimitDisk || p.deaf || ok && bad > tailLoss && bad > tailFactor*median
+	spent := p.caused / float64(max(e.sequence-p.streamed, minSpent))
+	bad := (p.loss > tailLoss || spent > tailSpent) && max(p.loss, spent) > tailFactor*median
+	tail := p.limit == wire.LimitDisk || p.deaf || ok && bad
 	if tail == p.tail {
 		return
 	}
@@ -135,7 +136,7 @@ func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wi
 	if need <= 0 {
 		return
 	}
-	if p.tail || need*4 > int(b.k)+3 {
+	if p.tail || need > fewSymbols && need*4 > int(b.k)+3 {
 		if !e.tailJobs.merge(i, uint16(need)) {
 			if b.owed == 0 {
 				b.set(flagFresh)

@@ -20,6 +20,9 @@ const (
 	// they begin at firstHeartbeat apart, and double.
 	heartbeatEvery = 250 * time.Millisecond
 	firstHeartbeat = time.Millisecond
+	// newsBeats is how often the manifest's size is told at once when it becomes known:
+	// who does not know it can take no symbol of the manifest.
+	newsBeats = 3
 
 	// Receivers report so seldom that all of them together send one report for
 	// packetsPerReport packets of the stream, but not below minReportInterval.
@@ -37,9 +40,10 @@ const (
 	minRoundTrip     = 100 * time.Microsecond
 	maxRoundTrip     = 250 * time.Millisecond
 
-	// A receiver is of the tail if it loses more than tailLoss and tailFactor times
-	// the median, or has that share of what is sent sent for itself.
+	// A receiver is of the tail if it loses more than tailLoss, or has more than tailSpent
+	// of what is sent sent for itself, and that is tailFactor times the median loss.
 	tailLoss   = 0.05
+	tailSpent  = 0.015
 	tailFactor = 5
 	// minSpent is the least of the stream, in packets, that the share is taken of.
 	minSpent = 1 << 14
@@ -57,6 +61,9 @@ const (
 	gainFirst = 1.0
 	gainLeast = 0.25
 
+	// fewSymbols is what may be owed of a block to one receiver of the main class even if
+	// it is more than a quarter of the block.
+	fewSymbols = 8
 	// maxPeers bounds the receivers that are kept, some 200 bytes each.
 	maxPeers = 1 << 16
 	// maxJobs bounds the source symbols that are owed by name, in ranges.

@@ -19,7 +19,6 @@ const (
 	flagZero    = 1 << 24 // the block is zeros
 	flagGroup   = 1 << 25 // its source symbols are being sent, or about to be
 	flagFresh   = 1 << 26 // the next symbol begins a burst
-	flagJob     = 1 << 27 // source symbols of it are owed by name
 	symbolMask  = 1<<24 - 1
 	spanUnit    = 16
 	maxBurst    = 1<<16 - 1

@@ -14,6 +14,7 @@ type walk struct {
 	left    int  // of these, those with source symbols still to send
 	full    bool // the group is complete and being sent
 	turn    int
+	longest uint16 // greatest K in the group; 0 once a block of that K has ended
 
 	zeros  []block.Range // runs to be told for the first time
 	repeat []block.Range // runs to be told again
@@ -87,6 +88,7 @@ func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
 		m.next++
 		if m.next == uint32(b.k) {
 			b.clear(flagGroup)
+			e.finishMember(w, m.index)
 			if w.left--; w.left == 0 {
 				e.finish(w)
 			}
@@ -115,7 +117,7 @@ func (e *Engine) form(w *walk) bool {
 		i := uint32(r.Lo)
 		b := &e.blocks[i]
 		switch {
-		case !e.peers.wanted(i, w.tail):
+		case !manifest && !e.peers.wanted(i, w.tail):
 			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
 		case b.has(flagZero):
 			if !w.addZero(r.Lo) {
@@ -147,7 +149,10 @@ func (e *Engine) form(w *walk) bool {
 	if w.count == 0 {
 		return false
 	}
-	w.full, w.left, w.turn = true, w.count, 0
+	w.full, w.left, w.turn, w.longest = true, w.count, 0, 0
+	for _, m := range w.members[:w.count] {
+		w.longest = max(w.longest, e.blocks[m.index].k)
+	}
 	return true
 }
 
@@ -173,24 +178,34 @@ func (w *walk) addZero(i uint64) bool {
 	return true
 }
 
-// finish ends a group: its blocks are owed their proactive repair, which continues
-// their burst.
+// finishMember: the source symbols of block i have been sent. It is owed its proactive
+// repair, which continues its burst. The first of the longest blocks to end is when the
+// deficits of the group before are known.
+func (e *Engine) finishMember(w *walk, i uint32) {
+	if w.tail {
+		return
+	}
+	k := e.blocks[i].k
+	if k == w.longest {
+		w.longest = 0
+		e.adapt()
+	}
+	if len(e.peers.list) > 1 {
+		e.carry += e.proactive
+		n := int(e.carry)
+		e.carry -= float64(n)
+		e.owe(i, min(n, int(k)))
+	}
+}
+
+// finish ends a group.
 func (e *Engine) finish(w *walk) {
 	if !w.tail {
-		e.adapt()
 		win := window{count: w.count}
 		for k, m := range w.members[:w.count] {
 			win.blocks[k] = m.index
 		}
 		e.windows[1], e.windows[0] = e.windows[0], win
-		if len(e.peers.list) > 1 {
-			for _, m := range w.members[:w.count] {
-				e.carry += e.proactive
-				n := int(e.carry)
-				e.carry -= float64(n)
-				e.owe(m.index, min(n, int(e.blocks[m.index].k)))
-			}
-		}
 	}
 	w.full, w.count, w.followed = false, 0, true
 }

@@ -139,7 +139,7 @@ type Room struct {
 type Result struct {
 	Symbols, ZeroRuns, Control uint64 // packets sent
 	Source                     uint64 // source symbols in the image
-	// LastSource is when the last source symbol of the first pass was sent.
+	// LastSource is when the last source symbol of the image was sent in the first pass.
 	LastSource time.Duration
 	Feedback   map[wire.Type]int // arrived at the sender
 	Offers     int

@@ -107,7 +107,7 @@ func (r *Room) next(t time.Duration) {
 		return
 	case sender.Symbol:
 		r.Result.Symbols++
-		if s.Symbol.Symbol.IsSource(int(s.Symbol.K)) && r.sender.Pass() <= 1 {
+		if s.Symbol.Object == wire.Image && s.Symbol.Symbol.IsSource(int(s.Symbol.K)) && r.sender.Pass() <= 1 {
 			r.Result.LastSource = t
 		}
 		r.put(t, packet{symbol: s.Symbol}, r.cfg.PacketTime)
@@ -196,6 +196,7 @@ func (r *Room) prepare(t time.Duration) bool {
 // complete tells that all of the image was read.
 func (r *Room) complete(t time.Duration) {
 	r.sender.SetCompletion(t, wire.Completion{ManifestSize: r.manifestSize()})
+	r.pollSender(t) // it is told before it is sent
 }
 
 // manifestSize: a digest a block.
