@@ -108,7 +108,8 @@ func (o *options) run(ctx context.Context) error {
 		b := bench{row: r, folder: folder, rounds: o.runs, discard: o.runs > 1}
 		rowResults, err := b.measure(ctx, systems)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			failures = append(failures, fmt.Errorf("interrupted: %s and what follows is not measured", r.name))
+			break
 		}
 		results = append(results, rowResults...)
 		if err != nil {
