@@ -16,6 +16,7 @@ func TestRooms(t *testing.T) {
 		for _, clients := range []int{1, 4, 8} {
 			for _, lossPercent := range []float64{0, 1, 5} {
 				t.Run(fmt.Sprintf("%d clients, %v%% loss", clients, lossPercent), func(t *testing.T) {
+					t.Parallel()
 					r := newRoomOf(t, p, lab.Config{Hosts: 1 + clients, LossPercent: lossPercent}, 4*mib+77)
 					s := r.serve(0)
 					finish(r.receiveAll()...)
@@ -119,6 +120,7 @@ func TestLateJoin(t *testing.T) {
 
 func TestKilledClient(t *testing.T) {
 	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{Hosts: 4, LossPercent: 1}, imageBytes)
 		s := r.serve(0)
 		victim, a, b := r.receive(1), r.receive(2), r.receive(3)
@@ -137,6 +139,7 @@ func TestKilledClient(t *testing.T) {
 
 func TestStoppedClient(t *testing.T) {
 	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{Hosts: 3}, imageBytes)
 		s := r.serve(0)
 		stopped, other := r.receive(1), r.receive(2)

@@ -47,6 +47,7 @@ func TestManifestIsKept(t *testing.T) {
 		}, other: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{}, size)
 			s := r.serve(0)
 			finish(r.receive(1))

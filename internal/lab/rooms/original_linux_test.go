@@ -275,17 +275,21 @@ func (r *room) askForAll(host int, server string) {
 	}))
 }
 
-// TestOursAndOriginal has a server of ours and one of 2012 on one group.
+// TestOursAndOriginal has a server of ours and one of 2012 on one group, which the
+// stream of MXB 2 is not in.
 func TestOursAndOriginal(t *testing.T) {
-	r := newRoom(t, lab.Config{Hosts: 4}, imageBytes)
-	other := r.newImage("other.img", imageBytes, 2)
-	r.serve(0, "--rate", "24M")
-	r.serveOriginal(1, "other.img")
-	a := r.receive(2, "-s", "10.77.0.1")
-	a.reaches(0.1)
-	b := r.receive(3, "-s", "10.77.0.2", "-t", "200")
-	first, second := a.finishes(), b.finishesWith(other)
-	if first.Strangers == 0 || second.Strangers == 0 {
-		t.Errorf("%d and %d packets of strangers are counted", first.Strangers, second.Strangers)
-	}
+	inBoth(t, func(t *testing.T, p protocol) {
+		r := newRoomOf(t, p, lab.Config{Hosts: 4}, imageBytes)
+		other := r.newImage("other.img", imageBytes, 2)
+		r.serve(0, "--rate", "24M")
+		r.serveOriginal(1, "other.img")
+		a := r.receive(2, "-s", "10.77.0.1")
+		a.reaches(0.1)
+		b := r.receive(3, "-s", "10.77.0.2", "-t", "200")
+		first, second := a.finishes(), b.finishesWith(other)
+		hearsBoth := p == speaksMXB1
+		if first.Strangers > 0 != hearsBoth || second.Strangers > 0 != hearsBoth {
+			t.Errorf("%d and %d packets of strangers are counted; they hear both: %v", first.Strangers, second.Strangers, hearsBoth)
+		}
+	})
 }

@@ -71,6 +71,7 @@ func TestTwoInterfaces(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBoth(t, func(t *testing.T, p protocol) {
+				t.Parallel()
 				r := newRoomOf(t, p, lab.Config{Hosts: 2}, 2*mib)
 				var hosts []*lab.Host
 				for _, h := range c.second {
@@ -93,6 +94,7 @@ func TestTwoInterfaces(t *testing.T) {
 	}
 	t.Run("both lead to the server", func(t *testing.T) {
 		inBoth(t, func(t *testing.T, p protocol) {
+			t.Parallel()
 			r := newRoomOf(t, p, lab.Config{Hosts: 3}, imageBytes)
 			_, err := r.AddNetwork(r.Hosts...)
 			r.must(err)

@@ -100,6 +100,7 @@ func TestStrangersOnTheStream(t *testing.T) {
 		{"another server's", foreign, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			r := newRoomOf(t, speaksMXB1, lab.Config{Hosts: 3}, 2*mib)
 			r.serve(0)
 			r.flood(2, streamAddress, c.packets...)
@@ -136,6 +137,7 @@ func TestStrangersAtTheServer(t *testing.T) {
 		{"map requests", [][]byte{packet(mxb1.OpMapRequest, 0, 0, nil), packet(mxb1.OpMapRequest, 1400, 0, make([]byte, 1400))}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 4}, 2*mib)
 			s := r.serve(0)
 			r.flood(2, "10.77.0.1:7500", c.packets...)
@@ -168,6 +170,7 @@ func TestStrangersDescriptions(t *testing.T) {
 		return b
 	}
 	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{Hosts: 3}, imageBytes)
 		stop := r.flood(2, "10.77.0.2:"+port,
 			nil, []byte("MXBP"), good[:len(good)-1], good[:20],
@@ -232,6 +235,7 @@ func TestStrangersOnTheDataGroup(t *testing.T) {
 		{"another session's control packets", control, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 3}, 2*mib)
 			s := r.serve(0, "--data-group", dataGroup)
 			r.flood(2, dataGroup+":16000", c.packets...)
@@ -299,6 +303,7 @@ func TestMeddler(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 4}, imageBytes)
 			s := r.serve(0, "--data-group", dataGroup, "--rate", "32M")
 			r.meddle(3, dataGroup+":16000", c.meddle)

@@ -19,6 +19,7 @@ func TestSizes(t *testing.T) {
 	inBoth(t, func(t *testing.T, p protocol) {
 		for _, size := range []int64{1, 1023, 1024, 1025, 1443, 1444, 1445, 100_000, mib - 33, mib, mib + 1} {
 			t.Run(fmt.Sprint(size), func(t *testing.T) {
+				t.Parallel()
 				r := newRoomOf(t, p, lab.Config{}, size)
 				s := r.serve(0)
 				c := r.receive(1)
@@ -74,6 +75,7 @@ func beyond4GiB(t *testing.T, p protocol) {
 // TestNoSparse: holes stay holes unless -n is given.
 func TestNoSparse(t *testing.T) {
 	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
 		r.serve(0)
 		sparse := r.receive(1)
@@ -135,6 +137,7 @@ func TestHoles(t *testing.T) {
 // TestOverwrite receives into a longer file that held something else.
 func TestOverwrite(t *testing.T) {
 	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
 		r.serve(0)
 		out := r.path("old")
@@ -146,6 +149,7 @@ func TestOverwrite(t *testing.T) {
 // TestStdout writes the image to a pipe while every twentieth packet is lost.
 func TestStdout(t *testing.T) {
 	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{LossPercent: 5}, 1)
 		r.fill(72*mib + 5) // longer than a client's memory
 		r.serve(0, "--rate", "320M")
@@ -166,6 +170,7 @@ func TestStdout(t *testing.T) {
 // TestBrokenPipe: whoever reads the image stops in the middle.
 func TestBrokenPipe(t *testing.T) {
 	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
 		r.serve(0)
 		read, write, err := os.Pipe()
@@ -200,6 +205,7 @@ func TestServedName(t *testing.T) {
 // TestFullFileSystem: the file system is full in the middle.
 func TestFullFileSystem(t *testing.T) {
 	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
 		s := r.serve(0)
 		where := t.TempDir()
@@ -227,6 +233,7 @@ func TestLoopDevice(t *testing.T) {
 }
 
 func loopDevice(t *testing.T, p protocol) {
+	t.Parallel()
 	const size = 8 * mib
 	r := newRoomOf(t, p, lab.Config{}, size)
 	r.serve(0)
