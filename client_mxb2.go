@@ -375,7 +375,9 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 	case wire.TypeHeartbeat:
 		var h wire.Heartbeat
 		if h, err = wire.ParseHeartbeat(b); err == nil {
-			s.session.Completion = h.Completion
+			if s.session.Completion.ManifestSize == 0 { // an old one that comes again knows less
+				s.session.Completion = h.Completion
+			}
 			s.engine.HandleHeartbeat(now, h)
 			s.over = h.State >= wire.SenderImageChanged
 			s.learn()
