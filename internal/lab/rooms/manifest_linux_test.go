@@ -21,6 +21,7 @@ func (r *room) manifests() []string {
 
 // TestManifestIsKept: what one server learned of an image the next one knows.
 func TestManifestIsKept(t *testing.T) {
+	t.Parallel()
 	const size = 4*mib - 5
 	for _, c := range []struct {
 		name  string
@@ -75,6 +76,7 @@ func TestManifestIsKept(t *testing.T) {
 // TestManifestIsUsed: a server that recalls a manifest tells at once what a client has
 // to hold the image against, and finds out an image that was changed without a trace.
 func TestManifestIsUsed(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{}, 1)
 	r.fill(imageBytes)
 	s := r.serve(0)

@@ -56,6 +56,7 @@ func (r *room) serveOriginal(host int, path string, args ...string) *process {
 
 // TestOriginalClients has clients of 2012 at our server.
 func TestOriginalClients(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		size    int64
 		clients int
@@ -70,6 +71,7 @@ func TestOriginalClients(t *testing.T) {
 		{imageBytes, 3, 1},
 	} {
 		t.Run(fmt.Sprintf("%d of %d bytes, %v%% loss", c.clients, c.size, c.loss), func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 1 + c.clients, LossPercent: c.loss}, c.size)
 			r.serve(0, "--rate", "200M")
 			var all []originalClient
@@ -84,6 +86,7 @@ func TestOriginalClients(t *testing.T) {
 }
 
 func TestOriginalClientJoinsLate(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
 	s := r.serve(0)
 	first := r.receiveOriginal(1)
@@ -95,6 +98,7 @@ func TestOriginalClientJoinsLate(t *testing.T) {
 
 // TestOriginalClientWithoutOutput: without -o it must be told no folder.
 func TestOriginalClientWithoutOutput(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{}, mib)
 	r.serve(0)
 	p := r.prepare(r.Hosts[1], r.originalProgram(), "client", "-i", "eth0", "-s", "10.77.0.1", "-t", "200")
@@ -108,8 +112,10 @@ func TestOriginalClientWithoutOutput(t *testing.T) {
 // TestMixedRoom has clients of all three kinds at one of our servers, some of them
 // late.
 func TestMixedRoom(t *testing.T) {
+	t.Parallel()
 	for _, loss := range []float64{0, 1} {
 		t.Run(fmt.Sprintf("%v%% loss", loss), func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 7, LossPercent: loss}, imageBytes)
 			s := r.serve(0, "--rate", "200M")
 			old, mxb1, mxb2 := r.receiveOriginal(1), r.receive(2, "--mxb1"), r.receive(3)
@@ -129,6 +135,7 @@ func TestMixedRoom(t *testing.T) {
 
 // TestOriginalServer has our clients at a server of 2012.
 func TestOriginalServer(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		size    int64
 		clients int
@@ -145,6 +152,7 @@ func TestOriginalServer(t *testing.T) {
 		{size: mib, clients: 1}, // after a whole last block comes an empty one
 	} {
 		t.Run(fmt.Sprintf("%d of %d bytes, %v%% loss, %s%s", c.clients, c.size, c.loss, c.client, c.server), func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 1 + c.clients, LossPercent: c.loss}, c.size)
 			r.serveOriginal(0, "the.img", c.server...)
 			var all []client
@@ -159,6 +167,7 @@ func TestOriginalServer(t *testing.T) {
 // TestOriginalServersName: it describes the path that it was given, and a client
 // without -o writes to the last part of it, in its own folder.
 func TestOriginalServersName(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{}, mib)
 	for n, c := range []struct{ path, base string }{
 		{r.image, "the.img"},
@@ -181,8 +190,10 @@ func TestOriginalServersName(t *testing.T) {
 // TestHostileNames: a server of 2012 describes what leads out of the folder, or is
 // no name.
 func TestHostileNames(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"..", "../..", "/", "sub/", ".bashrc", "a\x1b[2Jb", strings.Repeat("x", 300)} {
 		t.Run(name[:min(len(name), 10)], func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{}, mib)
 			folder := r.path("here")
 			r.must(os.Mkdir(folder, 0o700))
@@ -202,6 +213,7 @@ func TestHostileNames(t *testing.T) {
 }
 
 func TestOriginalServerStartedAgain(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
 	s := r.serveOriginal(0, "the.img")
 	a, b := r.receive(1, "-t", "300"), r.receive(2, "-t", "300")
@@ -213,8 +225,10 @@ func TestOriginalServerStartedAgain(t *testing.T) {
 }
 
 func TestOriginalServerStartedWithAnotherImage(t *testing.T) {
+	t.Parallel()
 	for _, pause := range []time.Duration{0, time.Second} {
 		t.Run(fmt.Sprint("after ", pause), func(t *testing.T) {
+			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 2}, imageBytes)
 			r.newImage("other.img", imageBytes, 2)
 			s := r.serveOriginal(0, "the.img")
@@ -231,6 +245,7 @@ func TestOriginalServerStartedWithAnotherImage(t *testing.T) {
 // TestTwoOriginalServers: two of 2012 on one group are told apart by their
 // addresses.
 func TestTwoOriginalServers(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{Hosts: 4}, imageBytes)
 	other := r.newImage("other.img", imageBytes, 2)
 	r.serveOriginal(0, "the.img")
@@ -248,6 +263,7 @@ func TestTwoOriginalServers(t *testing.T) {
 
 // TestTwoOriginalServersOnOneHost: these cannot be told apart.
 func TestTwoOriginalServersOnOneHost(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
 	r.newImage("other.img", imageBytes, 2)
 	r.serveOriginal(0, "the.img")
@@ -278,6 +294,7 @@ func (r *room) askForAll(host int, server string) {
 // TestOursAndOriginal has a server of ours and one of 2012 on one group, which the
 // stream of MXB 2 is not in.
 func TestOursAndOriginal(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		r := newRoomOf(t, p, lab.Config{Hosts: 4}, imageBytes)
 		other := r.newImage("other.img", imageBytes, 2)

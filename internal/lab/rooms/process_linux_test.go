@@ -228,22 +228,27 @@ func (c client) found() {
 	}
 }
 
-// reaches waits until a share of what the stream has to carry is in, and returns
-// the state. With MXB 2 that is in blocks most of which are not complete.
+// share is how much a client has of what the stream has to carry. With MXB 2 it is
+// in blocks most of which are not complete.
+func (r *room) share(now progress.ClientRecord) float64 {
+	r.Helper()
+	in := now.BytesDone
+	if now.Protocol == string(speaksMXB2) {
+		in = (now.PacketsReceived - now.Duplicates) * symbolBytes
+	}
+	return float64(in) / r.carried()
+}
+
+// reaches waits until a client has that share, and returns its state.
 func (c client) reaches(share float64) progress.ClientRecord {
 	c.room.Helper()
 	c.found()
-	want := share * c.room.carried()
 	for {
 		r := c.now()
 		if c.hasEnded() {
 			c.room.Fatalf("%s: ended before %v of the image was in", c.title, share)
 		}
-		in := r.BytesDone
-		if r.Protocol == string(speaksMXB2) {
-			in = (r.PacketsReceived - r.Duplicates) * symbolBytes
-		}
-		if float64(in) >= want {
+		if c.room.share(r) >= share {
 			return r
 		}
 		c.room.pause()

@@ -58,6 +58,7 @@ type room struct {
 	cache     string // where servers keep manifests
 	image     string
 	protocol  protocol
+	toCarry   float64         // as carried says, once that was asked
 	originals map[string]bool // addresses of servers of 2012
 	processes []*process
 }
@@ -111,17 +112,15 @@ func (r *room) fill(sizeBytes int64) {
 // MXB 1, and with MXB 2 those of the blocks that are not all zeros.
 func (r *room) carried() float64 {
 	r.Helper()
-	b := r.content(r.image)
-	if r.protocol == speaksMXB1 {
-		return float64(len(b))
+	if r.toCarry > 0 {
+		return r.toCarry
 	}
-	sum := 0
-	for block := range slices.Chunk(b, blockBytes) {
-		if bytes.Trim(block, "\x00") != nil {
-			sum += len(block)
+	for block := range slices.Chunk(r.content(r.image), blockBytes) {
+		if r.protocol == speaksMXB1 || bytes.Trim(block, "\x00") != nil {
+			r.toCarry += float64(len(block))
 		}
 	}
-	return float64(sum)
+	return r.toCarry
 }
 
 // times is how often a server sent what it had to carry.

@@ -9,6 +9,7 @@ import (
 // TestNoServer: a client that nobody answers ends within its limit and says where
 // it asked.
 func TestNoServer(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		args []string
@@ -43,6 +44,7 @@ func TestWrongInterface(t *testing.T) {
 
 // TestLateServer: the client was there first.
 func TestLateServer(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{}, 2*mib)
 	for _, args := range [][]string{nil, {"-s", "10.77.0.1"}} {
 		c := r.receive(1, args...)
@@ -56,6 +58,7 @@ func TestLateServer(t *testing.T) {
 // TestTwoInterfaces has hosts with two networks, of which one or both join them,
 // and names no interface.
 func TestTwoInterfaces(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		second []int    // hosts on eth1: 0 the server, 1 and 2 clients
@@ -106,6 +109,7 @@ func TestTwoInterfaces(t *testing.T) {
 
 // TestSecondNetwork: a server without -i serves one network at a time, and says so.
 func TestSecondNetwork(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{Hosts: 3}, imageBytes)
@@ -125,6 +129,7 @@ func TestSecondNetwork(t *testing.T) {
 
 // TestSnoopingSwitch: the switch passes the stream on only to those who joined.
 func TestSnoopingSwitch(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		r := newRoomOf(t, p, lab.Config{Hosts: 3}, 2*mib)
 		network, err := r.AddNetwork(r.Hosts...)

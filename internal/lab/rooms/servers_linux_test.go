@@ -54,6 +54,7 @@ func TestServerStartedAgainHalfway(t *testing.T) {
 
 // TestServerStopped: Ctrl-C at the server ends its clients of MXB 2 at once.
 func TestServerStopped(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
 	s := r.serve(0)
 	a, b := r.receive(1, "--receive-timeout", "0"), r.receive(2, "--receive-timeout", "0")
@@ -67,6 +68,7 @@ func TestServerStopped(t *testing.T) {
 // TestServerStartedWithAnotherImage starts a server with another image in the place
 // of one that was killed: later, and as fast as a machine can.
 func TestServerStartedWithAnotherImage(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		what string
 		name string
@@ -80,6 +82,7 @@ func TestServerStartedWithAnotherImage(t *testing.T) {
 	} {
 		for _, pause := range []time.Duration{0, time.Second} {
 			t.Run(fmt.Sprintf("other %s, after %v", c.what, pause), func(t *testing.T) {
+				t.Parallel()
 				inBoth(t, func(t *testing.T, p protocol) {
 					t.Parallel()
 					r := newRoomOf(t, p, lab.Config{Hosts: 3}, imageBytes)
@@ -104,6 +107,7 @@ func TestServerStartedWithAnotherImage(t *testing.T) {
 // clients receive at the same time. The streams of MXB 2 are in groups of their
 // own, unless they are told one.
 func TestTwoServers(t *testing.T) {
+	t.Parallel()
 	const (
 		size = 4*mib - 1
 		slow = "24M" // so that both streams overlap
@@ -183,6 +187,7 @@ func TestTwoServers(t *testing.T) {
 
 // TestWhichServer: two servers answer one that names none.
 func TestWhichServer(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{Hosts: 3}, imageBytes)
 	other := r.newImage("other.img", imageBytes, 2)
 	r.serve(0)
@@ -197,6 +202,7 @@ func TestWhichServer(t *testing.T) {
 }
 
 func TestSummaryAfterCtrlC(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		protocol
 		says []string // as a person reads it
@@ -228,6 +234,7 @@ func TestSummaryAfterCtrlC(t *testing.T) {
 }
 
 func TestControlPortInUse(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{Hosts: 1}, mib)
 	s := r.serve(0)
 	second := r.prepare(r.Hosts[0], lab.BuildOnce(t).Server, "--json", "-f", r.image)
@@ -237,6 +244,7 @@ func TestControlPortInUse(t *testing.T) {
 
 // TestImageChanges: the image is changed while it is served.
 func TestImageChanges(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
 		s := r.serve(0, "--rate", "24M")
@@ -265,6 +273,7 @@ func TestImageChanges(t *testing.T) {
 // TestExitAfterDone: the server ends when all that came have ended, and its status
 // tells whether all have the image.
 func TestExitAfterDone(t *testing.T) {
+	t.Parallel()
 	t.Run("all done", func(t *testing.T) {
 		r := newRoom(t, lab.Config{Hosts: 4, LossPercent: 1}, imageBytes)
 		s := r.serve(0, "--exit-after-done", "--min-receivers", "3")
@@ -378,6 +387,7 @@ func TestPace(t *testing.T) {
 
 // TestProgressRecords reads what a client prints for programs while it receives.
 func TestProgressRecords(t *testing.T) {
+	t.Parallel()
 	inBoth(t, progressRecords)
 }
 

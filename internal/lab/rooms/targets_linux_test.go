@@ -16,6 +16,7 @@ import (
 )
 
 func TestSizes(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		for _, size := range []int64{1, 1023, 1024, 1025, 1443, 1444, 1445, 100_000, mib - 33, mib, mib + 1} {
 			t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -39,6 +40,7 @@ func TestSizes(t *testing.T) {
 }
 
 func TestEmptyImage(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{Hosts: 1}, 1)
 	r.must(os.Truncate(r.image, 0))
 	s := r.prepare(r.Hosts[0], lab.BuildOnce(t).Server, "--json", "-f", r.image)
@@ -74,6 +76,7 @@ func beyond4GiB(t *testing.T, p protocol) {
 
 // TestNoSparse: holes stay holes unless -n is given.
 func TestNoSparse(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
@@ -98,6 +101,7 @@ func TestNoSparse(t *testing.T) {
 // TestHoles: with MXB 2 the zeros of an image half holes are not sent, and arrive all
 // the same: as holes in a new file, and over whatever an old one or a device held.
 func TestHoles(t *testing.T) {
+	t.Parallel()
 	const size = 32*mib - 333
 	for _, lossPercent := range []float64{0, 5} {
 		t.Run(fmt.Sprintf("%v%% loss", lossPercent), func(t *testing.T) {
@@ -136,6 +140,7 @@ func TestHoles(t *testing.T) {
 
 // TestOverwrite receives into a longer file that held something else.
 func TestOverwrite(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
@@ -148,6 +153,7 @@ func TestOverwrite(t *testing.T) {
 
 // TestStdout writes the image to a pipe while every twentieth packet is lost.
 func TestStdout(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{LossPercent: 5}, 1)
@@ -169,6 +175,7 @@ func TestStdout(t *testing.T) {
 
 // TestBrokenPipe: whoever reads the image stops in the middle.
 func TestBrokenPipe(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
@@ -191,6 +198,7 @@ func TestBrokenPipe(t *testing.T) {
 
 // TestServedName receives without -o, in a folder of its own.
 func TestServedName(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t, lab.Config{}, 2*mib)
 	r.serve(0)
 	folder := r.path("here")
@@ -204,6 +212,7 @@ func TestServedName(t *testing.T) {
 
 // TestFullFileSystem: the file system is full in the middle.
 func TestFullFileSystem(t *testing.T) {
+	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
 		t.Parallel()
 		r := newRoomOf(t, p, lab.Config{}, imageBytes)
@@ -229,6 +238,7 @@ func TestFullFileSystem(t *testing.T) {
 }
 
 func TestLoopDevice(t *testing.T) {
+	t.Parallel()
 	inBoth(t, loopDevice)
 }
 
@@ -257,6 +267,7 @@ func loopDevice(t *testing.T, p protocol) {
 
 // TestRefusedDevices: nothing is written to what cannot, or must not, take the image.
 func TestRefusedDevices(t *testing.T) {
+	t.Parallel()
 	const size = 4 * mib
 	old := bytes.Repeat([]byte{0xFF}, size)
 	for _, c := range []struct {
