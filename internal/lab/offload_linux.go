@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -28,16 +29,29 @@ func (i *Interface) setOffloads(c Config) error {
 	return nil
 }
 
+// ethtoolFamily asks once: every namespace has the same, and see genericHeader.
+var ethtoolFamily = sync.OnceValues(func() (*netlink.GenlFamily, error) {
+	return netlink.GenlFamilyGet(unix.ETHTOOL_GENL_NAME)
+})
+
+// genericHeader is a command, its version, and two reserved bytes. That of the
+// package nl is read two bytes past its end, which the race detector sees where
+// labs are side by side.
+type genericHeader [nl.SizeofGenlmsg]byte
+
+func (h genericHeader) Len() int          { return len(h) }
+func (h genericHeader) Serialize() []byte { return h[:] }
+
 // setFeatures switches features of a link, by the names that ethtool -k shows
 // (kernel: Documentation/networking/ethtool-netlink.rst, FEATURES_SET).
 func (ns *namespace) setFeatures(linkIndex int, on bool, names ...string) error {
 	return ns.do(func() error {
-		family, err := netlink.GenlFamilyGet(unix.ETHTOOL_GENL_NAME)
+		family, err := ethtoolFamily()
 		if err != nil {
 			return fmt.Errorf("find ethtool's netlink family: %w", err)
 		}
 		request := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
-		request.AddData(&nl.Genlmsg{Command: unix.ETHTOOL_MSG_FEATURES_SET, Version: unix.ETHTOOL_GENL_VERSION})
+		request.AddData(genericHeader{unix.ETHTOOL_MSG_FEATURES_SET, unix.ETHTOOL_GENL_VERSION})
 		header := nl.NewRtAttr(nested(unix.ETHTOOL_A_FEATURES_HEADER), nil)
 		header.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(linkIndex)))
 		request.AddData(header)

@@ -117,7 +117,7 @@ func TestMixedRoom(t *testing.T) {
 		t.Run(fmt.Sprintf("%v%% loss", loss), func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 7, LossPercent: loss}, imageBytes)
-			s := r.serve(0, "--rate", "200M")
+			s := r.serve(0)
 			old, mxb1, mxb2 := r.receiveOriginal(1), r.receive(2, "--mxb1"), r.receive(3)
 			mxb2.reaches(0.5)
 			lateOld, lateMXB1, lateMXB2 := r.receiveOriginal(4), r.receive(5, "--mxb1"), r.receive(6)
