@@ -448,6 +448,7 @@ func (r *serverRun) read(b *batch) error {
 // send paces and sends full batches.
 func (r *serverRun) send(ctx context.Context) error {
 	pacer := udp.NewPacer(r.cfg.RateBitsPerSec, r.cfg.Delay)
+	narrow, narrowPacer := uint64(0), udp.NewPacer(0, 0)
 	refused, fellBack := false, false
 	for turn := 0; ; turn++ {
 		// Where both protocols have something to send, they take turns.
@@ -469,6 +470,14 @@ func (r *serverRun) send(ctx context.Context) error {
 		wire := b.wireBytes()
 		if err := pacer.Wait(ctx, wire, b.packets); err != nil {
 			return err
+		}
+		if b.slots == nil { // symbols: the path behind may be narrower
+			if limit := r.symbols.limit.Load(); limit != narrow {
+				narrow, narrowPacer = limit, udp.NewPacer(limit, 0)
+			}
+			if err := narrowPacer.Wait(ctx, wire, b.packets); err != nil {
+				return err
+			}
 		}
 		err := b.sender.Send(b.buf[:b.bytes], b.size)
 		switch {

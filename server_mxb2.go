@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"multiserver/internal/block"
@@ -96,6 +97,7 @@ type symbolServer struct {
 	loads, loaded chan *load
 	// emptySymbols and fullSymbols are as serverRun's empty and full.
 	emptySymbols, fullSymbols chan *batch
+	limit                     atomic.Uint64 // bits a second that send keeps to; 0: any
 	gone                      chan struct{} // closed by run when it has said its last words
 
 	// Owned by run, from the first offer on:
@@ -118,6 +120,7 @@ type symbolServer struct {
 	held          sender.Send // what Next gave and the batch had no room for
 	packet        []byte
 	hold          hold
+	narrows       narrows
 	table         map[wire.ReceiverID]*Receiver
 	sentAt        time.Time
 	sentCount     uint64
@@ -340,6 +343,7 @@ func (s *symbolServer) hear(f feedback) error {
 		var p wire.Report
 		if p, err = wire.ParseReport(f.packet); err == nil {
 			s.engine.HandleReport(now, p)
+			s.narrows.report(p.Receiver, p.Counts)
 			s.hold.hear(p.Receiver)
 			s.note(f, p.Receiver, func(r *Receiver) { r.report(p, s.geometry) })
 		}
@@ -469,6 +473,8 @@ func (s *symbolServer) release() {
 	// What goes out while there is little to send is no measure.
 	if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 && !s.rested {
 		s.engine.SetRate(rate)
+		s.narrows.judge(now, s.engine.Interval(), rate*float64(8*udp.PacketWireBytes(s.packetSize())), s.engine.Knows)
+		s.limit.Store(s.narrows.limit)
 	}
 	s.sentAt, s.sentCount, s.rested = time.Now(), count, false
 	s.stats.Waiting = !s.hold.released
