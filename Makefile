@@ -11,7 +11,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/multiserver ./cmd/multiclient
 
 test:
-	go test ./...
+	go test -timeout 30m ./...
 
 check:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not formatted: run gofmt -w"; exit 1; }
@@ -21,7 +21,7 @@ check:
 	cd tools && go mod tidy -diff
 	go -C tools tool -n staticcheck >/dev/null
 	"$$(go -C tools tool -n staticcheck)" ./...
-	CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race -timeout 30m ./...
 
 sim:
 	go run ./internal/simnet/table
