@@ -34,12 +34,12 @@ func TestServerStartedAgainHalfway(t *testing.T) {
 	const size = 96 * mib
 	r := newRoom(t, lab.Config{Hosts: 3}, 1)
 	r.fill(size)
-	s := r.serve(0, "--rate", "320M")
+	s := r.serve(0, "--rate", "120M")
 	a, b := r.receive(1), r.receive(2)
 	half := a.reaches(0.5)
 	b.reaches(0.5)
 	s.kill()
-	again := r.serve(0, "--rate", "320M")
+	again := r.serve(0, "--rate", "120M")
 	finish(a, b)
 	end := again.stop()
 	sent := float64(half.PacketsReceived*symbolBytes+end.ImageBytesSent) / size
