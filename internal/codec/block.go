@@ -59,7 +59,7 @@ func (h Header) AppendTo(dst []byte) []byte {
 
 // ParseHeader reads the header at the start of an encoded block, of which the body
 // need not be there yet. It returns ErrShape if b is too short or a size is out
-// of its limits, and ErrCodec if the codec is not implemented.
+// of its limits, and ErrCodec if the codec is one that this version does not know.
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderSize {
 		return Header{}, fmt.Errorf("block header of %d bytes: %w", len(b), ErrShape)
