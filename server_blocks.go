@@ -120,9 +120,6 @@ func (s *symbolServer) buffer() []byte {
 func (s *symbolServer) read(l *load) {
 	g := s.geometryOf(l.ref.Object)
 	n, off := int(g.Size(l.ref.Block)), g.Offset(l.ref.Block)
-	if l.buf == nil {
-		l.buf = make([]byte, 0, codec.HeaderSize+n)
-	}
 	l.buf = l.buf[:codec.HeaderSize+n]
 	plain := l.buf[codec.HeaderSize:]
 	if l.ref.Object == wire.Manifest {
@@ -172,7 +169,7 @@ func (s *symbolServer) keep(l *load) *encodedBlock {
 	return e
 }
 
-// readAhead hands the loaders what will be sent soon; if there is none of that, what
+// readAhead hands the loaders what will be sent soon; while nothing is sent, what
 // nobody has read yet, for the manifest.
 func (s *symbolServer) readAhead() {
 	if len(s.loading) >= loadsInFlight {
@@ -197,14 +194,16 @@ func (s *symbolServer) readAhead() {
 		s.loading[r] = true
 		s.loads <- &load{ref: r, buf: s.buffer()}
 	}
-	if s.manifest == nil && len(s.loading) == 0 {
-		for n := block.ID(s.geometry.BlockCount()); s.unread < n; s.unread++ {
-			if !s.builder.Has(uint32(s.unread)) {
-				r := sender.Ref{Object: wire.Image, Block: s.unread}
-				s.loading[r] = true
-				s.loads <- &load{ref: r, buf: s.buffer()}
-				return
-			}
+	// While there is something to send, the disk is for that: the stream comes by most
+	// of what is unread anyway.
+	if s.manifest != nil || !s.idle {
+		return
+	}
+	for n := block.ID(s.geometry.BlockCount()); s.unread < n && len(s.loading) < loaders; s.unread++ {
+		if !s.builder.Has(uint32(s.unread)) {
+			r := sender.Ref{Object: wire.Image, Block: s.unread}
+			s.loading[r] = true
+			s.loads <- &load{ref: r, buf: s.buffer(), passing: true}
 		}
 	}
 }
@@ -232,8 +231,10 @@ func (s *symbolServer) take(l *load) error {
 		return err
 	}
 	if l.zero {
-		s.spare = append(s.spare, l.buf[:0])
 		s.engine.Zero(l.ref.Block)
+	}
+	if l.zero || l.passing {
+		s.spare = append(s.spare, l.buf[:0])
 		return nil
 	}
 	e := s.keep(l)

@@ -29,7 +29,7 @@ const (
 	headersOfIP = 28
 	// symbolBatches are read ahead of the socket: what the engine decided and
 	// nobody has seen yet. Few, since feedback is judged against them.
-	symbolBatches = 3
+	symbolBatches = 12
 	// symbolsInBatch fill a super-packet of 64 KiB at MTU 1500.
 	symbolsInBatch = 44
 	// feedbackQueueLen holds a second's worth of feedback at 10,000 receivers.
@@ -67,11 +67,12 @@ type encodedBlock struct {
 
 // load is a block to be read, and what came of it.
 type load struct {
-	ref    sender.Ref
-	buf    []byte // room for the encoded block; nil if only the digest is wanted
-	zero   bool
-	digest codec.Digest
-	err    error
+	ref     sender.Ref
+	buf     []byte // room for the encoded block
+	passing bool   // only the digest is wanted
+	zero    bool
+	digest  codec.Digest
+	err     error
 }
 
 // feedback is a packet of MXB 2, or a map request with an offer, as it was heard.
@@ -124,6 +125,7 @@ type symbolServer struct {
 	table         map[wire.ReceiverID]*Receiver
 	sentAt        time.Time
 	sentCount     uint64
+	idle          bool      // there is nothing to send
 	rested        bool      // since sentAt there was a moment with nothing to send
 	emptyAt       time.Time // since when nobody is unfinished
 }
@@ -273,6 +275,7 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 			if err != nil {
 				return err
 			}
+			s.idle = !filled
 			if filled {
 				s.fullSymbols <- b
 				b = nil

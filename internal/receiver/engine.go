@@ -67,6 +67,7 @@ type Engine struct {
 
 	report   wire.Report
 	reportAt time.Duration
+	measured bool          // the stream was long enough for a first report
 	askAt    time.Duration // the earliest of the slots', 0 if none
 	symbols  wire.List[wire.SymbolRange]
 	naming   int // slot whose symbols are to be named next, in a round of WantedSymbols
@@ -126,7 +127,7 @@ func (e *Engine) begin(now time.Duration, s Session) {
 	e.inStream, e.heard = now, now
 	e.roundTrip = defaultRoundTrip
 	e.clock, e.clockAt = 0, 0
-	e.report.Number = 0
+	e.report.Number, e.measured = 0, false
 	e.reportAt = now + e.spread(s.ReportInterval)
 	e.askAt, e.naming = 0, 0
 	e.want = wantState{retry: wantRetry}

@@ -15,6 +15,11 @@ func (e *Engine) look(now time.Duration) {
 	if e.stream.highest > e.quietAt {
 		e.quiet = false
 	}
+	if !e.measured && e.stream.highest-e.stream.first >= firstReport {
+		e.measured = true
+		n := time.Duration(max(e.session.Receivers, 1))
+		e.reportAt = min(e.reportAt, now+e.spread(n*reportSpread))
+	}
 	e.askAt = 0
 	for p := range e.slots {
 		s := &e.slots[p]

@@ -14,6 +14,11 @@ const (
 	// lateSpan is how far behind the highest sequence a doubled packet is told from a
 	// late one.
 	lateSpan = 64
+	// firstReport is after how many packets the first report is due, spread by reportSpread
+	// for each receiver: the sender cannot tell a bad receiver from a bad network before
+	// it knows a few.
+	firstReport  = 512
+	reportSpread = time.Millisecond
 	// lossSpan is over how many packets, about, loss is measured.
 	lossSpan = 16384
 

@@ -90,16 +90,16 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	return h.AppendTo(dst)
 }
 
-// walked is where the walk is: the lowest block of the image in the group that is being
-// sent, or where the search for the next group begins. While the main class wants
+// walked is where the walk is: the lowest block of the image that is being sent, or
+// where the search for the next one begins. While the main class wants
 // nothing it is the tail's walk.
 func (e *Engine) walked() block.ID {
 	w := &e.main
-	if e.passEnded() && (e.tail.count > 0 || e.tail.todo.Count() > 0) {
+	if e.passEnded() && (len(e.tail.members) > 0 || e.tail.todo.Count() > 0) {
 		w = &e.tail
 	}
 	at := uint32(min(w.at, uint64(e.image)-1))
-	for _, m := range w.members[:w.count] {
+	for _, m := range w.members {
 		at = min(at, m.index)
 	}
 	return block.ID(at)
@@ -108,7 +108,7 @@ func (e *Engine) walked() block.ID {
 // passEnded tells whether the main class is owed nothing.
 func (e *Engine) passEnded() bool {
 	m := &e.main
-	return m.count == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.owed.count == 0 && e.jobs.len() == 0
+	return len(m.members) == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.owed.count == 0 && e.jobs.len() == 0
 }
 
 // forget drops receivers that were not heard for long, and what they wanted (S15).

@@ -48,8 +48,7 @@ type Engine struct {
 	// Proactive repair.
 	proactive float64 // symbols a block
 	carry     float64
-	windows   [2]window // the last groups: the deficits that followed
-	groups    int
+	recent    recent
 
 	peers peers
 	most  int // receivers at a time
@@ -91,8 +90,8 @@ func New(now time.Duration, cfg Config) *Engine {
 		image:     n,
 		blocks:    make([]state, n),
 		owed:      newMarks(most),
-		main:      walk{todo: block.NewSet(most)},
-		tail:      walk{todo: block.NewSet(most), tail: true},
+		main:      newWalk(most, false),
+		tail:      newWalk(most, true),
 		peers:     newPeers(),
 		roundTrip: defaultRoundTrip,
 		rate:      10_000,
@@ -163,7 +162,7 @@ func (e *Engine) SetCompletion(now time.Duration, c wire.Completion) {
 func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
 	for _, w := range []*walk{&e.main, &e.tail} {
 		left := n
-		// In the order in which form takes them.
+		// In the order in which admit takes them.
 		for _, part := range [...]block.Range{{Lo: uint64(e.image), Hi: uint64(len(e.blocks))}, {Lo: w.at, Hi: uint64(e.image)}} {
 			for at := part.Lo; left > 0; left-- {
 				r, ok := w.todo.Next(at)

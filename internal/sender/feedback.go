@@ -148,7 +148,7 @@ func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wi
 	median, _ := e.peers.medianLoss(now)
 	median = min(median, 0.5)
 	need += int(float64(need)*median/(1-median) + 0.5)
-	if e.main.todo.Count() == 0 && !e.main.full {
+	if e.main.todo.Count() == 0 && len(e.main.members) == 0 {
 		need++ // the end: a round more would cost more than a symbol
 	}
 	need = min(need, int(b.k))
@@ -167,14 +167,9 @@ func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wi
 
 // raised notes what block i is owed for the adaption of proactive repair.
 func (e *Engine) raised(i uint32, more int) {
-	for w := range e.windows {
-		win := &e.windows[w]
-		for k, b := range win.blocks[:win.count] {
-			if b == i {
-				win.raised[k] = uint16(min(int(win.raised[k])+more, 1<<16-1))
-				return
-			}
-		}
+	r := &e.recent
+	if k := slices.Index(r.all(), i); k >= 0 {
+		r.raised[k] = uint16(min(int(r.raised[k])+more, 1<<16-1))
 	}
 }
 
@@ -221,13 +216,13 @@ func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 }
 
 // coming lists the blocks that are under way to whoever has seen the stream up to
-// seen: those of a group that is being sent, of which deficits tell what is missing in
-// the end, and those of the last groups that were sent later. Blocks in todo are left
+// seen: those that are being sent, of which deficits tell what is missing in the end, and
+// the last ones that were sent later. Blocks in todo are left
 // out: somebody wants them again.
 func (e *Engine) coming(seen wire.Sequence, todo *block.Set) []uint32 {
 	e.underWay = e.underWay[:0]
 	for _, w := range []*walk{&e.main, &e.tail} {
-		for _, m := range w.members[:w.count] {
+		for _, m := range w.members {
 			if !todo.Has(uint64(m.index)) {
 				e.underWay = append(e.underWay, m.index)
 			}
@@ -236,12 +231,9 @@ func (e *Engine) coming(seen wire.Sequence, todo *block.Set) []uint32 {
 	if seen == 0 {
 		return e.underWay
 	}
-	for k := range e.windows {
-		win := &e.windows[k]
-		for _, i := range win.blocks[:win.count] {
-			if e.blocks[i].sentAfter(seen, e.sequence) && !todo.Has(uint64(i)) {
-				e.underWay = append(e.underWay, i)
-			}
+	for _, i := range e.recent.all() {
+		if e.blocks[i].sentAfter(seen, e.sequence) && !todo.Has(uint64(i)) {
+			e.underWay = append(e.underWay, i)
 		}
 	}
 	return e.underWay
@@ -351,11 +343,11 @@ func (e *Engine) clear() {
 	e.jobs.reset()
 	e.tailJobs.reset()
 	for _, w := range []*walk{&e.main, &e.tail} {
-		for _, m := range w.members[:w.count] {
+		for _, m := range w.members {
 			e.blocks[m.index].clear(flagGroup)
 		}
 		w.todo.Remove(block.Range{Lo: 0, Hi: w.todo.N()})
-		w.count, w.full, w.at = 0, false, 0
+		w.members, w.at = w.members[:0], 0
 		w.zeros, w.repeat = w.zeros[:0], w.repeat[:0]
 	}
 	e.echo, e.echoAt = e.echo[:0], never

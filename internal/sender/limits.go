@@ -56,8 +56,8 @@ const (
 	tailShare      = 50
 	tailInstalment = 16384
 
-	// gainFirst and gainLeast bound how far one group's deficits move the proactive
-	// repair: the first group's deficits are all that is known, later ones correct.
+	// gainFirst and gainLeast bound how far the deficits of Interleave blocks move the
+	// proactive repair: the first ones are all that is known, later ones correct.
 	gainFirst = 1.0
 	gainLeast = 0.25
 
@@ -70,6 +70,9 @@ const (
 	maxJobs = 4096
 	// maxRanges bounds the wanted ranges of all receivers together: 16 MiB.
 	maxRanges = 1 << 20
+	// zeroGap is how many packets lie between the two times that a run of zeros is told,
+	// if there are any: 12 ms at 1 Gbit/s.
+	zeroGap = 1024
 	// maxZeroRepeats bounds the runs of zeros that wait for their second time.
 	maxZeroRepeats = 64
 )

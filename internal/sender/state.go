@@ -17,7 +17,7 @@ type state struct {
 
 const (
 	flagZero    = 1 << 24 // the block is zeros
-	flagGroup   = 1 << 25 // its source symbols are being sent, or about to be
+	flagGroup   = 1 << 25 // its source symbols are being sent
 	flagFresh   = 1 << 26 // the next symbol begins a burst
 	symbolMask  = 1<<24 - 1
 	spanUnit    = 16

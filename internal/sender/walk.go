@@ -1,106 +1,111 @@
 package sender
 
-import "multiserver/internal/block"
+import (
+	"slices"
 
-// walk sends blocks that are wanted whole, in ascending order and round again, in
-// groups of Interleave blocks side by side (S3).
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// walk sends blocks that are wanted whole, in ascending order and round again,
+// Interleave of them side by side, each a part of its symbols ahead of the next (S3).
 type walk struct {
 	todo *block.Set
 	at   uint64 // where the walk is
 	tail bool
 
-	members [Interleave]member
-	count   int  // members of the group
-	left    int  // of these, those with source symbols still to send
-	full    bool // the group is complete and being sent
+	members []member // at most Interleave, in the order of their entry
 	turn    int
-	longest uint16 // greatest K in the group; 0 once a block of that K has ended
 
 	zeros  []block.Range // runs to be told for the first time
-	repeat []block.Range // runs to be told again
-	// followed: a group was sent since the runs in repeat were told.
-	followed bool
+	repeat []repeat      // runs to be told again
 }
 
-// member is a block of the group.
+// member is a block that is being sent.
 type member struct {
 	index uint32
 	next  uint32 // source symbol
 }
 
-// window is a group that was sent, and what was owed for its blocks since.
-type window struct {
-	blocks [Interleave]uint32
-	raised [Interleave]uint16
-	count  int
+// repeat is a run of zeros to be told again once packet after was sent.
+type repeat struct {
+	run   block.Range
+	after wire.Sequence
 }
 
-// pickWalk takes the next source symbol of the group, or a run of zeros. Runs go
-// out when the walk meets them, and again behind the group that follows, so that no
-// burst of loss takes both (S5).
+// recent are the last blocks of the main class of which all source symbols were
+// sent, and what was owed for them since.
+type recent struct {
+	blocks [2 * Interleave]uint32
+	raised [2 * Interleave]uint16
+	count  int // of all so far
+}
+
+func (r *recent) add(i uint32) {
+	at := r.count % len(r.blocks)
+	r.blocks[at], r.raised[at] = i, 0
+	r.count++
+}
+
+// all are the blocks that are kept.
+func (r *recent) all() []uint32 { return r.blocks[:min(r.count, len(r.blocks))] }
+
+func newWalk(blocks uint64, tail bool) walk {
+	return walk{todo: block.NewSet(blocks), tail: tail, members: make([]member, 0, Interleave)}
+}
+
+// pickWalk takes the next source symbol, or a run of zeros. Runs go out when the walk
+// meets them, and again zeroGap packets later, so that no burst of loss takes both (S5).
 func (e *Engine) pickWalk(w *walk) (i uint32, id block.SymbolID, kind Kind, run block.Range) {
-	for {
-		switch {
-		case len(w.zeros) > 0:
-			run, w.zeros = shift(w.zeros)
-			w.repeat = append(w.repeat, run)
-			return 0, 0, ZeroRun, run
-		case w.full:
-			i, id = e.takeMember(w)
-			return i, id, Symbol, run
-		case len(w.repeat) > 0 && (w.followed || len(w.repeat) >= maxZeroRepeats):
-			run, w.repeat = shift(w.repeat)
-			return 0, 0, ZeroRun, run
-		}
-		w.followed = false
-		if e.form(w) || len(w.zeros) > 0 {
-			continue
-		}
-		if len(w.repeat) == 0 {
-			return 0, 0, Nothing, run
-		}
-		w.followed = true // by nothing
+	if len(w.zeros) == 0 {
+		e.admit(w)
 	}
+	switch {
+	case len(w.zeros) > 0:
+		run, w.zeros = w.zeros[0], append(w.zeros[:0], w.zeros[1:]...)
+		w.repeat = append(w.repeat, repeat{run, e.sequence + zeroGap})
+		return 0, 0, ZeroRun, run
+	case len(w.repeat) > 0 && (len(w.members) == 0 || len(w.repeat) >= maxZeroRepeats || e.sequence >= w.repeat[0].after):
+		run, w.repeat = w.repeat[0].run, append(w.repeat[:0], w.repeat[1:]...)
+		return 0, 0, ZeroRun, run
+	case len(w.members) > 0:
+		i, id = e.takeMember(w)
+		return i, id, Symbol, run
+	}
+	return 0, 0, Nothing, run
 }
 
-// shift takes the first of runs out.
-func shift(runs []block.Range) (block.Range, []block.Range) {
-	first := runs[0]
-	return first, append(runs[:0], runs[1:]...)
-}
-
-// takeMember takes the next source symbol of a full group.
+// takeMember takes the next source symbol of the member whose turn it is.
 func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
-	for {
-		if w.turn >= w.count {
-			w.turn = 0
-		}
-		m := &w.members[w.turn]
-		w.turn++
-		b := &e.blocks[m.index]
-		if m.next >= uint32(b.k) {
-			continue
-		}
-		id := block.SymbolID(m.next)
-		if m.next == 0 {
-			b.set(flagFresh)
-		}
-		m.next++
-		if m.next == uint32(b.k) {
-			b.clear(flagGroup)
-			e.finishMember(w, m.index)
-			if w.left--; w.left == 0 {
-				e.finish(w)
-			}
-		}
-		return m.index, id
+	if w.turn >= len(w.members) {
+		w.turn = 0
 	}
+	m := &w.members[w.turn]
+	i, id := m.index, m.next
+	b := &e.blocks[i]
+	if id == 0 {
+		b.set(flagFresh)
+	}
+	w.turn++
+	if m.next++; m.next == uint32(b.k) {
+		w.turn--
+		w.members = slices.Delete(w.members, w.turn, w.turn+1)
+		b.clear(flagGroup)
+		if !w.tail {
+			e.finish(i)
+		}
+	}
+	return i, block.SymbolID(id)
 }
 
-// form gathers the next group, and tells whether there is one to send. Zero blocks
-// on the way become runs (S3 to S5).
-func (e *Engine) form(w *walk) bool {
-	for w.count < Interleave {
+// admit lets the next block take part, once the one before is a part of 1/Interleave
+// of its symbols ahead: blocks then end one by one, for those who have to rebuild and
+// write them. Zero blocks on the way become runs (S3 to S5).
+func (e *Engine) admit(w *walk) {
+	if n := len(w.members); n == Interleave || n > 0 && !e.isAhead(w.members[n-1]) {
+		return
+	}
+	for {
 		// The manifest is small, and everybody waits for it in the end.
 		r, ok := w.todo.Next(uint64(e.image))
 		manifest := ok
@@ -108,53 +113,48 @@ func (e *Engine) form(w *walk) bool {
 			r, ok = w.todo.Next(w.at)
 		}
 		if !ok {
-			if w.count > 0 || len(w.zeros) > 0 || w.at == 0 || w.todo.Count() == 0 {
-				break
+			// A pass is over before the next one begins.
+			if len(w.members)+len(w.zeros) > 0 || w.at == 0 || w.todo.Count() == 0 {
+				return
 			}
 			w.at = 0
 			continue
 		}
 		i := uint32(r.Lo)
 		b := &e.blocks[i]
+		taken := false
 		switch {
 		case !manifest && !e.peers.wanted(i, w.tail):
 			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
 		case b.has(flagZero):
 			if !w.addZero(r.Lo) {
-				return false // told first
+				return // told first
 			}
 			e.served(i)
 		case b.k == 0:
 			e.stalled = true
-			return false
+			return
 		default:
-			inGroup := b.has(flagGroup) // of the other walk
+			taken = !b.has(flagGroup) // by the other walk
 			e.served(i)
-			if inGroup {
-				break
+		}
+		if !manifest {
+			if w.at == 0 {
+				e.pass++
+				e.passBegun = true
 			}
+			w.at = r.Lo + 1
+		}
+		if taken {
 			b.set(flagGroup)
-			w.members[w.count] = member{index: i}
-			w.count++
+			w.members = append(w.members, member{index: i})
+			return
 		}
-		if manifest {
-			continue
-		}
-		if w.at == 0 {
-			e.pass++
-			e.passBegun = true
-		}
-		w.at = r.Lo + 1
 	}
-	if w.count == 0 {
-		return false
-	}
-	w.full, w.left, w.turn, w.longest = true, w.count, 0, 0
-	for _, m := range w.members[:w.count] {
-		w.longest = max(w.longest, e.blocks[m.index].k)
-	}
-	return true
 }
+
+// isAhead tells whether the last member to enter leaves the next one its turn.
+func (e *Engine) isAhead(m member) bool { return m.next*Interleave >= uint32(e.blocks[m.index].k) }
 
 // served: block i is about to be sent, for whomever.
 func (e *Engine) served(i uint32) {
@@ -178,36 +178,17 @@ func (w *walk) addZero(i uint64) bool {
 	return true
 }
 
-// finishMember: the source symbols of block i have been sent. It is owed its proactive
-// repair, which continues its burst. The first of the longest blocks to end is when the
-// deficits of the group before are known.
-func (e *Engine) finishMember(w *walk, i uint32) {
-	if w.tail {
-		return
-	}
-	k := e.blocks[i].k
-	if k == w.longest {
-		w.longest = 0
-		e.adapt()
-	}
+// finish: the source symbols of block i, of the main class, have been sent. It is owed
+// its proactive repair, which continues its burst.
+func (e *Engine) finish(i uint32) {
+	e.adapt()
+	e.recent.add(i)
 	if len(e.peers.list) > 1 {
 		e.carry += e.proactive
 		n := int(e.carry)
 		e.carry -= float64(n)
-		e.owe(i, min(n, int(k)))
+		e.owe(i, min(n, int(e.blocks[i].k)))
 	}
-}
-
-// finish ends a group.
-func (e *Engine) finish(w *walk) {
-	if !w.tail {
-		win := window{count: w.count}
-		for k, m := range w.members[:w.count] {
-			win.blocks[k] = m.index
-		}
-		e.windows[1], e.windows[0] = e.windows[0], win
-	}
-	w.full, w.count, w.followed = false, 0, true
 }
 
 // owe makes at least n repair symbols of block i owed.
@@ -220,22 +201,20 @@ func (e *Engine) owe(i uint32, n int) {
 	e.owed.add(i)
 }
 
-// adapt moves the proactive repair by what was owed for the group before: up by the
-// mean of its deficits, down by the share of blocks that had none. It rests where
-// about two blocks in three need no word (S6).
+// adapt moves the proactive repair by what was owed for the block that ended
+// Interleave blocks ago, of which the deficits are known: up by these, down by one if
+// there were none. It rests where about two blocks in three need no word. More than
+// the most that receivers of median loss lack is somebody of the tail's (S6).
 func (e *Engine) adapt() {
-	win := &e.windows[0]
-	if win.count == 0 {
+	r := &e.recent
+	if r.count < Interleave {
 		return
 	}
-	sum, none := 0.0, 0.0
-	for _, d := range win.raised[:win.count] {
-		sum += float64(d)
-		if d == 0 {
-			none++
-		}
+	at := (r.count - Interleave) % len(r.raised)
+	d := min(float64(r.raised[at]), fewSymbols+2*e.peers.median*float64(e.blocks[r.blocks[at]].k))
+	if d == 0 {
+		d = -1
 	}
-	e.groups++
-	gain := max(gainLeast, gainFirst/float64(e.groups))
-	e.proactive = max(0, e.proactive+gain*(sum-none)/float64(win.count))
+	gain := max(gainLeast, gainFirst*Interleave/float64(r.count))
+	e.proactive = max(0, e.proactive+gain*d/Interleave)
 }

@@ -35,6 +35,7 @@ type options struct {
 	runs      int
 	sizeBytes int64
 	only      *regexp.Regexp
+	by        *regexp.Regexp
 	programs  string
 }
 
@@ -65,6 +66,7 @@ func parse() options {
 	flag.IntVar(&o.runs, "runs", 3, "rounds that count, after one that does not")
 	size := flag.Int64("size", 256, "size of the image in `MiB`; rows for slow networks take a part of it")
 	only := flag.String("only", "", "measure only rows whose name matches `REGEXP`")
+	by := flag.String("by", "", "measure only systems whose name matches `REGEXP`")
 	quick := flag.Bool("quick", false, "one round of 16 MiB, to see that all works")
 	flag.StringVar(&o.programs, "programs", "bin", "`FOLDER` of multiserver and multiclient")
 	flag.Parse()
@@ -75,6 +77,9 @@ func parse() options {
 	var err error
 	if o.only, err = regexp.Compile("(?i)" + *only); err != nil {
 		usage("-only: %v", err)
+	}
+	if o.by, err = regexp.Compile("(?i)" + *by); err != nil {
+		usage("-by: %v", err)
 	}
 	if o.runs < 1 || o.sizeBytes < 1<<20 || flag.NArg() > 0 {
 		usage("at least one round of one MiB, and no arguments")

@@ -77,6 +77,9 @@ func (o *options) systems() (there []system, notes []string, err error) {
 		multiserverSystem(ours, programs), multiserverSystem(oursMXB1, programs, "--mxb1"),
 		udpcastSystem(), uftpSystem(),
 	} {
+		if !o.by.MatchString(s.name) {
+			continue
+		}
 		missing := ""
 		for _, program := range s.programs {
 			if _, err := exec.LookPath(program); err != nil {
