@@ -28,6 +28,9 @@ const (
 	// busyTick is how long one wait for packets lasts at most while blocks are being
 	// rebuilt or written, whose end nothing else tells.
 	busyTick = 2 * time.Millisecond
+	// maxJoined is how many packets the kernel joins to one datagram, at most, which it
+	// then drops as one (net/ipv4/udp_offload.c, UDP_GRO_CNT_MAX).
+	maxJoined = 64
 	// rejoinAfter is the silence after which the server is asked for its session
 	// again, and for how long each time.
 	rejoinAfter = time.Second
@@ -69,10 +72,11 @@ type symbolClient struct {
 	answers struct { // on the control socket, counted by hear
 		strangers, bad atomic.Uint64
 	}
-	heard  time.Time // the last packet of the session
-	asked  time.Time // when the session was last asked for
-	packet []byte
-	runs   []block.Range
+	arrived time.Time // what is taken in now
+	heard   time.Time // the last packet of the session
+	asked   time.Time // when the session was last asked for
+	packet  []byte
+	runs    []block.Range
 	// zeros are runs that write has not been handed yet, besides those under way.
 	zeros         []block.Range
 	zerosUnderWay int
@@ -257,16 +261,27 @@ func (s *symbolClient) step(in *udp.Batch, answers <-chan wire.Description) erro
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return fmt.Errorf("receive the stream: %w", err)
 		}
-		now := s.now()
+		s.arrived = time.Now()
+		now := s.arrived.Sub(s.origin)
 		for _, datagram := range in.Datagrams() {
 			s.take(now, datagram.Payload)
 		}
 	}
+	s.noteDrops()
 	s.publish()
 	if outcome, reason, ok := s.engine.GaveUp(); ok {
 		return s.gaveUp(outcome, reason)
 	}
 	return nil
+}
+
+// noteDrops tells the engine what the own socket had no room for.
+func (s *symbolClient) noteDrops() {
+	drops := s.stream.Drops()
+	if more := drops - s.counts.SocketDrops; more > 0 {
+		s.counts.SocketDrops = drops
+		s.engine.SocketDropped(more * maxJoined)
+	}
 }
 
 // drain takes in what the other goroutines have to tell.
@@ -349,7 +364,7 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 			s.counts.BadPackets++
 			return
 		}
-		s.heard = time.Now()
+		s.heard = s.arrived
 		s.takeSymbol(now, &y)
 		return
 	}
@@ -396,7 +411,7 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 		s.counts.BadPackets++
 		return
 	}
-	s.heard = time.Now()
+	s.heard = s.arrived
 }
 
 // stranger counts a packet of another session; if ours is silent, it may be the one
@@ -651,7 +666,7 @@ func (s *symbolClient) publish() {
 		st.Strangers = s.counts.Strangers + s.answers.strangers.Load()
 		st.BadPackets = s.counts.BadPackets + s.answers.bad.Load()
 		st.MemoryDrops = s.counts.MemoryDrops
-		st.SocketDrops = s.stream.Drops()
+		st.SocketDrops = s.counts.SocketDrops
 		st.WaitingFor = ""
 		if silence > worryTime {
 			st.WaitingFor = fmt.Sprintf("nothing from %s for %s: %s", s.found.server, silence.Round(time.Second), s.silenceHint())

@@ -57,7 +57,7 @@ func (s *symbolServer) recallManifest() {
 		return
 	}
 	s.manifest, s.builder = m, nil
-	s.engine.SetCompletion(s.now(), s.completion())
+	s.group.engine.SetCompletion(s.now(), s.completion())
 }
 
 // rememberManifest keeps the manifest for the next session. Without it that one

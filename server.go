@@ -129,7 +129,7 @@ func (s *Server) Run(ctx context.Context) error {
 		full:     make(chan *batch, batchesInFlight),
 	}
 	for range batchesInFlight {
-		r.empty <- newBatch(s.cfg.batchPackets())
+		r.empty <- newBatch(burstPackets(s.cfg.RateBitsPerSec, s.cfg.Delay, mxb1.MaxPacketSize))
 	}
 	if r.symbols, err = newSymbolServer(r); err != nil {
 		return err
@@ -190,7 +190,8 @@ type batch struct {
 	size    int // bytes of a packet
 	bytes   int // of buf, in use
 	image   int // of them, bytes of the image
-	sender  *udp.Sender
+	to      []*udp.Sender
+	stream  *stream  // of MXB 2; nil: the batch is of MXB 1
 	slots   [][]byte // scratch: where blocks are read to
 }
 
@@ -220,10 +221,14 @@ type serverRun struct {
 	symbols     *symbolServer
 
 	// Owned by fill:
-	sender        *udp.Sender // nil until an interface is settled on
-	servedIndex   int         // its interface
+	to            []*udp.Sender // the one of the interface that is settled on
+	servedIndex   int           // its interface
 	lastRequest   time.Time
 	elsewhereSaid map[int]bool // interfaces whose requests were warned about
+
+	// Owned by send:
+	refused  bool // the interface did not take the last batch
+	fellBack bool // the way of sending that was meant was refused, and that was said
 }
 
 // listen answers map requests and passes on requests for blocks.
@@ -384,10 +389,10 @@ const elsewhere = "a client asks from another network than the one that is serve
 // does. With an interface named, it always goes there. Otherwise the first to ask
 // decides, until nobody has asked for a while.
 func (r *serverRun) settle(now time.Time, q request) bool {
-	if r.cfg.Interface != "" || r.sender != nil && q.ifIndex == r.servedIndex {
+	if r.cfg.Interface != "" || r.to != nil && q.ifIndex == r.servedIndex {
 		return true
 	}
-	if r.sender == nil || r.engine.Owed() == 0 && now.Sub(r.lastRequest) > settleTime {
+	if r.to == nil || r.engine.Owed() == 0 && now.Sub(r.lastRequest) > settleTime {
 		if err := r.serveOn(q.ifIndex); err != nil {
 			r.cfg.Log.Warn("cannot serve the network that a client asks from", "client", q.from, "err", err)
 			return false
@@ -407,7 +412,7 @@ func (r *serverRun) serveOn(ifIndex int) error {
 	if err != nil {
 		return err
 	}
-	r.sender, r.servedIndex = sender, ifIndex
+	r.to, r.servedIndex = []*udp.Sender{sender}, ifIndex
 	r.elsewhereSaid = map[int]bool{}
 	r.mu.Lock()
 	r.stats.Interface = interfaceName(ifIndex)
@@ -417,7 +422,7 @@ func (r *serverRun) serveOn(ifIndex int) error {
 
 // read fills b with what the engine owes next.
 func (r *serverRun) read(b *batch) error {
-	b.packets, b.bytes, b.size, b.image, b.sender = 0, 0, mxb1.MaxPacketSize, 0, r.sender
+	b.packets, b.bytes, b.size, b.image, b.to = 0, 0, mxb1.MaxPacketSize, 0, r.to
 	size := r.source.Size()
 	for room := len(b.buf) / mxb1.MaxPacketSize; room > 0; {
 		run := r.engine.Next(uint64(room))
@@ -448,8 +453,7 @@ func (r *serverRun) read(b *batch) error {
 // send paces and sends full batches.
 func (r *serverRun) send(ctx context.Context) error {
 	pacer := udp.NewPacer(r.cfg.RateBitsPerSec, r.cfg.Delay)
-	narrow, narrowPacer := uint64(0), udp.NewPacer(0, 0)
-	refused, fellBack := false, false
+	found, foundPacer := uint64(0), udp.NewPacer(0, 0)
 	for turn := 0; ; turn++ {
 		// Where both protocols have something to send, they take turns.
 		var b *batch
@@ -471,48 +475,58 @@ func (r *serverRun) send(ctx context.Context) error {
 		if err := pacer.Wait(ctx, wire, b.packets); err != nil {
 			return err
 		}
-		if b.slots == nil { // symbols: the path behind may be narrower
-			if limit := r.symbols.limit.Load(); limit != narrow {
-				narrow, narrowPacer = limit, udp.NewPacer(limit, 0)
+		if b.stream != nil {
+			if limit := r.symbols.limit.Load(); limit != found {
+				found, foundPacer = limit, udp.NewPacer(limit, 0)
 			}
-			if err := narrowPacer.Wait(ctx, wire, b.packets); err != nil {
+			if err := foundPacer.Wait(ctx, wire, b.packets); err != nil {
 				return err
 			}
 		}
-		err := b.sender.Send(b.buf[:b.bytes], b.size)
-		switch {
-		case err == nil:
-			refused = false
-			r.mu.Lock()
-			r.stats.PacketsSent += uint64(b.packets)
-			r.stats.ImageBytesSent += uint64(b.image)
-			r.stats.WireBytesSent += uint64(wire)
-			r.stats.SendMethod = b.sender.Method().String()
-			r.mu.Unlock()
-			if reason := b.sender.Fallback(); reason != nil && !fellBack {
-				fellBack = true
-				r.cfg.Log.Warn("sending costs more CPU than it need", "err", reason)
-			}
-		case ctx.Err() != nil:
-			return ctx.Err()
-		default:
-			// A cable that is out for a moment must not end the session: clients ask
-			// again for what is not sent.
-			if !refused {
-				refused = true
-				r.cfg.Log.Warn("the interface does not take packets; trying on", "err", err)
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(sendRetryInterval):
+		for _, to := range b.to {
+			if err := r.sendTo(ctx, b, to); err != nil {
+				return err
 			}
 		}
-		if b.slots != nil {
+		if b.stream == nil {
 			r.empty <- b
 		} else {
+			b.stream.sent.Add(uint64(b.packets))
 			r.symbols.emptySymbols <- b
 		}
+	}
+}
+
+// sendTo sends a batch one way. A cable that is out for a moment must not end the
+// session: clients ask again for what is not sent.
+func (r *serverRun) sendTo(ctx context.Context, b *batch, to *udp.Sender) error {
+	err := to.Send(b.buf[:b.bytes], b.size)
+	if err == nil {
+		r.refused = false
+		r.mu.Lock()
+		r.stats.PacketsSent += uint64(b.packets)
+		r.stats.ImageBytesSent += uint64(b.image)
+		r.stats.WireBytesSent += uint64(b.wireBytes())
+		r.stats.SendMethod = to.Method().String()
+		r.mu.Unlock()
+		if reason := to.Fallback(); reason != nil && !r.fellBack {
+			r.fellBack = true
+			r.cfg.Log.Warn("sending costs more CPU than it need", "err", reason)
+		}
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !r.refused {
+		r.refused = true
+		r.cfg.Log.Warn("the interface does not take packets; trying on", "err", err)
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(sendRetryInterval):
+		return nil
 	}
 }
 
@@ -522,19 +536,21 @@ func (r *serverRun) countBad() {
 	r.mu.Unlock()
 }
 
-// batchPackets is how many packets go in one system call: more cost less CPU, but
-// a switch's queue must hold them. At a given rate, what goes in 150 µs; 16 fit a
-// queue of 32 KB, which loses half of a burst of 44.
-func (c *ServerConfig) batchPackets() int {
-	const defaultPackets, burstTime = 16, 150 * time.Microsecond
-	if c.Delay > 0 {
-		return int(min(max(burstTime/c.Delay, 1), defaultPackets))
+// burstPackets is how many packets of a size go in one system call at a rate, in bits a
+// second, or with a pause after each packet: what goes in 150 µs, since a switch's
+// queue must hold them. Where neither is given, the interface's queue sets the pace, and
+// what the kernel takes at once costs the least.
+func burstPackets(rate uint64, pause time.Duration, size int) int {
+	const burstTime = 150 * time.Microsecond
+	most := udp.MaxSegments(size)
+	if pause > 0 {
+		most = min(most, int(max(burstTime/pause, 1)))
 	}
-	if c.RateBitsPerSec == 0 {
-		return defaultPackets
+	if rate > 0 {
+		burst := float64(rate) / 8 * burstTime.Seconds() / float64(udp.PacketWireBytes(size))
+		most = int(min(max(burst, 1), float64(most)))
 	}
-	burst := float64(c.RateBitsPerSec) / 8 * burstTime.Seconds() / float64(udp.PacketWireBytes(mxb1.MaxPacketSize))
-	return int(min(max(burst, 1), float64(udp.MaxSegments(mxb1.MaxPacketSize))))
+	return most
 }
 
 func (c *ServerConfig) validate() error {

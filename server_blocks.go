@@ -10,30 +10,30 @@ import (
 	"multiserver/internal/wire"
 )
 
-// compose fills b with the packets that are next, and tells whether there are any:
-// one control packet or run of zeros, or symbols, all of one size.
-func (s *symbolServer) compose(b *batch) (filled bool, err error) {
-	b.packets, b.bytes, b.image, b.sender = 0, 0, 0, s.sender
+// compose fills b with the packets of a stream that are next, and tells whether there
+// are any: one control packet or run of zeros, or symbols, all of one size.
+func (s *symbolServer) compose(b *batch, st *stream) (filled bool, err error) {
+	b.packets, b.bytes, b.image, b.to, b.stream = 0, 0, 0, st.to, st
 	now := s.now()
-	if s.held.Kind == sender.Nothing {
-		if packet, ok := s.engine.Poll(now, b.buf[:0]); ok {
+	if st.held.Kind == sender.Nothing {
+		if packet, ok := st.engine.Poll(now, b.buf[:0]); ok {
 			b.packets, b.bytes, b.size = 1, len(packet), len(packet)
 			return true, nil
 		}
 	}
 	b.size = s.packetSize()
-	for b.bytes < len(b.buf) {
-		next := s.held
-		s.held = sender.Send{}
+	for most := s.burst(); b.packets < most; {
+		next := st.held
+		st.held = sender.Send{}
 		if next.Kind == sender.Nothing {
-			next = s.engine.Next(now)
+			next = st.engine.Next(now)
 		}
 		switch next.Kind {
 		case sender.Nothing:
 			return b.packets > 0, nil
 		case sender.ZeroRun:
 			if b.packets > 0 {
-				s.held = next
+				st.held = next
 				return true, nil
 			}
 			packet := next.Zeros.AppendTo(b.buf[:0])
@@ -175,7 +175,7 @@ func (s *symbolServer) readAhead() {
 	if len(s.loading) >= loadsInFlight {
 		return
 	}
-	s.upcoming = s.engine.Upcoming(s.upcoming[:0], readAhead)
+	s.upcoming = s.group.engine.Upcoming(s.upcoming[:0], readAhead)
 	for _, r := range s.upcoming {
 		if len(s.loading) >= loadsInFlight {
 			return
@@ -184,11 +184,11 @@ func (s *symbolServer) readAhead() {
 			continue
 		}
 		if e := s.cache[s.index(r)]; e != nil {
-			s.engine.Ready(r, uint16(len(e.buf)/int(s.symbolSize)))
+			s.group.engine.Ready(r, uint16(len(e.buf)/int(s.symbolSize)))
 			continue
 		}
 		if r.Object == wire.Image && s.manifest != nil && s.manifest.IsZeroBlock(uint32(r.Block)) {
-			s.engine.Zero(r.Block)
+			s.group.engine.Zero(r.Block)
 			continue
 		}
 		s.loading[r] = true
@@ -231,14 +231,14 @@ func (s *symbolServer) take(l *load) error {
 		return err
 	}
 	if l.zero {
-		s.engine.Zero(l.ref.Block)
+		s.group.engine.Zero(l.ref.Block)
 	}
 	if l.zero || l.passing {
 		s.spare = append(s.spare, l.buf[:0])
 		return nil
 	}
 	e := s.keep(l)
-	s.engine.Ready(l.ref, uint16(len(e.buf)/int(s.symbolSize)))
+	s.group.engine.Ready(l.ref, uint16(len(e.buf)/int(s.symbolSize)))
 	return nil
 }
 
@@ -267,7 +267,7 @@ func (s *symbolServer) digested(l *load) error {
 	}
 	if s.builder.Complete() {
 		s.manifest, s.builder = s.builder.Manifest(), nil
-		s.engine.SetCompletion(s.now(), s.completion())
+		s.group.engine.SetCompletion(s.now(), s.completion())
 		s.rememberManifest()
 	}
 	return nil

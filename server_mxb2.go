@@ -27,11 +27,13 @@ const (
 	minMTU, maxMTU = 576, 9216
 	// headersOfIP are those of IPv4 and UDP.
 	headersOfIP = 28
-	// symbolBatches are read ahead of the socket: what the engine decided and
-	// nobody has seen yet. Few, since feedback is judged against them.
-	symbolBatches = 12
-	// symbolsInBatch fill a super-packet of 64 KiB at MTU 1500.
-	symbolsInBatch = 44
+	// flightTime is how much, at the rate of the moment, is on its way to the socket:
+	// what a server that is not scheduled for a while has to send. minFlight and
+	// maxFlight bound it in batches.
+	flightTime           = 6 * time.Millisecond
+	minFlight, maxFlight = 3, 64
+	// superPacketBytes is what the kernel takes at once.
+	superPacketBytes = 64<<10 - 1
 	// feedbackQueueLen holds a second's worth of feedback at 10,000 receivers.
 	feedbackQueueLen = 2048
 	// loadsInFlight are blocks that are read and digested at once.
@@ -102,32 +104,30 @@ type symbolServer struct {
 	gone                      chan struct{} // closed by run when it has said its last words
 
 	// Owned by run, from the first offer on:
-	engine  *sender.Engine
-	data    netip.AddrPort
-	ifIndex int
-	// elsewhereSaid are interfaces whose clients were warned about.
-	elsewhereSaid map[int]bool
-	symbolSize    uint16
-	cache         map[uint32]*encodedBlock // manifest blocks behind the image's
-	uses          uint64
-	spare         [][]byte // buffers of blocks that are not cached any more
-	loading       map[sender.Ref]bool
-	upcoming      []sender.Ref
-	builder       *codec.ManifestBuilder
-	unread        block.ID // where to look for blocks that no one has read
-	manifest      *codec.Manifest
-	encoder       fec.Encoder
-	sender        *udp.Sender
-	held          sender.Send // what Next gave and the batch had no room for
-	packet        []byte
-	hold          hold
-	narrows       narrows
-	table         map[wire.ReceiverID]*Receiver
-	sentAt        time.Time
-	sentCount     uint64
-	idle          bool      // there is nothing to send
-	rested        bool      // since sentAt there was a moment with nothing to send
-	emptyAt       time.Time // since when nobody is unfinished
+	group      *stream // nil before
+	data       netip.AddrPort
+	symbolSize uint16
+	cache      map[uint32]*encodedBlock // manifest blocks behind the image's
+	uses       uint64
+	spare      [][]byte // buffers of blocks that are not cached any more
+	loading    map[sender.Ref]bool
+	upcoming   []sender.Ref
+	builder    *codec.ManifestBuilder
+	unread     block.ID // where to look for blocks that no one has read
+	manifest   *codec.Manifest
+	encoder    fec.Encoder
+	batches    []*batch // that are free
+	flying     int      // those that are with send
+	flight     int      // as many may be
+	packet     []byte
+	hold       hold
+	rate       rateFinder
+	table      map[wire.ReceiverID]*Receiver
+	paths      []path
+	names      names
+	tickAt     time.Time
+	idle       bool      // there is nothing to send
+	emptyAt    time.Time // since when nobody is unfinished
 }
 
 func newSymbolServer(r *serverRun) (*symbolServer, error) {
@@ -146,8 +146,9 @@ func newSymbolServer(r *serverRun) (*symbolServer, error) {
 		loads:     make(chan *load, loadsInFlight),
 		loaded:    make(chan *load, loadsInFlight),
 
-		emptySymbols: make(chan *batch, symbolBatches),
-		fullSymbols:  make(chan *batch, symbolBatches),
+		emptySymbols: make(chan *batch, maxFlight),
+		fullSymbols:  make(chan *batch, maxFlight),
+		flight:       minFlight,
 		gone:         make(chan struct{}),
 
 		cache:   map[uint32]*encodedBlock{},
@@ -175,25 +176,20 @@ func (s *symbolServer) begin(ifIndex int) error {
 	if err != nil {
 		return fmt.Errorf("send packets for an MTU of %d: %w", mtu, err)
 	}
-	s.ifIndex, s.symbolSize = ifIndex, size
+	s.symbolSize = size
 	s.data = s.dataGroup()
-	if s.sender, err = s.conn.NewSender(s.data, ifIndex, udp.MethodAuto); err != nil {
-		return err
-	}
 	s.builder, err = codec.NewManifestBuilder(codec.Sizes(s.geometry))
 	if err != nil {
 		return err
 	}
-	s.engine = sender.New(s.now(), sender.Config{Session: s.session, Image: s.geometry})
+	s.group = newStream(sender.New(s.now(), sender.Config{Session: s.session, Image: s.geometry}))
+	if err := s.sendOn(ifIndex); err != nil {
+		return err
+	}
 	s.recallManifest()
-	s.engine.SetHold(s.now(), true)
-	for range symbolBatches {
-		s.emptySymbols <- &batch{buf: make([]byte, symbolsInBatch*s.packetSize())}
-	}
+	s.group.engine.SetHold(s.now(), true)
 	// Clients of a session before this one hear of the new one at once.
-	if err := s.conn.WriteTo(s.describe(0), s.data, ifIndex); err != nil {
-		s.cfg.Log.Debug("announce the session", "err", err)
-	}
+	s.group.say(s.describe(0), s.cfg.Log)
 	return nil
 }
 
@@ -231,7 +227,6 @@ func (s *symbolServer) run(ctx context.Context) error {
 func (s *symbolServer) loop(ctx context.Context) (err error) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var b *batch
 	for {
 		for drained := false; !drained; {
 			select {
@@ -239,6 +234,8 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 				err = s.hear(f)
 			case l := <-s.loaded:
 				err = s.take(l)
+			case b := <-s.emptySymbols:
+				s.giveBack(b)
 			default:
 				drained = true
 			}
@@ -249,7 +246,7 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if s.engine == nil {
+		if s.group == nil {
 			select {
 			case <-ctx.Done():
 			case f := <-s.feedback:
@@ -259,34 +256,30 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 			}
 			continue
 		}
-		s.release()
+		if err := s.tick(); err != nil {
+			return err
+		}
 		if s.isOver() {
 			return s.verdict()
 		}
 		s.readAhead()
-		if b == nil {
-			select {
-			case b = <-s.emptySymbols:
-			default:
-			}
-		}
-		if b != nil {
-			filled, err := s.compose(b)
+		// Without a batch to fill, nothing that is due can be sent.
+		wait := rateInterval
+		if s.flying < s.flight {
+			b := s.takeBatch()
+			filled, err := s.compose(b, s.group)
 			if err != nil {
 				return err
 			}
 			s.idle = !filled
 			if filled {
+				s.flying++
 				s.fullSymbols <- b
-				b = nil
 				continue
 			}
-			s.rested = true
-		}
-		// Without a batch to fill, nothing that is due can be sent.
-		empty, wait := s.emptySymbols, rateInterval
-		if b != nil {
-			empty, wait = nil, min(max(s.engine.Deadline()-s.now(), 0), rateInterval)
+			s.batches = append(s.batches, b)
+			s.group.rested = true
+			wait = min(max(s.group.engine.Deadline()-s.now(), 0), rateInterval)
 		}
 		timer.Reset(wait)
 		select {
@@ -295,7 +288,8 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 			err = s.hear(f)
 		case l := <-s.loaded:
 			err = s.take(l)
-		case b = <-empty:
+		case b := <-s.emptySymbols:
+			s.giveBack(b)
 		case <-timer.C:
 		}
 		if err != nil {
@@ -304,10 +298,26 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 	}
 }
 
+// takeBatch is an empty batch.
+func (s *symbolServer) takeBatch() *batch {
+	if n := len(s.batches); n > 0 {
+		b := s.batches[n-1]
+		s.batches = s.batches[:n-1]
+		return b
+	}
+	return &batch{buf: make([]byte, max(superPacketBytes, s.packetSize()))}
+}
+
+// giveBack takes a batch that was sent.
+func (s *symbolServer) giveBack(b *batch) {
+	s.flying--
+	s.batches = append(s.batches, b)
+}
+
 // sayLastWords tells the receivers that the session is over, and why. No batch is
 // under way any more that they could overtake.
 func (s *symbolServer) sayLastWords(cause error) {
-	if s.engine == nil {
+	if s.group == nil {
 		return
 	}
 	state := wire.SenderStopped
@@ -317,16 +327,13 @@ func (s *symbolServer) sayLastWords(cause error) {
 	case !errors.Is(cause, context.Canceled):
 		state = wire.SenderImageFailed
 	}
-	s.engine.End(s.now(), state)
 	for range lastWords {
-		packet, ok := s.engine.Poll(s.now(), s.packet[:0])
+		s.group.engine.End(s.now(), state)
+		packet, ok := s.group.engine.Poll(s.now(), s.packet[:0])
 		if !ok {
 			return
 		}
-		if err := s.conn.WriteTo(packet, s.data, s.ifIndex); err != nil {
-			return
-		}
-		s.engine.End(s.now(), state)
+		s.group.say(packet, s.cfg.Log)
 	}
 }
 
@@ -337,7 +344,7 @@ func (s *symbolServer) hear(f feedback) error {
 		return s.meet(now, f, offer)
 	}
 	kind, session, err := wire.Peek(f.packet)
-	if err != nil || s.engine == nil || session != s.session {
+	if err != nil || s.group == nil || session != s.session {
 		s.countBad()
 		return nil
 	}
@@ -345,28 +352,26 @@ func (s *symbolServer) hear(f feedback) error {
 	case wire.TypeReport:
 		var p wire.Report
 		if p, err = wire.ParseReport(f.packet); err == nil {
-			s.engine.HandleReport(now, p)
-			s.narrows.report(p.Receiver, p.Counts)
-			s.hold.hear(p.Receiver)
+			s.streamOf(p.Receiver).engine.HandleReport(now, p)
+			s.rate.report(now, p)
 			s.note(f, p.Receiver, func(r *Receiver) { r.report(p, s.geometry) })
 		}
 	case wire.TypeWanted:
 		var p wire.Wanted
 		if p, err = wire.ParseWanted(f.packet); err == nil {
-			s.engine.HandleWanted(now, p)
-			s.hold.hear(p.Receiver)
+			s.streamOf(p.Receiver).engine.HandleWanted(now, p)
 			s.note(f, p.Receiver, func(*Receiver) {})
 		}
 	case wire.TypeWantedSymbols:
 		var p wire.WantedSymbols
 		if p, err = wire.ParseWantedSymbols(f.packet); err == nil {
-			s.engine.HandleWantedSymbols(now, p)
+			s.streamOf(p.Receiver).engine.HandleWantedSymbols(now, p)
 			s.note(f, p.Receiver, func(*Receiver) {})
 		}
 	case wire.TypeGoodbye:
 		var p wire.Goodbye
 		if p, err = wire.ParseGoodbye(f.packet); err == nil {
-			s.engine.HandleGoodbye(now, p)
+			s.streamOf(p.Receiver).engine.HandleGoodbye(now, p)
 			s.note(f, p.Receiver, func(r *Receiver) { r.goodbye(p, s.geometry) })
 		}
 	default:
@@ -378,58 +383,21 @@ func (s *symbolServer) hear(f feedback) error {
 	return nil
 }
 
-// settleOn makes sure that the stream has somewhere to go: with an interface named
-// there, and otherwise where the first client asked, until nobody is left there.
-func (s *symbolServer) settleOn(f feedback, id wire.ReceiverID) error {
-	ifIndex := f.ifIndex
-	if s.cfg.Interface != "" {
-		ifIndex = s.servedIndex // which nobody changes then
-	}
-	switch {
-	case s.engine == nil:
+// meet answers an offer with the session's description. Only a packet in the session
+// makes a receiver of whoever offered: anybody can send offers in others' names.
+func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) error {
+	if s.group == nil {
+		ifIndex := f.ifIndex
+		if s.cfg.Interface != "" {
+			ifIndex = s.servedIndex // which nobody changes then
+		}
 		if err := s.begin(ifIndex); err != nil {
 			return err
 		}
-	case ifIndex == s.ifIndex:
-		return nil
-	case s.engine.Receivers() == 0:
-		moved, err := s.conn.NewSender(s.data, ifIndex, udp.MethodAuto)
-		if err != nil {
-			s.cfg.Log.Warn("cannot serve the network that a client asks from", "client", f.from, "err", err)
-			return nil
-		}
-		s.sender, s.ifIndex = moved, ifIndex
-		s.elsewhereSaid = nil
-	default:
-		// A client that both networks lead to asks on both.
-		if !s.elsewhereSaid[ifIndex] && !s.engine.Knows(id) {
-			if s.elsewhereSaid == nil {
-				s.elsewhereSaid = map[int]bool{}
-			}
-			s.elsewhereSaid[ifIndex] = true
-			s.cfg.Log.Warn(elsewhere, "client", f.from, "served", interfaceName(s.ifIndex))
-		}
-		return nil
 	}
-	s.mu.Lock()
-	s.stats.Interface = interfaceName(s.ifIndex)
-	s.mu.Unlock()
-	return nil
-}
-
-// meet answers an offer with the session's description.
-func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) error {
-	if err := s.settleOn(f, offer.Receiver); err != nil {
-		return err
-	}
-	s.engine.Join(now, offer.Receiver)
 	s.hold.join(now)
-	s.note(f, offer.Receiver, func(r *Receiver) {
-		r.Name = string(offer.HostName)
-		if r.Outcome == OutcomeLost {
-			r.Outcome = OutcomePending
-		}
-	})
+	s.emptyAt = time.Time{}
+	s.names.keep(offer.Receiver, string(offer.HostName))
 	s.answer(s.describe(offer.Receiver), f.from, f.ifIndex)
 	return nil
 }
@@ -445,8 +413,8 @@ func (s *symbolServer) describe(receiver wire.ReceiverID) []byte {
 		Data:           s.data,
 		SymbolSize:     s.symbolSize,
 		Completion:     s.completion(),
-		ReportInterval: s.engine.Interval(),
-		Receivers:      uint32(s.engine.Receivers()),
+		ReportInterval: s.group.engine.Interval(),
+		Receivers:      uint32(s.group.engine.Receivers()),
 		FileName:       []byte(wire.FileName(s.source.Name())),
 	}.AppendTo(nil)
 }
@@ -458,40 +426,69 @@ func (s *symbolServer) completion() wire.Completion {
 	return wire.Completion{ManifestSize: uint64(len(s.manifest.Bytes())), ImageDigest: s.manifest.ImageDigest()}
 }
 
-// release begins the stream once those are there that it waits for, tells the engine
-// the rate, and notes who has gone silent.
-func (s *symbolServer) release() {
+// tick does, each rateInterval, what need not be done at once: it begins the stream
+// once those are there that it waits for, finds the rate, and notes who has gone
+// silent.
+func (s *symbolServer) tick() error {
 	now := s.now()
 	if !s.hold.released {
-		s.hold.release(now, &s.cfg, s.engine)
-		s.engine.SetHold(now, !s.hold.released)
+		s.hold.release(now, &s.cfg, s.knows)
+		s.group.engine.SetHold(now, !s.hold.released)
 	}
-	since := time.Since(s.sentAt)
+	since := time.Since(s.tickAt)
 	if since < rateInterval {
-		return
+		return nil
 	}
+	s.tickAt = time.Now()
+	packetBits := float64(8 * udp.PacketWireBytes(s.packetSize()))
+	if rate := s.group.measure(since); rate > 0 {
+		symbols := float64(codec.HeaderSize+int(s.geometry.BlockSize)) / float64(s.symbolSize)
+		s.rate.judge(now, rate*packetBits, packetBits, symbols*packetBits, s.knows)
+		s.limit.Store(s.rate.limit)
+		s.fly(rate * packetBits)
+	}
+	s.leaveEmpty()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	count := s.stats.PacketsSent
-	// What goes out while there is little to send is no measure.
-	if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 && !s.rested {
-		s.engine.SetRate(rate)
-		s.narrows.judge(now, s.engine.Interval(), rate*float64(8*udp.PacketWireBytes(s.packetSize())), s.engine.Knows)
-		s.limit.Store(s.narrows.limit)
-	}
-	s.sentAt, s.sentCount, s.rested = time.Now(), count, false
 	s.stats.Waiting = !s.hold.released
+	s.stats.RateLimit, s.stats.RateReason = s.rate.limit, s.rate.reason
 	for id, r := range s.table {
-		if r.Outcome == OutcomePending && !s.engine.Knows(id) {
+		if r.Outcome == OutcomePending && !s.knows(id) {
 			r.Outcome = OutcomeLost
 		}
 	}
+	return nil
 }
+
+// fly sets how many batches may be on their way to the socket.
+func (s *symbolServer) fly(bitsPerSec float64) {
+	batchBits := float64(8 * s.burst() * udp.PacketWireBytes(s.packetSize()))
+	s.flight = int(min(max(bitsPerSec*flightTime.Seconds()/batchBits, minFlight), maxFlight))
+}
+
+// burst is how many packets a batch may have.
+func (s *symbolServer) burst() int {
+	size := s.packetSize()
+	rate := s.rate.limit
+	if set := s.cfg.RateBitsPerSec; set != 0 && (rate == 0 || set < rate) {
+		rate = set
+	}
+	return max(1, min(burstPackets(rate, s.cfg.Delay, size), superPacketBytes/size))
+}
+
+// knows tells whether a receiver is unfinished and was heard lately.
+func (s *symbolServer) knows(id wire.ReceiverID) bool { return s.group.engine.Knows(id) }
+
+// unfinished is the count of receivers that are not done.
+func (s *symbolServer) unfinished() int { return s.group.engine.Receivers() }
+
+// streamOf is the stream that a receiver takes.
+func (s *symbolServer) streamOf(wire.ReceiverID) *stream { return s.group }
 
 // isOver tells whether the session is over because all that came are done. The last
 // of them may still ask whether its goodbye was heard.
 func (s *symbolServer) isOver() bool {
-	if !s.cfg.ExitAfterDone || !s.hold.released || s.engine.Receivers() > 0 {
+	if !s.cfg.ExitAfterDone || !s.hold.released || len(s.table) == 0 || s.unfinished() > 0 {
 		s.emptyAt = time.Time{}
 		return false
 	}
@@ -522,6 +519,8 @@ func (s *symbolServer) verdict() error {
 
 // note keeps the table of receivers.
 func (s *symbolServer) note(f feedback, id wire.ReceiverID, change func(*Receiver)) {
+	s.hold.hear(id)
+	s.heardOn(f.ifIndex)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.table[id]
@@ -529,10 +528,13 @@ func (s *symbolServer) note(f feedback, id wire.ReceiverID, change func(*Receive
 		if len(s.table) >= maxServedClients {
 			return
 		}
-		r = &Receiver{FirstSeen: time.Now()}
+		r = &Receiver{Name: s.names.take(id), FirstSeen: time.Now()}
 		s.table[id] = r
 		s.receivers = append(s.receivers, r)
 	}
 	r.Addr, r.LastSeen = f.from, time.Now()
+	if r.Outcome == OutcomeLost {
+		r.Outcome = OutcomePending
+	}
 	change(r)
 }

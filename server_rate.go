@@ -1,84 +1,237 @@
 package multiserver
 
 import (
+	"slices"
 	"time"
 
 	"multiserver/internal/wire"
 )
 
-// Constants of the rate behind a bottleneck. They are coarse on purpose: what is
-// lost at random is repaired, and only a path that takes far less than is sent
-// makes the stream slower.
+// Constants of the rate. What is lost at random is repaired; only what most receivers
+// cannot take, however it is sent, makes the stream slower.
 const (
-	// heavyLoss is the share of packets lost from which a path counts as too narrow.
-	heavyLoss = 0.25
-	// lightLoss is the share under which the rate grows again.
-	lightLoss = 0.02
-	// growth of the rate, each time that nothing is lost.
-	growth = 1.15
-	// minLossSample is how many packets a loss is judged by.
-	minLossSample = 50
+	// someLoss is the share of packets lost from which the rate is put to the test,
+	// littleLoss that under which it grows again, and heavyLoss more than chance takes.
+	someLoss, littleLoss, heavyLoss = 0.02, 0.01, 0.25
+	// trialStep is how much slower the stream is for a test.
+	trialStep = 0.85
+	// margin keeps the queue of a bottleneck empty.
+	margin = 0.98
+	// A limit grows by growth each growthPause; one that was only guessed, by
+	// guessGrowth as soon as it is known that all is well.
+	growth, guessGrowth = 1.04, 1.3
+	growthPause         = time.Second
+	// growthPauseOfDisk is longer: a target that is too slow shows late.
+	growthPauseOfDisk = 5 * time.Second
+	// patience is how long after a test that failed there is no other; it doubles.
+	minPatience, maxPatience = 5 * time.Second, time.Minute
+
+	// A sample of loss takes so long and so many packets, or maxSampleTime.
+	minSampleTime, maxSampleTime = 80 * time.Millisecond, 2 * time.Second
+	minSamplePackets             = 500
+	// minDiskTime is what a disk's speed is taken over: it comes in blocks.
+	minDiskTime = 400 * time.Millisecond
+	// settleAfter a change the packets from before it are through.
+	settleAfter = 30 * time.Millisecond
+	// fullBacklog is how many blocks in memory, at least, show a slow disk: those that
+	// are under way take half of them.
+	fullBacklog = 32
+	// moreBacklog is by how many more of them a target shows that a limit which was set
+	// for it is too high.
+	moreBacklog = 6
 	// minRateBitsPerSec keeps the stream from drying up.
 	minRateBitsPerSec = 1_000_000
 )
 
-// narrows finds the rate of a bottleneck behind the server's own link, if three
-// quarters of the unfinished receivers are behind it. The goroutine of run owns it.
-type narrows struct {
-	limit   uint64 // bits a second; 0: none found
-	last    map[wire.ReceiverID]wire.PacketCounts
-	loss    map[wire.ReceiverID]float64 // of the last report
-	judged  time.Duration               // when the limit was last set
-	reports int                         // since
+// The reasons for a rate.
+const (
+	rateOfPath = "the network's bottleneck"
+	rateOfDisk = "the clients' targets"
+	rateOfCPU  = "the clients' machines"
+)
+
+// rateFinder finds the rate that three quarters of the unfinished receivers can take,
+// where that is less than the server's own link. The goroutine of run owns it.
+type rateFinder struct {
+	limit  uint64 // bits a second on the wire; 0: what the link takes
+	reason string // of limit
+	guess  bool   // limit rests on probes only
+
+	peers    map[wire.ReceiverID]*rateSample
+	changed  time.Duration // when limit was last set
+	grown    bool          // by growth
+	calm     time.Duration // no test and no growth before
+	patience time.Duration
+
+	testing    bool
+	testedLoss float64
+	random     float64 // share of packets that is lost at any rate, by the last test
+	before     uint64  // limit before the test
 }
 
-// report takes in what a receiver counted.
-func (n *narrows) report(id wire.ReceiverID, c wire.PacketCounts) {
-	if n.last == nil {
-		n.last, n.loss = map[wire.ReceiverID]wire.PacketCounts{}, map[wire.ReceiverID]float64{}
-	}
-	was := n.last[id]
-	received, lost := c.Received-was.Received, c.Lost+c.Dropped-was.Lost-was.Dropped
-	if c.Received < was.Received || c.Lost+c.Dropped < was.Lost+was.Dropped {
-		n.last[id] = c // it began anew
-		return
-	}
-	if received+lost < minLossSample {
-		return
-	}
-	n.last[id] = c
-	n.loss[id] = float64(lost) / float64(received+lost)
-	n.reports++
+// rateSample is what one receiver took, between two of its reports.
+type rateSample struct {
+	counts wire.PacketCounts // at the beginning
+	since  time.Duration
+	done   uint32 // blocks, at the beginning of what written is taken over
+	doneAt time.Duration
+
+	backlog uint32 // blocks, when the limit was last set
+
+	fresh     bool // since the limit was last judged
+	loss      float64
+	dropped   float64 // share of packets lost at its own socket
+	delivered float64 // packets a second
+	written   float64 // blocks a second
+	disk      bool    // its target is what holds it up
 }
 
-// judge sets the limit, given the rate that is sent at. unfinished tells of a
-// receiver whether it still counts. It waits for what the last change brought: a
-// report of each.
-func (n *narrows) judge(now, interval time.Duration, bitsPerSec float64, unfinished func(wire.ReceiverID) bool) {
-	count, heavy, light, least := 0, 0, 0, 1.0
-	for id, loss := range n.loss {
+// report takes in what a receiver says of itself.
+func (f *rateFinder) report(now time.Duration, r wire.Report) {
+	if f.peers == nil {
+		f.peers = map[wire.ReceiverID]*rateSample{}
+	}
+	s := f.peers[r.Receiver]
+	if s == nil {
+		if len(f.peers) >= maxServedClients {
+			return
+		}
+		s = &rateSample{since: -1}
+		f.peers[r.Receiver] = s
+	}
+	if s.since < f.changed+settleAfter || r.Counts.Received < s.counts.Received {
+		s.counts, s.since = r.Counts, now
+		s.done, s.doneAt = r.BlocksDone, now
+		s.backlog = r.Backlog
+		return
+	}
+	if d := now - s.doneAt; d >= minDiskTime {
+		s.written = float64(r.BlocksDone-s.done) / d.Seconds()
+		s.done, s.doneAt = r.BlocksDone, now
+	}
+	s.disk = r.Limit == wire.LimitDisk || r.Backlog >= fullBacklog && r.Room*3 <= r.Backlog ||
+		f.reason == rateOfDisk && r.Backlog >= s.backlog+moreBacklog
+	received := r.Counts.Received - s.counts.Received
+	dropped := r.Counts.Dropped - s.counts.Dropped
+	missing := r.Counts.Lost + dropped - min(s.counts.Lost, r.Counts.Lost+dropped)
+	took := now - s.since
+	if took < minSampleTime || received+missing < minSamplePackets && took < maxSampleTime {
+		return
+	}
+	if all := float64(received + missing); all > 0 {
+		s.loss, s.dropped = float64(missing)/all, float64(dropped)/all
+		s.delivered = float64(received) / took.Seconds()
+		s.fresh = true
+	}
+	s.counts, s.since = r.Counts, now
+}
+
+// judge sets the limit once three quarters of the receivers have told what the last
+// change brought. bitsPerSec is what is sent now, packetBits one packet and blockBits
+// a block on the wire.
+func (f *rateFinder) judge(now time.Duration, bitsPerSec, packetBits, blockBits float64, unfinished func(wire.ReceiverID) bool) {
+	fresh := make([]*rateSample, 0, len(f.peers))
+	for id, s := range f.peers {
 		if !unfinished(id) {
-			delete(n.loss, id)
-			delete(n.last, id)
-			continue
-		}
-		count++
-		switch {
-		case loss > heavyLoss:
-			heavy++
-			least = min(least, loss)
-		case loss < lightLoss:
-			light++
+			delete(f.peers, id)
+		} else if s.fresh {
+			fresh = append(fresh, s)
 		}
 	}
-	if count == 0 || now-n.judged < interval || n.reports < count {
+	if len(fresh) == 0 || 4*len(fresh) < 3*len(f.peers) {
 		return
 	}
-	n.judged, n.reports = now, 0
-	switch {
-	case 4*heavy >= 3*count:
-		n.limit = max(minRateBitsPerSec, uint64(bitsPerSec*(1-least)))
-	case n.limit != 0 && 4*light >= 3*count:
-		n.limit = uint64(float64(n.limit) * growth)
+	// loss is what three quarters have, or more.
+	loss := quantile(fresh, 1, func(s *rateSample) float64 { return s.loss })
+	delivered := packetBits * quantile(fresh, 2, func(s *rateSample) float64 { return s.delivered })
+	reason := rateOfPath
+	if quantile(fresh, 2, func(s *rateSample) float64 { return s.dropped }) > loss/2 {
+		reason = rateOfCPU
 	}
+	var disks []*rateSample
+	for _, s := range fresh {
+		s.fresh = false
+		if s.disk && s.written > 0 {
+			disks = append(disks, s)
+		}
+	}
+	switch {
+	case 4*len(disks) >= 3*len(fresh):
+		f.testing = false
+		rate := margin * blockBits * quantile(disks, 2, func(s *rateSample) float64 { return s.written })
+		if f.limit == 0 || rate < 0.95*float64(f.limit) {
+			f.set(now, rate, rateOfDisk)
+			f.wait(now)
+		}
+	case loss > heavyLoss:
+		f.testing = false
+		f.set(now, margin*delivered, reason)
+	case f.testing:
+		f.testing = false
+		if loss < f.testedLoss/2 {
+			f.set(now, min(float64(f.limit), delivered), reason)
+			return
+		}
+		f.limit, f.changed = f.before, now
+		f.random = f.testedLoss
+		f.wait(now)
+	case f.grown && loss > max(f.random, littleLoss)*1.5:
+		f.set(now, margin*delivered, f.reason)
+		f.wait(now)
+	case loss > max(f.random*1.5, someLoss) && now >= f.calm:
+		f.testing, f.testedLoss, f.before = true, loss, f.limit
+		f.set(now, trialStep*bitsPerSec, f.reason)
+	case f.limit != 0 && loss < max(f.random*1.5, littleLoss) && (f.guess || now >= max(f.calm, f.changed+f.pause())):
+		f.grow(now, bitsPerSec)
+	}
+}
+
+// pause is how long a limit stays before it grows.
+func (f *rateFinder) pause() time.Duration {
+	if f.reason == rateOfDisk {
+		return growthPauseOfDisk
+	}
+	return growthPause
+}
+
+// grow tries a little more, and drops a limit that is none.
+func (f *rateFinder) grow(now time.Duration, bitsPerSec float64) {
+	guess, by := f.guess, growth
+	if guess {
+		by = guessGrowth
+	}
+	if bitsPerSec < float64(f.limit)/(by*by) {
+		f.limit, f.reason, f.guess, f.changed = 0, "", false, now
+		return
+	}
+	f.set(now, by*float64(f.limit), f.reason)
+	f.grown, f.guess = !guess, guess
+}
+
+func (f *rateFinder) set(now time.Duration, bitsPerSec float64, reason string) {
+	f.limit, f.reason = max(minRateBitsPerSec, uint64(bitsPerSec)), reason
+	f.changed, f.grown, f.guess = now, false, false
+}
+
+// suppose takes over a rate that probes have shown.
+func (f *rateFinder) suppose(now time.Duration, bitsPerSec float64) {
+	f.set(now, bitsPerSec, rateOfPath)
+	f.guess = true
+}
+
+// wait puts tests and growth off, longer each time.
+func (f *rateFinder) wait(now time.Duration) {
+	f.patience = min(max(2*f.patience, minPatience), maxPatience)
+	f.calm = now + f.patience
+}
+
+// quantile is the value that so many quarters of the samples fall below, and all
+// others reach.
+func quantile(samples []*rateSample, quarters int, value func(*rateSample) float64) float64 {
+	values := make([]float64, len(samples))
+	for i, s := range samples {
+		values[i] = value(s)
+	}
+	slices.Sort(values)
+	return values[len(values)*quarters/4]
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"multiserver/internal/block"
-	"multiserver/internal/sender"
 	"multiserver/internal/wire"
 )
 
@@ -40,12 +39,12 @@ func (h *hold) hear(id wire.ReceiverID) {
 }
 
 // release decides whether the stream may begin.
-func (h *hold) release(now time.Duration, c *ServerConfig, e *sender.Engine) {
+func (h *hold) release(now time.Duration, c *ServerConfig, knows func(wire.ReceiverID) bool) {
 	if !h.came {
 		return
 	}
 	for id := range h.here {
-		if !e.Knows(id) { // it left
+		if !knows(id) { // it left
 			delete(h.here, id)
 		}
 	}

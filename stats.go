@@ -28,6 +28,10 @@ type ServerStats struct {
 	BadPackets uint64
 	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".
 	SendMethod string
+	// RateLimit is what MXB 2's stream keeps to, in bits a second, because most clients
+	// cannot take more, and RateReason why: 0 and "" if it is the interface's pace.
+	RateLimit  uint64
+	RateReason string
 	// Waiting: the stream of MXB 2 is held until those are there that it waits for.
 	Waiting bool
 	// Receivers are the clients of MXB 2, by first offer: 4096 at most.

@@ -400,9 +400,11 @@ func (e *Engine) BlocksDone() uint32 { return e.done }
 // Counts are the packets of the stream since the session began for this receiver.
 func (e *Engine) Counts() wire.PacketCounts { return e.stream.counts() }
 
-// SocketDropped takes note that the receiver's own socket dropped count packets for
-// lack of room.
-func (e *Engine) SocketDropped(count uint64) { e.stream.dropped += count }
+// SocketDropped takes note that the receiver's own socket dropped up to count packets
+// for lack of room: those that are missing are not lost on the wire.
+func (e *Engine) SocketDropped(count uint64) {
+	e.stream.dropped += min(count, e.stream.counts().Lost)
+}
 
 // Session is the session that the receiver is in.
 func (e *Engine) Session() wire.SessionID { return e.session.ID }

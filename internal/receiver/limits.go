@@ -18,7 +18,7 @@ const (
 	// for each receiver: the sender cannot tell a bad receiver from a bad network before
 	// it knows a few.
 	firstReport  = 512
-	reportSpread = time.Millisecond
+	reportSpread = 4 * time.Millisecond
 	// lossSpan is over how many packets, about, loss is measured.
 	lossSpan = 16384
 

@@ -38,12 +38,12 @@ type Engine struct {
 	cursor  uint32
 	jobs    jobs // source symbols by name
 
-	main, tail walk
-	tailJobs   jobs
-	tailCredit int  // packets of others since the tail's last instalment
-	tailBudget int  // packets of the instalment that are left
-	repairNext bool // repair and walk take turns
-	tailNext   bool
+	main, tail  walk
+	tailJobs    jobs
+	tailCredit  int // packets of others since the tail's last instalment
+	tailBudget  int // packets of the instalment that are left
+	tailNext    bool
+	sinceRepair int // packets of the walk since the last one of repair had its turn
 
 	// Proactive repair.
 	proactive float64 // symbols a block

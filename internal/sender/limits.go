@@ -70,6 +70,9 @@ const (
 	maxJobs = 4096
 	// maxRanges bounds the wanted ranges of all receivers together: 16 MiB.
 	maxRanges = 1 << 20
+	// repairSpacing: while little is owed, one packet in so many is repair. At 1% in
+	// bursts of 10 to 1000 receivers, one in two sends 1.043.
+	repairSpacing = 8
 	// zeroGap is how many packets lie between the two times that a run of zeros is told,
 	// if there are any: 12 ms at 1 Gbit/s.
 	zeroGap = 1024

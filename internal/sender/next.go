@@ -79,16 +79,23 @@ func (e *Engine) pick() (i uint32, id block.SymbolID, kind Kind, run block.Range
 	return e.pickTail()
 }
 
-// pickMain lets repair and the walk take turns: repair is soon through, and the
-// blocks of the walk keep coming at an even pace.
+// pickMain lets repair and the walk take turns: one packet of repair in repairSpacing,
+// so that a burst of loss does not take what is to repair it, and one in two when that
+// is too few.
 func (e *Engine) pickMain() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
-	e.repairNext = !e.repairNext
-	if e.repairNext {
+	spacing := repairSpacing
+	if e.owed.count+e.jobs.len() > Interleave/4 {
+		spacing = 2
+	}
+	e.sinceRepair++
+	repairNext := e.sinceRepair >= spacing
+	if repairNext {
+		e.sinceRepair = 0
 		if i, id, ok := e.pickRepair(); ok {
 			return i, id, Symbol, run
 		}
 	}
-	if i, id, kind, run = e.pickWalk(&e.main); kind != Nothing || e.repairNext {
+	if i, id, kind, run = e.pickWalk(&e.main); kind != Nothing || repairNext {
 		return
 	}
 	if i, id, ok := e.pickRepair(); ok {
