@@ -1,6 +1,7 @@
 package multiserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ const (
 type symbolClient struct {
 	*Client
 	conn   *udp.Conn
-	stream *udp.Receiver
+	stream *udp.Receiver // nil from the beginning if all comes by unicast
 	found  found
 	origin time.Time
 	out    target.Target
@@ -72,11 +73,23 @@ type symbolClient struct {
 	answers struct { // on the control socket, counted by hear
 		strangers, bad atomic.Uint64
 	}
-	arrived time.Time // what is taken in now
-	heard   time.Time // the last packet of the session
-	asked   time.Time // when the session was last asked for
-	packet  []byte
-	runs    []block.Range
+	arrived    time.Time // what is taken in now
+	heard      time.Time // the last packet of the session
+	answered   time.Time // when the server last said that the session is on
+	probes     probes
+	trainAsked time.Time
+
+	// byUnicast: the stream comes to conn, and from there through direct, in which what
+	// finds no room is lost. renewed is when that was last asked for.
+	byUnicast   bool
+	wantsDirect atomic.Bool
+	direct      chan []byte
+	directDrops atomic.Uint64
+	renewed     time.Time
+	inbox       [][]byte
+	asked       time.Time // when the session was last asked for
+	packet      []byte
+	runs        []block.Range
 	// zeros are runs that write has not been handed yet, besides those under way.
 	zeros         []block.Range
 	zerosUnderWay int
@@ -125,14 +138,18 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	if err != nil {
 		return err
 	}
-	if !found.session.Data.IsValid() {
-		return errors.New("the server sends by unicast only, which this client does not take")
+	var stream *udp.Receiver
+	byUnicast := c.cfg.Unicast == UnicastAlways || !found.session.Data.IsValid()
+	switch {
+	case byUnicast && c.cfg.Unicast == UnicastNever:
+		return fail(ErrConfig, "Unicast: %s sends by unicast only", found.server)
+	case !byUnicast:
+		stream, err = udp.ListenGroup(udp.ReceiverConfig{Group: found.session.Data, Interfaces: []udp.Interface{iface}})
+		if err != nil {
+			return err
+		}
+		defer stream.Close()
 	}
-	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: found.session.Data, Interfaces: []udp.Interface{iface}})
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
 	g := found.session.Geometry
 	window := max(4, min(windowBytes/int(g.BlockSize), int(g.BlockCount())+4))
 	_, inOrder := out.(*target.Stream)
@@ -140,8 +157,9 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	defer cancel(nil)
 	s := &symbolClient{
 		Client: c, conn: conn, stream: stream, found: found, out: out,
-		origin: time.Now(), heard: time.Now(), session: *found.session,
-		slots: make([]slot, window), inOrder: inOrder,
+		origin: time.Now(), heard: time.Now(), answered: time.Now(), session: *found.session,
+		direct: make(chan []byte, directQueueLen),
+		slots:  make([]slot, window), inOrder: inOrder,
 		toSolve: make(chan int, window),
 		toWrite: make(chan piece, 2*window),
 		done:    make(chan event, 4*window),
@@ -158,6 +176,9 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 		SilenceLimit: limit, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}, sessionOf(found.session))
 	s.learn()
+	if byUnicast {
+		s.goUnicast()
+	}
 
 	// answers go from hear, which closes it, to loop; what finds it full is dropped.
 	answers := make(chan wire.Description, 8)
@@ -201,7 +222,7 @@ func (s *symbolClient) now() time.Duration { return time.Since(s.origin) }
 // hear passes on the server's descriptions until the socket closes.
 func (s *symbolClient) hear(answers chan<- wire.Description) {
 	defer close(answers)
-	buf := make([]byte, 4096)
+	buf := make([]byte, wire.MaxPacketSize)
 	s.conn.SetReadDeadline(time.Time{})
 	for {
 		n, from, _, err := s.conn.ReadFrom(buf)
@@ -210,6 +231,16 @@ func (s *symbolClient) hear(answers chan<- wire.Description) {
 				return
 			}
 			continue
+		}
+		if from == s.found.server && s.wantsDirect.Load() {
+			if kind, _, err := wire.Peek(buf[:n]); err == nil && kind != wire.TypeDescription {
+				select {
+				case s.direct <- bytes.Clone(buf[:n]):
+				default:
+					s.directDrops.Add(1)
+				}
+				continue
+			}
 		}
 		f, err := s.parseAnswer(buf[:n])
 		switch {
@@ -254,17 +285,14 @@ func (s *symbolClient) step(in *udp.Batch, answers <-chan wire.Description) erro
 	if s.solving > 0 || s.leaving {
 		wait = busyTick
 	}
-	wait = min(wait, max(s.engine.Deadline()-s.now(), 0))
+	wait = min(wait, max(s.engine.Deadline()-s.now(), 0), s.probes.due(time.Now()))
 	if wait > 0 {
-		s.stream.SetReadDeadline(time.Now().Add(wait))
-		err := s.stream.Receive(in)
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("receive the stream: %w", err)
+		if err := s.receive(in, wait); err != nil {
+			return err
 		}
-		s.arrived = time.Now()
 		now := s.arrived.Sub(s.origin)
-		for _, datagram := range in.Datagrams() {
-			s.take(now, datagram.Payload)
+		for _, packet := range s.inbox {
+			s.take(now, packet)
 		}
 	}
 	s.noteDrops()
@@ -272,16 +300,42 @@ func (s *symbolClient) step(in *udp.Batch, answers <-chan wire.Description) erro
 	if outcome, reason, ok := s.engine.GaveUp(); ok {
 		return s.gaveUp(outcome, reason)
 	}
-	return nil
+	return s.lookAtSize()
 }
 
 // noteDrops tells the engine what the own socket had no room for.
 func (s *symbolClient) noteDrops() {
-	drops := s.stream.Drops()
+	drops, joined := s.directDrops.Load(), uint64(1)
+	if s.stream != nil {
+		drops += s.stream.Drops()
+	}
+	if !s.byUnicast {
+		joined = maxJoined
+	}
 	if more := drops - s.counts.SocketDrops; more > 0 {
 		s.counts.SocketDrops = drops
-		s.engine.SocketDropped(more * maxJoined)
+		s.engine.SocketDropped(more * joined)
 	}
+}
+
+// receive waits for packets, and puts what has come into inbox until the next call.
+func (s *symbolClient) receive(in *udp.Batch, wait time.Duration) error {
+	s.inbox = s.inbox[:0]
+	if s.byUnicast {
+		s.receiveDirect(wait)
+		s.arrived = time.Now()
+		return nil
+	}
+	s.stream.SetReadDeadline(time.Now().Add(wait))
+	err := s.stream.Receive(in)
+	s.arrived = time.Now()
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("receive the stream: %w", err)
+	}
+	for _, datagram := range in.Datagrams() {
+		s.inbox = append(s.inbox, datagram.Payload)
+	}
+	return nil
 }
 
 // drain takes in what the other goroutines have to tell.
@@ -303,6 +357,7 @@ func (s *symbolClient) drain(answers <-chan wire.Description) error {
 			if time.Since(s.heard) > rejoinAfter && time.Since(s.asked) > rejoinAfter {
 				s.askAgain()
 			}
+			s.keepUnicast()
 			return nil
 		}
 	}
@@ -324,7 +379,9 @@ func (s *symbolClient) rejoin(d wire.Description) error {
 		return fail(ErrIntegrity, "%s now serves %s of %d bytes; this began with another image, %s of %d bytes",
 			s.found.server, d.FileName, d.Geometry.ImageSize, s.session.FileName, s.session.Geometry.ImageSize)
 	}
+	s.answered = time.Now()
 	if d.Session == s.session.Session {
+		s.session.Token = d.Token
 		return nil
 	}
 	if d.SymbolSize != s.session.SymbolSize || d.Data != s.session.Data {
@@ -344,11 +401,20 @@ func (s *symbolClient) say() {
 		packet, ok := s.engine.Poll(s.now(), s.packet[:0])
 		s.packet = packet
 		if !ok {
-			return
+			break
 		}
-		if err := s.conn.WriteTo(packet, s.found.server, s.found.askFrom); err != nil {
-			s.cfg.Log.Debug("tell the server", "err", err)
-		}
+		s.tell(packet)
+	}
+	if r, due := s.probes.report(time.Now()); due {
+		r.Session, r.Receiver = s.session.Session, s.id
+		s.tell(r.AppendTo(nil))
+	}
+}
+
+// tell sends a packet to the server.
+func (s *symbolClient) tell(packet []byte) {
+	if err := s.conn.WriteTo(packet, s.found.server, s.found.askFrom); err != nil {
+		s.cfg.Log.Debug("tell the server", "err", err)
 	}
 }
 
@@ -394,6 +460,7 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 				s.session.Completion = h.Completion
 			}
 			s.engine.HandleHeartbeat(now, h)
+			s.probes.beat(h.Sequence)
 			s.over = h.State >= wire.SenderImageChanged
 			s.learn()
 		}
@@ -401,6 +468,11 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 		var a wire.GoodbyeAck
 		if a, err = wire.ParseGoodbyeAck(b); err == nil {
 			s.engine.HandleGoodbyeAck(now, a)
+		}
+	case wire.TypeProbe:
+		var p wire.Probe
+		if p, err = wire.ParseProbe(b); err == nil {
+			s.probes.hear(s.arrived, p)
 		}
 	case wire.TypeDescription:
 		return // the announcement of this very session
@@ -598,12 +670,11 @@ func (s *symbolClient) goodbye(err error, answers <-chan wire.Description) {
 	s.leaving = true
 	for limit := time.Now().Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
 		s.say()
-		s.stream.SetReadDeadline(time.Now().Add(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond))))
-		if err := s.stream.Receive(in); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if s.receive(in, min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond))) != nil {
 			return
 		}
-		for _, datagram := range in.Datagrams() {
-			if a, err := wire.ParseGoodbyeAck(datagram.Payload); err == nil && a.Session == s.session.Session {
+		for _, packet := range s.inbox {
+			if a, err := wire.ParseGoodbyeAck(packet); err == nil && a.Session == s.session.Session {
 				s.engine.HandleGoodbyeAck(s.now(), a)
 			}
 		}
@@ -625,6 +696,8 @@ func outcomeOf(err error) (wire.Outcome, string) {
 		return wire.OutcomeTargetRefused, err.Error()
 	case errors.Is(err, ErrTargetIO):
 		return wire.OutcomeTargetIO, err.Error()
+	case errors.Is(err, errPacketSize):
+		return wire.OutcomePath, err.Error()
 	}
 	return wire.OutcomeFailed, err.Error()
 }

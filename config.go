@@ -59,9 +59,21 @@ type ServerConfig struct {
 	MinWait, MaxWait time.Duration
 	// ExitAfterDone ends the server when every client that came is done or gone.
 	ExitAfterDone bool
+	// Unicast tells whether clients that hear nothing of the group are served one by one.
+	Unicast UnicastMode
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger
 }
+
+// UnicastMode says whether a stream of MXB 2 goes by unicast.
+type UnicastMode int
+
+// The modes.
+const (
+	UnicastAuto   UnicastMode = iota // where multicast does not arrive
+	UnicastAlways                    // and never by multicast
+	UnicastNever                     // multicast or nothing
+)
 
 // ClientConfig says what to receive and where to put it. The zero value receives
 // from whichever server answers into a file of the served name.
@@ -94,6 +106,8 @@ type ClientConfig struct {
 	// Force writes to a target although it is mounted or in use, and makes a
 	// regular file of a path below /dev that does not exist.
 	Force bool
+	// Unicast tells whether to ask the server for unicast.
+	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.
 	OnlyMXB1 bool
 	// Log takes warnings and what a person may want to know: slog.Default().

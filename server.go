@@ -471,8 +471,11 @@ func (r *serverRun) send(ctx context.Context) error {
 			case b = <-second:
 			}
 		}
-		wire := b.wireBytes()
-		if err := pacer.Wait(ctx, wire, b.packets); err != nil {
+		wire, copies := b.wireBytes(), 1
+		if b.stream != nil && b.stream.unicast {
+			copies = len(b.to) // all on one wire
+		}
+		if err := pacer.Wait(ctx, copies*wire, copies*b.packets); err != nil {
 			return err
 		}
 		if b.stream != nil {

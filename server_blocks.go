@@ -175,7 +175,10 @@ func (s *symbolServer) readAhead() {
 	if len(s.loading) >= loadsInFlight {
 		return
 	}
-	s.upcoming = s.group.engine.Upcoming(s.upcoming[:0], readAhead)
+	s.upcoming = s.upcoming[:0]
+	for _, st := range s.streams() {
+		s.upcoming = st.engine.Upcoming(s.upcoming, readAhead)
+	}
 	for _, r := range s.upcoming {
 		if len(s.loading) >= loadsInFlight {
 			return
@@ -184,11 +187,11 @@ func (s *symbolServer) readAhead() {
 			continue
 		}
 		if e := s.cache[s.index(r)]; e != nil {
-			s.group.engine.Ready(r, uint16(len(e.buf)/int(s.symbolSize)))
+			s.ready(r, e)
 			continue
 		}
 		if r.Object == wire.Image && s.manifest != nil && s.manifest.IsZeroBlock(uint32(r.Block)) {
-			s.group.engine.Zero(r.Block)
+			s.zero(r.Block)
 			continue
 		}
 		s.loading[r] = true
@@ -231,15 +234,28 @@ func (s *symbolServer) take(l *load) error {
 		return err
 	}
 	if l.zero {
-		s.group.engine.Zero(l.ref.Block)
+		s.zero(l.ref.Block)
 	}
 	if l.zero || l.passing {
 		s.spare = append(s.spare, l.buf[:0])
 		return nil
 	}
-	e := s.keep(l)
-	s.group.engine.Ready(l.ref, uint16(len(e.buf)/int(s.symbolSize)))
+	s.ready(l.ref, s.keep(l))
 	return nil
+}
+
+// ready tells the engines that a block can be sent.
+func (s *symbolServer) ready(r sender.Ref, e *encodedBlock) {
+	for _, st := range s.streams() {
+		st.engine.Ready(r, uint16(len(e.buf)/int(s.symbolSize)))
+	}
+}
+
+// zero tells the engines that a block of the image is zeros.
+func (s *symbolServer) zero(id block.ID) {
+	for _, st := range s.streams() {
+		st.engine.Zero(id)
+	}
 }
 
 // digested takes a block's digest into the manifest, or holds it against the one
@@ -267,7 +283,9 @@ func (s *symbolServer) digested(l *load) error {
 	}
 	if s.builder.Complete() {
 		s.manifest, s.builder = s.builder.Manifest(), nil
-		s.group.engine.SetCompletion(s.now(), s.completion())
+		for _, st := range s.streams() {
+			st.engine.SetCompletion(s.now(), s.completion())
+		}
 		s.rememberManifest()
 	}
 	return nil

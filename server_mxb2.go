@@ -2,6 +2,7 @@ package multiserver
 
 import (
 	"context"
+	crand "crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -49,6 +50,8 @@ const (
 	rowsAhead = 4
 	// rateInterval is how often the engine is told the rate.
 	rateInterval = 100 * time.Millisecond
+	// holdTick is how often it is asked whether the stream may begin.
+	holdTick = 5 * time.Millisecond
 	// lingerTime is how long the server stays when all are done: a goodbye whose
 	// acknowledgement is lost comes again.
 	lingerTime = 500 * time.Millisecond
@@ -104,30 +107,37 @@ type symbolServer struct {
 	gone                      chan struct{} // closed by run when it has said its last words
 
 	// Owned by run, from the first offer on:
-	group      *stream // nil before
-	data       netip.AddrPort
-	symbolSize uint16
-	cache      map[uint32]*encodedBlock // manifest blocks behind the image's
-	uses       uint64
-	spare      [][]byte // buffers of blocks that are not cached any more
-	loading    map[sender.Ref]bool
-	upcoming   []sender.Ref
-	builder    *codec.ManifestBuilder
-	unread     block.ID // where to look for blocks that no one has read
-	manifest   *codec.Manifest
-	encoder    fec.Encoder
-	batches    []*batch // that are free
-	flying     int      // those that are with send
-	flight     int      // as many may be
-	packet     []byte
-	hold       hold
-	rate       rateFinder
-	table      map[wire.ReceiverID]*Receiver
-	paths      []path
-	names      names
-	tickAt     time.Time
-	idle       bool      // there is nothing to send
-	emptyAt    time.Time // since when nobody is unfinished
+	group   *stream // nil before
+	single  *stream // nil while nobody wanted unicast
+	unicast map[wire.ReceiverID]*unicastPeer
+	// unicastCredit is how many bytes of the wire are unicast's.
+	unicastCredit int
+	secret        [16]byte // of the tokens
+	prober        prober
+	held          bool // the stream is
+	data          netip.AddrPort
+	symbolSize    uint16
+	cache         map[uint32]*encodedBlock // manifest blocks behind the image's
+	uses          uint64
+	spare         [][]byte // buffers of blocks that are not cached any more
+	loading       map[sender.Ref]bool
+	upcoming      []sender.Ref
+	builder       *codec.ManifestBuilder
+	unread        block.ID // where to look for blocks that no one has read
+	manifest      *codec.Manifest
+	encoder       fec.Encoder
+	batches       []*batch // that are free
+	flying        int      // those that are with send
+	flight        int      // as many may be
+	packet        []byte
+	hold          hold
+	rate          rateFinder
+	table         map[wire.ReceiverID]*Receiver
+	paths         []path
+	names         names
+	tickAt        time.Time
+	idle          bool      // there is nothing to send
+	emptyAt       time.Time // since when nobody is unfinished
 }
 
 func newSymbolServer(r *serverRun) (*symbolServer, error) {
@@ -154,6 +164,10 @@ func newSymbolServer(r *serverRun) (*symbolServer, error) {
 		cache:   map[uint32]*encodedBlock{},
 		loading: map[sender.Ref]bool{},
 		table:   map[wire.ReceiverID]*Receiver{},
+		unicast: map[wire.ReceiverID]*unicastPeer{},
+	}
+	if _, err := crand.Read(s.secret[:]); err != nil {
+		return nil, err
 	}
 	if err := s.geometry.Validate(); err != nil {
 		return nil, fmt.Errorf("serve %s: %w", r.cfg.File, err)
@@ -182,14 +196,15 @@ func (s *symbolServer) begin(ifIndex int) error {
 	if err != nil {
 		return err
 	}
-	s.group = newStream(sender.New(s.now(), sender.Config{Session: s.session, Image: s.geometry}))
+	s.group = &stream{engine: sender.New(s.now(), sender.Config{Session: s.session, Image: s.geometry})}
 	if err := s.sendOn(ifIndex); err != nil {
 		return err
 	}
 	s.recallManifest()
+	s.held = true
 	s.group.engine.SetHold(s.now(), true)
 	// Clients of a session before this one hear of the new one at once.
-	s.group.say(s.describe(0), s.cfg.Log)
+	s.group.say(s.describe(0, netip.AddrPort{}), s.cfg.Log)
 	return nil
 }
 
@@ -267,7 +282,7 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 		wait := rateInterval
 		if s.flying < s.flight {
 			b := s.takeBatch()
-			filled, err := s.compose(b, s.group)
+			filled, err := s.composeNext(b)
 			if err != nil {
 				return err
 			}
@@ -278,8 +293,12 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 				continue
 			}
 			s.batches = append(s.batches, b)
-			s.group.rested = true
-			wait = min(max(s.group.engine.Deadline()-s.now(), 0), rateInterval)
+			for _, st := range s.streams() {
+				wait = min(wait, max(st.engine.Deadline()-s.now(), 0))
+			}
+			if s.held {
+				wait = min(wait, holdTick)
+			}
 		}
 		timer.Reset(wait)
 		select {
@@ -328,12 +347,12 @@ func (s *symbolServer) sayLastWords(cause error) {
 		state = wire.SenderImageFailed
 	}
 	for range lastWords {
-		s.group.engine.End(s.now(), state)
-		packet, ok := s.group.engine.Poll(s.now(), s.packet[:0])
-		if !ok {
-			return
+		for _, st := range s.streams() {
+			st.engine.End(s.now(), state)
+			if packet, ok := st.engine.Poll(s.now(), s.packet[:0]); ok {
+				st.say(packet, s.cfg.Log)
+			}
 		}
-		s.group.say(packet, s.cfg.Log)
 	}
 }
 
@@ -374,6 +393,16 @@ func (s *symbolServer) hear(f feedback) error {
 			s.streamOf(p.Receiver).engine.HandleGoodbye(now, p)
 			s.note(f, p.Receiver, func(r *Receiver) { r.goodbye(p, s.geometry) })
 		}
+	case wire.TypeUnicastRequest:
+		var p wire.UnicastRequest
+		if p, err = wire.ParseUnicastRequest(f.packet); err == nil {
+			s.hearUnicast(now, f, p)
+		}
+	case wire.TypeProbeReport:
+		var p wire.ProbeReport
+		if p, err = wire.ParseProbeReport(f.packet); err == nil {
+			s.hearProbed(now, p)
+		}
 	default:
 		err = wire.ErrType
 	}
@@ -398,13 +427,14 @@ func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) err
 	s.hold.join(now)
 	s.emptyAt = time.Time{}
 	s.names.keep(offer.Receiver, string(offer.HostName))
-	s.answer(s.describe(offer.Receiver), f.from, f.ifIndex)
+	s.answer(s.describe(offer.Receiver, f.from), f.from, f.ifIndex)
 	return nil
 }
 
-// describe is the description of the session for a receiver, or the announcement for 0.
-func (s *symbolServer) describe(receiver wire.ReceiverID) []byte {
-	return wire.Description{
+// describe is the description of the session for a receiver at an address, or the
+// announcement for 0.
+func (s *symbolServer) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
+	d := wire.Description{
 		Session:        s.session,
 		Receiver:       receiver,
 		Codecs:         1 << codec.Raw,
@@ -414,9 +444,16 @@ func (s *symbolServer) describe(receiver wire.ReceiverID) []byte {
 		SymbolSize:     s.symbolSize,
 		Completion:     s.completion(),
 		ReportInterval: s.group.engine.Interval(),
-		Receivers:      uint32(s.group.engine.Receivers()),
+		Receivers:      uint32(s.unfinished()),
 		FileName:       []byte(wire.FileName(s.source.Name())),
-	}.AppendTo(nil)
+	}
+	if receiver != 0 {
+		d.Token = s.token(to)
+	}
+	if s.cfg.Unicast == UnicastAlways {
+		d.Data = netip.AddrPort{}
+	}
+	return d.AppendTo(nil)
 }
 
 func (s *symbolServer) completion() wire.Completion {
@@ -431,9 +468,16 @@ func (s *symbolServer) completion() wire.Completion {
 // silent.
 func (s *symbolServer) tick() error {
 	now := s.now()
-	if !s.hold.released {
-		s.hold.release(now, &s.cfg, s.knows)
-		s.group.engine.SetHold(now, !s.hold.released)
+	if s.held {
+		if !s.hold.released {
+			s.hold.release(now, &s.cfg, s.knows)
+		}
+		if s.hold.released && s.probe(now) {
+			s.held = false
+			for _, st := range s.streams() {
+				st.engine.SetHold(now, false)
+			}
+		}
 	}
 	since := time.Since(s.tickAt)
 	if since < rateInterval {
@@ -441,17 +485,28 @@ func (s *symbolServer) tick() error {
 	}
 	s.tickAt = time.Now()
 	packetBits := float64(8 * udp.PacketWireBytes(s.packetSize()))
-	if rate := s.group.measure(since); rate > 0 {
+	groupRate, rate := s.group.measure(since), 0.0
+	if s.single != nil {
+		rate = s.single.measure(since)
+	}
+	if s.group.engine.Receivers() > 0 {
+		rate = groupRate
+	}
+	if rate > 0 {
 		symbols := float64(codec.HeaderSize+int(s.geometry.BlockSize)) / float64(s.symbolSize)
 		s.rate.judge(now, rate*packetBits, packetBits, symbols*packetBits, s.knows)
 		s.limit.Store(s.rate.limit)
 		s.fly(rate * packetBits)
 	}
 	s.leaveEmpty()
+	s.lapseUnicast(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Waiting = !s.hold.released
 	s.stats.RateLimit, s.stats.RateReason = s.rate.limit, s.rate.reason
+	if rate*packetBits < bindingShare*float64(s.rate.limit) {
+		s.stats.RateLimit, s.stats.RateReason = 0, ""
+	}
 	for id, r := range s.table {
 		if r.Outcome == OutcomePending && !s.knows(id) {
 			r.Outcome = OutcomeLost
@@ -477,13 +532,15 @@ func (s *symbolServer) burst() int {
 }
 
 // knows tells whether a receiver is unfinished and was heard lately.
-func (s *symbolServer) knows(id wire.ReceiverID) bool { return s.group.engine.Knows(id) }
+func (s *symbolServer) knows(id wire.ReceiverID) bool { return s.streamOf(id).engine.Knows(id) }
 
 // unfinished is the count of receivers that are not done.
-func (s *symbolServer) unfinished() int { return s.group.engine.Receivers() }
-
-// streamOf is the stream that a receiver takes.
-func (s *symbolServer) streamOf(wire.ReceiverID) *stream { return s.group }
+func (s *symbolServer) unfinished() (n int) {
+	for _, st := range s.streams() {
+		n += st.engine.Receivers()
+	}
+	return n
+}
 
 // isOver tells whether the session is over because all that came are done. The last
 // of them may still ask whether its goodbye was heard.

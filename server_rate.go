@@ -19,10 +19,13 @@ const (
 	margin = 0.98
 	// A limit grows by growth each growthPause; one that was only guessed, by
 	// guessGrowth as soon as it is known that all is well.
-	growth, guessGrowth = 1.04, 1.3
-	growthPause         = time.Second
+	growth, guessGrowth = 1.03, 1.3
+	growthPause         = 500 * time.Millisecond
 	// growthPauseOfDisk is longer: a target that is too slow shows late.
 	growthPauseOfDisk = 5 * time.Second
+	// What is sent at bindingShare of the limit or more is held back by it; below
+	// idleShare something else sets the pace.
+	bindingShare, idleShare = 0.9, 0.5
 	// patience is how long after a test that failed there is no other; it doubles.
 	minPatience, maxPatience = 5 * time.Second, time.Minute
 
@@ -175,13 +178,16 @@ func (f *rateFinder) judge(now time.Duration, bitsPerSec, packetBits, blockBits 
 		f.limit, f.changed = f.before, now
 		f.random = f.testedLoss
 		f.wait(now)
-	case f.grown && loss > max(f.random, littleLoss)*1.5:
+	case (f.grown || f.guess) && loss > max(f.random*1.5, littleLoss):
+		if f.grown {
+			f.wait(now)
+		}
 		f.set(now, margin*delivered, f.reason)
-		f.wait(now)
 	case loss > max(f.random*1.5, someLoss) && now >= f.calm:
 		f.testing, f.testedLoss, f.before = true, loss, f.limit
 		f.set(now, trialStep*bitsPerSec, f.reason)
-	case f.limit != 0 && loss < max(f.random*1.5, littleLoss) && (f.guess || now >= max(f.calm, f.changed+f.pause())):
+	case f.limit != 0 && loss < max(f.random*1.5, littleLoss) && (f.guess || now >= max(f.calm, f.changed+f.pause())) &&
+		(bitsPerSec > bindingShare*float64(f.limit) || bitsPerSec < idleShare*float64(f.limit)):
 		f.grow(now, bitsPerSec)
 	}
 }
@@ -200,7 +206,7 @@ func (f *rateFinder) grow(now time.Duration, bitsPerSec float64) {
 	if guess {
 		by = guessGrowth
 	}
-	if bitsPerSec < float64(f.limit)/(by*by) {
+	if bitsPerSec < idleShare*float64(f.limit) { // something else sets the pace
 		f.limit, f.reason, f.guess, f.changed = 0, "", false, now
 		return
 	}

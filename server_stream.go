@@ -14,16 +14,15 @@ import (
 // stream is an engine and where its packets go. The goroutine of run owns it, but for
 // sent.
 type stream struct {
-	engine *sender.Engine
-	to     []*udp.Sender // each of them gets all; replaced, never changed
-	held   sender.Send   // what Next gave and the batch had no room for
-	rested bool          // since the last measure there was a moment with nothing to send
+	engine  *sender.Engine
+	unicast bool          // each of to is one receiver
+	to      []*udp.Sender // each of them gets all; replaced, never changed
+	held    sender.Send   // what Next gave and the batch had no room for
+	rested  bool          // since the last measure there was a moment with nothing to send
 
 	sent     atomic.Uint64 // packets, each counted once, by send
 	measured uint64        // of sent
 }
-
-func newStream(e *sender.Engine) *stream { return &stream{engine: e} }
 
 // measure is how many packets a second went out in the time since the last measure; 0
 // if that says nothing of the rate, because there was little to send.

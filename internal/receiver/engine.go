@@ -119,6 +119,20 @@ func (e *Engine) Restart(now time.Duration, s Session) {
 	e.begin(now, s)
 }
 
+// SwitchStream goes on in the same session with another stream of it, by unicast or by
+// multicast: the symbols are the same, and what is held stays, but packets are numbered
+// anew.
+func (e *Engine) SwitchStream(now time.Duration) {
+	for p := range e.slots {
+		if s := &e.slots[p]; s.state == slotFilling {
+			s.last, s.covered, s.passed = 0, false, false
+		}
+	}
+	number, generation := e.report.Number, e.want.generation
+	e.begin(now, e.session)
+	e.report.Number, e.want.generation = number, generation
+}
+
 func (e *Engine) begin(now time.Duration, s Session) {
 	e.session = s
 	e.stream = stream{}

@@ -11,6 +11,9 @@ import (
 type Config struct {
 	Session wire.SessionID
 	Image   block.Geometry
+	// Unicast: the stream goes to each receiver by itself, and is numbered as one of
+	// those.
+	Unicast bool
 }
 
 // Ref names a block.
@@ -27,8 +30,9 @@ type Engine struct {
 	image    uint32 // blocks of the image
 	manifest uint32 // blocks of the manifest, 0 while unknown
 
-	blocks   []state // those of the image, then those of the manifest
-	sequence wire.Sequence
+	blocks   []state       // those of the image, then those of the manifest
+	sequence wire.Sequence // the last
+	origin   wire.Sequence // before the first
 
 	// Repair: the blocks that are owed symbols, and those that take turns.
 	owed    marks
@@ -84,7 +88,13 @@ func New(now time.Duration, cfg Config) *Engine {
 	n := cfg.Image.BlockCount()
 	// Room for the largest manifest: there are few blocks of it.
 	most := uint64(n) + (wire.MaxManifestPerBlock*(uint64(n)+1))/uint64(cfg.Image.BlockSize) + 1
+	origin := wire.Sequence(0)
+	if cfg.Unicast {
+		origin = wire.UnicastSequence
+	}
 	return &Engine{
+		sequence:  origin,
+		origin:    origin,
 		session:   cfg.Session,
 		geometry:  cfg.Image,
 		image:     n,

@@ -14,6 +14,13 @@ func (e *Engine) Join(now time.Duration, id wire.ReceiverID) {
 	e.meet(now, id)
 }
 
+// Leave drops a receiver that takes another stream from now on.
+func (e *Engine) Leave(id wire.ReceiverID) {
+	if e.peers.remove(id) && len(e.peers.list) == 0 {
+		e.clear()
+	}
+}
+
 // meet finds a receiver, or takes it in: one that was forgotten is heard again. It is
 // nil for one that has said goodbye, of which something came late, and if there are too
 // many.
@@ -50,7 +57,7 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	e.measure(now, r.Clock, r.ClockHeld)
 	p.limit = r.Limit
 	p.count(r.Counts)
-	p.deaf = e.sequence > r.Highest+max(deafLag, wire.Sequence(e.rate/4))
+	p.deaf = e.sequence > max(r.Highest, e.origin)+max(deafLag, wire.Sequence(e.rate/4))
 	e.classify(now, p)
 	if r.Highest > e.sequence {
 		return // of no packet that was sent

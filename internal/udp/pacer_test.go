@@ -69,7 +69,7 @@ func TestPacerNeverExceedsItsRate(t *testing.T) {
 			sum, largest := 0, bytes[max(0, first-1)]
 			for n := first; n < len(sent); n++ {
 				span := sent[n].Sub(sent[first]).Seconds()
-				allowed := span + max(maxCatchUp.Seconds(), seconds(largest)) + 1e-7
+				allowed := span + max(maxCatchUp.Seconds(), seconds(largest), seconds(catchUpBytes)) + 1e-7
 				if seconds(sum) > allowed {
 					t.Fatalf("%d bytes in %v at %d bit/s", sum, sent[n].Sub(sent[first]), rate)
 				}
