@@ -371,6 +371,9 @@ func (s *symbolServer) hear(f feedback) error {
 	case wire.TypeReport:
 		var p wire.Report
 		if p, err = wire.ParseReport(f.packet); err == nil {
+			if st := s.streamOf(p.Receiver); st == s.group && p.Counts.Received > 0 {
+				s.prober.deaf = false
+			}
 			s.streamOf(p.Receiver).engine.HandleReport(now, p)
 			s.rate.report(now, p)
 			s.note(f, p.Receiver, func(r *Receiver) { r.report(p, s.geometry) })
@@ -472,12 +475,11 @@ func (s *symbolServer) tick() error {
 		if !s.hold.released {
 			s.hold.release(now, &s.cfg, s.knows)
 		}
-		if s.hold.released && s.probe(now) {
-			s.held = false
-			for _, st := range s.streams() {
-				st.engine.SetHold(now, false)
-			}
-		}
+		s.held = !s.hold.released || !s.probe(now)
+	}
+	s.group.engine.SetHold(now, s.held || s.prober.deaf)
+	if s.single != nil {
+		s.single.engine.SetHold(now, s.held)
 	}
 	since := time.Since(s.tickAt)
 	if since < rateInterval {
@@ -500,6 +502,7 @@ func (s *symbolServer) tick() error {
 	}
 	s.leaveEmpty()
 	s.lapseUnicast(now)
+	s.seekHearers(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Waiting = !s.hold.released

@@ -25,10 +25,13 @@ const (
 	probeSteps  = 3
 	trainsLeast = 2 // heard by each receiver: one alone may have been held up
 
-	// probeLimit is how long the stream waits for reports, probePause the first pause
-	// between trains, which doubles.
-	probeLimit = time.Second
-	probePause = 30 * time.Millisecond
+	// probeLimit is how long the stream waits for reports, and minorityLimit how long
+	// for those of the last quarter. probePause is the first pause between trains, which
+	// doubles, and deafPause that while nobody hears the group.
+	probeLimit    = time.Second
+	minorityLimit = 200 * time.Millisecond
+	probePause    = 30 * time.Millisecond
+	deafPause     = 500 * time.Millisecond
 
 	// Slower than this a burst takes longer than a busy receiver is late.
 	believableBitsPerSec = 350_000_000
@@ -39,6 +42,7 @@ const (
 // prober is owned by the goroutine of run.
 type prober struct {
 	over    bool
+	deaf    bool // nobody hears the group, as far as known: nothing is sent there
 	begun   bool
 	begin   time.Duration
 	next    time.Duration // when the next train is due
@@ -58,7 +62,8 @@ type probed struct {
 }
 
 // probe sends trains until all receivers have heard two, or the time is over, and
-// tells whether the stream may begin.
+// tells whether the stream may begin. If none has heard anything, the group's stream
+// waits until one does.
 func (s *symbolServer) probe(now time.Duration) bool {
 	p := &s.prober
 	switch {
@@ -73,8 +78,10 @@ func (s *symbolServer) probe(now time.Duration) bool {
 		}
 		p.begun, p.begin, p.next, p.pause = true, now, now, probePause
 	}
-	if s.allProbed() || now-p.begin > probeLimit {
+	enough := s.probedShare()
+	if waited := now - p.begin; enough == 1 || enough >= 0.75 && waited > minorityLimit || waited > probeLimit {
 		p.over = true
+		p.deaf = len(p.heard) == 0
 		s.supposeRate(now)
 		p.heard = nil
 		return true
@@ -122,6 +129,7 @@ func (s *symbolServer) hearProbed(now time.Duration, r wire.ProbeReport) {
 		}
 		return
 	}
+	p.deaf = false
 	if p.over || !s.knows(r.Receiver) {
 		return
 	}
@@ -157,15 +165,22 @@ func (s *symbolServer) hearProbed(now time.Duration, r wire.ProbeReport) {
 	}
 }
 
-// allProbed tells whether every receiver has heard enough.
-func (s *symbolServer) allProbed() bool {
+// probedShare is the share of the receivers that have heard enough.
+func (s *symbolServer) probedShare() float64 {
 	enough := 0
 	for id, h := range s.prober.heard {
 		if s.knows(id) && h.trains >= trainsLeast {
 			enough++
 		}
 	}
-	return enough > 0 && enough >= s.group.engine.Receivers()
+	return float64(enough) / float64(max(1, s.group.engine.Receivers()))
+}
+
+// seekHearers goes on sending trains while nobody hears the group.
+func (s *symbolServer) seekHearers(now time.Duration) {
+	if p := &s.prober; p.deaf && s.group.engine.Receivers() > 0 && now-p.trainAt >= deafPause {
+		s.sendTrain(now)
+	}
 }
 
 // supposeRate begins with the rate that three quarters of the receivers heard the

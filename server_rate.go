@@ -74,8 +74,11 @@ type rateFinder struct {
 
 // rateSample is what one receiver took, between two of its reports.
 type rateSample struct {
-	counts wire.PacketCounts // at the beginning
-	since  time.Duration
+	counts   wire.PacketCounts // at the beginning
+	since    time.Duration
+	received uint64 // packets, at the last report
+	silent   bool   // none had come since the one before
+
 	done   uint32 // blocks, at the beginning of what written is taken over
 	doneAt time.Duration
 
@@ -102,7 +105,11 @@ func (f *rateFinder) report(now time.Duration, r wire.Report) {
 		s = &rateSample{since: -1}
 		f.peers[r.Receiver] = s
 	}
-	if s.since < f.changed+settleAfter || r.Counts.Received < s.counts.Received {
+	// What was lost while nothing came at all was lost to no rate.
+	silent := r.Counts.Received == s.received
+	began := s.silent && !silent
+	s.received, s.silent = r.Counts.Received, silent
+	if s.since < f.changed+settleAfter || r.Counts.Received < s.counts.Received || began {
 		s.counts, s.since = r.Counts, now
 		s.done, s.doneAt = r.BlocksDone, now
 		s.backlog = r.Backlog

@@ -16,8 +16,9 @@ import (
 // its own, with an engine of its own, of which each of them gets a copy.
 
 const (
-	// unicastShare: while multicast runs, unicast gets one byte in so many.
-	unicastShare = 10
+	// unicastShare: while multicast runs, unicast gets one byte in so many. It costs the
+	// others that, and gains little: all of the wire is unicast's when they are done.
+	unicastShare = 20
 	// maxUnicastCredit bounds, in bytes, what unicast may send at once after a rest.
 	maxUnicastCredit = 256 << 10
 	// maxUnicast bounds the clients that are served by unicast.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,9 @@ const (
 	queueFullPause = 50 * time.Microsecond
 	// queueFullLimit ends a send that some filter drops, which looks like that too.
 	queueFullLimit = 5 * time.Second
+
+	// errorPause is between looks at a socket that the poller gave up.
+	errorPause = time.Millisecond
 
 	// maxFailures of a send are tried again: only then the error is its own and not
 	// one that came back for an earlier datagram.
@@ -162,7 +166,14 @@ type retry struct {
 func (r *retry) again(err error) bool {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
-		return false // closed, or past its deadline
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+			return false
+		}
+		// The poller was told of an error and of nothing else, and says so until the
+		// next datagram comes.
+		r.conn.clearErrors()
+		sleep(errorPause)
+		return true
 	}
 	switch errno {
 	case syscall.ENOBUFS:
