@@ -42,6 +42,7 @@ type symbolClient struct {
 	*Client
 	conn   *udp.Conn
 	stream *udp.Receiver
+	iface  udp.Interface // that stream is joined on
 	found  found
 	origin time.Time
 	out    target.Target
@@ -71,6 +72,7 @@ type symbolClient struct {
 	}
 	heard  time.Time // the last packet of the session
 	asked  time.Time // when the session was last asked for
+	again  regrouping
 	packet []byte
 	runs   []block.Range
 	// zeros are runs that write has not been handed yet, besides those under way.
@@ -135,7 +137,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &symbolClient{
-		Client: c, conn: conn, stream: stream, found: found, out: out,
+		Client: c, conn: conn, stream: stream, iface: iface, found: found, out: out,
 		origin: time.Now(), heard: time.Now(), session: *found.session,
 		slots: make([]slot, window), inOrder: inOrder,
 		toSolve: make(chan int, window),
@@ -288,6 +290,7 @@ func (s *symbolClient) drain(answers <-chan wire.Description) error {
 			if time.Since(s.heard) > rejoinAfter && time.Since(s.asked) > rejoinAfter {
 				s.askAgain()
 			}
+			s.regroup(&s.again, s.stream, s.iface, s.heard)
 			return nil
 		}
 	}
