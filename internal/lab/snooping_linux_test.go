@@ -162,6 +162,25 @@ func TestWithoutQuerier(t *testing.T) {
 	await(t, "the switch floods", func() bool { return r.carries(r.other) })
 }
 
+func TestForget(t *testing.T) {
+	r := newSnoopingRoom(t)
+	r.must(r.Switch().SetMemory(long, long))
+	q, stop := r.query(200 * time.Millisecond)
+	await(t, "the switch has learnt", func() bool { return !r.carries(r.other) })
+	stop()
+	if !r.carries(r.member) {
+		t.Error("what was reported is not passed on")
+	}
+	// Answers may still be under way.
+	await(t, "the group is forgotten", func() bool {
+		r.must(r.Switch().Forget(r.member, group.Addr()))
+		return !r.carries(r.member)
+	})
+	if q.Sent() == 0 {
+		t.Error("the switch learnt without being told")
+	}
+}
+
 // TestRejoin: what it sends brings a forgotten group back. A kernel that has heard no
 // query speaks IGMPv3 and merges the two into one report, which is sent twice.
 func TestRejoin(t *testing.T) {
