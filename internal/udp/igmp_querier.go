@@ -138,11 +138,10 @@ type turns struct {
 	from    netip.Addr
 }
 
-// due is when to ask if nothing is heard until then. An elected querier is given two
-// and a half intervals: of a minute, more than the 125 s that it may take (RFC 2236
-// §8.2), and less than the 255 s after which another would be elected, as by then
-// what a switch remembers is about to end. One without an address asks once, as a
-// switch does whose cables changed, and makes the next of ours needless.
+// due is when to ask if nothing is heard until then. An elected querier has two and a
+// half intervals, 150 s: it asks each 125 s (RFC 2236 §8.2), and what switches remember
+// of its last round lasts 260 s. One without an address, as a switch is whose cables
+// changed, or another of our kind, only puts off the next of ours.
 func (t *turns) due() time.Time {
 	ours, theirs := t.last.Add(t.every), t.elected.Add(5*t.every/2)
 	if theirs.After(ours) {
