@@ -1,6 +1,7 @@
 package multiserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -259,6 +260,7 @@ type receiving struct {
 	*Client
 	conn   *udp.Conn
 	stream *udp.Receiver
+	iface  udp.Interface // that stream is joined on; its zero if that is not known
 	found  found
 	engine *mxb1.Receiver
 	gather *gatherer
@@ -270,6 +272,7 @@ type receiving struct {
 		strangers, bad atomic.Uint64
 	}
 	conflict netip.AddrPort // one of two sources, once there are two
+	again    regrouping
 }
 
 // receive takes blocks in until none is missing and all are with the target.
@@ -289,6 +292,7 @@ func (c *Client) receive(ctx context.Context, conn *udp.Conn, stream *udp.Receiv
 		gather: newGatherer(out, found.SizeBytes, inOrder),
 		counts: ClientStats{BadPackets: c.Stats().BadPackets}, // those of the search
 	}
+	r.iface, _ = udp.InterfaceByName(cmp.Or(c.cfg.Interface, interfaceName(found.ifIndex)))
 	// descriptions go from hear, which closes it, to this goroutine; what finds it
 	// full is dropped, as any packet may be.
 	descriptions := make(chan mxb1.Description, 8)
@@ -443,6 +447,9 @@ func (r *receiving) poll(ctx context.Context, now time.Time) error {
 	silence := now.Sub(r.engine.Heard())
 	if r.cfg.ReceiveTimeout != NoTimeout && silence > r.cfg.ReceiveTimeout {
 		return fail(ErrTimeLimit, "no block from %s for %s: %s", r.found.server, r.cfg.ReceiveTimeout, r.silenceHint())
+	}
+	if r.iface.Index != 0 {
+		r.regroup(&r.again, r.stream, r.iface, r.engine.Heard())
 	}
 	if lo, hi, ok := r.gather.window(); ok {
 		r.engine.SetWindow(block.Range{Lo: lo, Hi: hi})

@@ -46,6 +46,7 @@ type symbolClient struct {
 	*Client
 	conn   *udp.Conn
 	stream *udp.Receiver // nil from the beginning if all comes by unicast
+	iface  udp.Interface // that stream is joined on
 	found  found
 	origin time.Time
 	out    target.Target
@@ -88,6 +89,7 @@ type symbolClient struct {
 	renewed     time.Time
 	inbox       [][]byte
 	asked       time.Time // when the session was last asked for
+	again       regrouping
 	packet      []byte
 	runs        []block.Range
 	// zeros are runs that write has not been handed yet, besides those under way.
@@ -156,7 +158,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := &symbolClient{
-		Client: c, conn: conn, stream: stream, found: found, out: out,
+		Client: c, conn: conn, stream: stream, iface: iface, found: found, out: out,
 		origin: time.Now(), heard: time.Now(), answered: time.Now(), session: *found.session,
 		direct: make(chan []byte, directQueueLen),
 		slots:  make([]slot, window), inOrder: inOrder,
@@ -356,6 +358,9 @@ func (s *symbolClient) drain(answers <-chan wire.Description) error {
 		default:
 			if time.Since(s.heard) > rejoinAfter && time.Since(s.asked) > rejoinAfter {
 				s.askAgain()
+			}
+			if !s.byUnicast {
+				s.regroup(&s.again, s.stream, s.iface, s.heard)
 			}
 			s.keepUnicast()
 			return nil

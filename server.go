@@ -157,6 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() error { return r.fill(inner) })
 	group.Go(func() error { return r.send(inner) })
 	group.Go(func() error { return r.symbols.run(inner) })
+	group.Go(func() error { return r.keepGroups(inner) })
 	for range loaders {
 		group.Go(func() error { r.symbols.loader(inner.Done()); return nil })
 	}
