@@ -74,9 +74,12 @@ type symbolClient struct {
 	answers struct { // on the control socket, counted by hear
 		strangers, bad atomic.Uint64
 	}
-	arrived    time.Time // what is taken in now
-	heard      time.Time // the last packet of the session
-	answered   time.Time // when the server last said that the session is on
+	arrived    time.Time        // what is taken in now
+	heard      time.Time        // the last packet of the session
+	answered   time.Time        // when the server last said that the session is on
+	streamed   time.Time        // the last symbol
+	droppedAt  time.Time        // when the own socket last had no room
+	state      wire.SenderState // of the last heartbeat
 	probes     probes
 	trainAsked time.Time
 
@@ -159,7 +162,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	defer cancel(nil)
 	s := &symbolClient{
 		Client: c, conn: conn, stream: stream, iface: iface, found: found, out: out,
-		origin: time.Now(), heard: time.Now(), answered: time.Now(), session: *found.session,
+		origin: time.Now(), heard: time.Now(), answered: time.Now(), streamed: time.Now(), session: *found.session,
 		direct: make(chan []byte, directQueueLen),
 		slots:  make([]slot, window), inOrder: inOrder,
 		toSolve: make(chan int, window),
@@ -315,7 +318,7 @@ func (s *symbolClient) noteDrops() {
 		joined = maxJoined
 	}
 	if more := drops - s.counts.SocketDrops; more > 0 {
-		s.counts.SocketDrops = drops
+		s.counts.SocketDrops, s.droppedAt = drops, time.Now()
 		s.engine.SocketDropped(more * joined)
 	}
 }
@@ -466,6 +469,7 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 			}
 			s.engine.HandleHeartbeat(now, h)
 			s.probes.beat(h.Sequence)
+			s.state = h.State
 			s.over = h.State >= wire.SenderImageChanged
 			s.learn()
 		}
@@ -513,6 +517,7 @@ func (s *symbolClient) takeSymbol(now time.Duration, y *wire.Symbol) {
 	}
 	t := s.engine.HandleSymbol(now, y)
 	s.counts.PacketsReceived++
+	s.streamed = s.arrived
 	switch t.Verdict {
 	case receiver.Duplicate:
 		s.counts.Duplicates++
@@ -718,19 +723,10 @@ func (s *symbolClient) gaveUp(o wire.Outcome, reason string) error {
 	return fmt.Errorf("%s from %s: %s", s.session.FileName, s.found.server, reason)
 }
 
-// silenceHint names the likely causes of a stream that stays away.
-func (s *symbolClient) silenceHint() string {
-	if s.counts.PacketsReceived > 0 {
-		return "the server was ended, or the network is interrupted"
-	}
-	return fmt.Sprintf("its stream to %s does not arrive: a firewall (UDP port %d, IGMP), or a switch without multicast",
-		s.session.Data, s.session.Data.Port())
-}
-
 // publish makes the figures visible.
 func (s *symbolClient) publish() {
 	g := s.session.Geometry
-	silence := time.Since(s.heard)
+	waiting := s.silence()
 	s.update(func(st *ClientStats) {
 		if s.counts.PacketsReceived > 0 && s.first.IsZero() {
 			s.first = time.Now()
@@ -745,9 +741,6 @@ func (s *symbolClient) publish() {
 		st.BadPackets = s.counts.BadPackets + s.answers.bad.Load()
 		st.MemoryDrops = s.counts.MemoryDrops
 		st.SocketDrops = s.counts.SocketDrops
-		st.WaitingFor = ""
-		if silence > worryTime {
-			st.WaitingFor = fmt.Sprintf("nothing from %s for %s: %s", s.found.server, silence.Round(time.Second), s.silenceHint())
-		}
+		st.WaitingFor = waiting
 	})
 }

@@ -194,6 +194,9 @@ func (s *symbolServer) readAhead() {
 			s.zero(r.Block)
 			continue
 		}
+		if s.skipHole(r) {
+			continue
+		}
 		s.loading[r] = true
 		s.loads <- &load{ref: r, buf: s.buffer()}
 	}
@@ -205,10 +208,25 @@ func (s *symbolServer) readAhead() {
 	for n := block.ID(s.geometry.BlockCount()); s.unread < n && len(s.loading) < loaders; s.unread++ {
 		if !s.builder.Has(uint32(s.unread)) {
 			r := sender.Ref{Object: wire.Image, Block: s.unread}
+			if s.skipHole(r) {
+				continue
+			}
 			s.loading[r] = true
 			s.loads <- &load{ref: r, buf: s.buffer(), passing: true}
 		}
 	}
+}
+
+// skipHole tells whether a block is a hole of the image's file, which need not be read.
+func (s *symbolServer) skipHole(r sender.Ref) bool {
+	if r.Object != wire.Image || !s.source.IsHole(s.geometry.Offset(r.Block), uint64(s.geometry.Size(r.Block))) {
+		return false
+	}
+	if s.digested(&load{ref: r, zero: true}) != nil {
+		return false // to be read, and said
+	}
+	s.zero(r.Block)
+	return true
 }
 
 // loader reads what readAhead asks for.

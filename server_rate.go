@@ -48,7 +48,7 @@ const (
 
 // The reasons for a rate.
 const (
-	rateOfPath = "the network's bottleneck"
+	rateOfPath = "paths behind the first switch"
 	rateOfDisk = "the clients' targets"
 	rateOfCPU  = "the clients' machines"
 )

@@ -69,6 +69,9 @@ type ServerRecord struct {
 	WireBytesSent  uint64               `json:"wire_bytes_sent"`   // the same, with all headers
 	PacketsSent    uint64               `json:"packets_sent"`      //
 	BytesPerSecond uint64               `json:"bytes_per_second"`  // of the image, over the last seconds
+	RateLimit      uint64               `json:"rate_limit"`        // bits a second that MXB 2's stream keeps to; 0: the interface's pace
+	RateReason     string               `json:"rate_reason"`       // what cannot take more; "" if nothing holds it back
+	Waiting        bool                 `json:"waiting"`           // for clients, before MXB 2's stream begins
 	ImageBytesOwed uint64               `json:"image_bytes_owed"`  // asked for and not yet sent
 	ETASeconds     *float64             `json:"eta_seconds"`       // until nothing is owed; null if nobody can tell
 	Requests       uint64               `json:"requests"`          // for blocks
@@ -148,6 +151,7 @@ func (v server) record(h RecordHead) ServerRecord {
 		ImageBytesSent: v.ImageBytesSent, ImageRatio: math.Round(v.ratio()*1000) / 1000,
 		WireBytesSent: v.WireBytesSent, PacketsSent: v.PacketsSent,
 		BytesPerSecond: uint64(v.bytesPerSec), ImageBytesOwed: v.ImageBytesOwed,
+		RateLimit: v.RateLimit, RateReason: v.RateReason, Waiting: v.Waiting,
 		ETASeconds: etaSeconds(v.ImageBytesOwed, v.bytesPerSec),
 		Requests:   v.Requests, BadPackets: v.BadPackets,
 		SendMethod: v.SendMethod, ClientsSeen: len(v.Clients),

@@ -61,7 +61,10 @@ func (v server) fields() []string {
 		return []string{"no client has asked yet"}
 	}
 	fields := append(receivers(v.Receivers).fields(),
-		sizeText(v.ImageBytesSent)+" sent", v.ratioText(), rateText(v.bytesPerSec))
+		sizeText(v.ImageBytesSent)+" sent", v.ratioText(), rateText(v.bytesPerSec)+v.reasonText())
+	if v.Waiting {
+		fields = append(fields, "waiting to begin")
+	}
 	if v.ImageBytesOwed > 0 {
 		fields = append(fields, sizeText(v.ImageBytesOwed)+" owed", etaText(v.ImageBytesOwed, v.bytesPerSec))
 	}
@@ -104,6 +107,14 @@ func (v server) clientsText() string {
 		fields = append(fields, fmt.Sprintf("%d of MXB 1", n))
 	}
 	return text + ": " + strings.Join(fields, ", ")
+}
+
+// reasonText says what the rate is held back by, if anything.
+func (v server) reasonText() string {
+	if v.RateReason == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%s take %.0f Mbit/s)", v.RateReason, float64(v.RateLimit)/1e6)
 }
 
 func (v server) ratioText() string { return fmt.Sprintf("%.2f x the image", v.ratio()) }

@@ -35,6 +35,10 @@ func TestServerLine(t *testing.T) {
 			"6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1.2 GB owed, ETA 0:10, 1 client"},
 		{"clients of MXB 2", server{members, 117.4e6},
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 117.4 MB/s"},
+		{"held back", server{with(members, func(s *multiserver.ServerStats) { s.RateLimit, s.RateReason = 98e6, "the clients' targets" }), 11.2e6},
+			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 11.2 MB/s (the clients' targets take 98 Mbit/s)"},
+		{"held", server{with(members, func(s *multiserver.ServerStats) { s.Waiting = true }), 0},
+			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 0.0 MB/s, waiting to begin"},
 		{"of both", server{with(members, func(s *multiserver.ServerStats) {
 			s.Receivers, s.Clients = s.Receivers[:1], busy.Clients
 		}), 117.4e6}, "1 receiving, 6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1 MXB 1 client"},

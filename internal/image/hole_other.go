@@ -1,0 +1,6 @@
+//go:build !linux
+
+package image
+
+// IsHole tells nothing here.
+func (s *Source) IsHole(off, length uint64) bool { return false }
