@@ -296,7 +296,7 @@ func (s *symbolClient) drain(answers <-chan wire.Description) error {
 // askAgain asks for the session: the server may have been started again.
 func (s *symbolClient) askAgain() {
 	s.asked = time.Now()
-	s.packet = s.appendOffer(s.packet[:0], int(s.session.SymbolSize)+wire.SymbolHeaderSize+headersOfIP)
+	s.packet = s.appendOffer(s.packet[:0], int(s.session.SymbolSize)+wire.SymbolHeaderSize+udp.HeaderBytes(s.cfg.Group))
 	if err := s.conn.WriteTo(s.packet, s.found.server, s.found.askFrom); err != nil {
 		s.cfg.Log.Debug("ask the server", "err", err)
 	}
@@ -630,8 +630,8 @@ func (s *symbolClient) silenceHint() string {
 	if s.counts.PacketsReceived > 0 {
 		return "the server was ended, or the network is interrupted"
 	}
-	return fmt.Sprintf("its stream to %s does not arrive: a firewall (UDP port %d, IGMP), or a switch without multicast",
-		s.session.Data, s.session.Data.Port())
+	return fmt.Sprintf("its stream to %s does not arrive: a firewall (UDP port %d, %s), or a switch without multicast",
+		s.session.Data, s.session.Data.Port(), membershipProtocol(s.cfg.Group))
 }
 
 // publish makes the figures visible.

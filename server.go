@@ -101,7 +101,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if len(source.Name()) > mxb1.MaxNameLen {
 		return fmt.Errorf("serve %s: the name is longer than %d bytes", s.cfg.File, mxb1.MaxNameLen)
 	}
-	interfaces, err := candidateInterfaces(s.cfg.Interface)
+	interfaces, err := candidateInterfaces(s.cfg.Interface, s.cfg.Group)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s:%d", source.Name(), s.cfg.Group, s.cfg.Port),
+	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", source.Name(), s.Stats().Group),
 		"bytes", source.Size(), "control", conn.LocalAddr().String(), "interfaces", interfaceNames(interfaces))
 
 	group, inner := errgroup.WithContext(ctx)
@@ -201,7 +201,7 @@ func newBatch(packets int) *batch {
 // wireBytes is what the batch takes of an Ethernet.
 func (b *batch) wireBytes() int {
 	whole := b.packets - 1
-	return whole*udp.PacketWireBytes(b.size) + udp.PacketWireBytes(b.bytes-whole*b.size)
+	return whole*b.sender.PacketWireBytes(b.size) + b.sender.PacketWireBytes(b.bytes-whole*b.size)
 }
 
 // serverRun is one run of a Server. The goroutine of fill owns the engine.
@@ -533,7 +533,7 @@ func (c *ServerConfig) batchPackets() int {
 	if c.RateBitsPerSec == 0 {
 		return defaultPackets
 	}
-	burst := float64(c.RateBitsPerSec) / 8 * burstTime.Seconds() / float64(udp.PacketWireBytes(mxb1.MaxPacketSize))
+	burst := float64(c.RateBitsPerSec) / 8 * burstTime.Seconds() / float64(udp.PacketWireBytes(c.Group, mxb1.MaxPacketSize))
 	return int(min(max(burst, 1), float64(udp.MaxSegments(mxb1.MaxPacketSize))))
 }
 
@@ -553,9 +553,6 @@ func (c *ServerConfig) validate() error {
 	if c.MinReceivers < 0 || c.MinWait < 0 || c.MaxWait < 0 {
 		return fail(ErrConfig, "MinReceivers, MinWait, MaxWait: %d, %v, %v: one is negative", c.MinReceivers, c.MinWait, c.MaxWait)
 	}
-	if !c.ControlHost.IsValid() {
-		c.ControlHost = netip.IPv4Unspecified()
-	}
 	if c.TTL == 0 {
 		c.TTL = DefaultTTL
 	}
@@ -563,10 +560,22 @@ func (c *ServerConfig) validate() error {
 	if err := setGroupDefaults(&c.Group, &c.Port, &c.ControlPort); err != nil {
 		return err
 	}
-	if c.DataGroup.IsValid() && (!c.DataGroup.Unmap().Is4() || !c.DataGroup.IsMulticast() || c.DataGroup.Unmap() == c.Group) {
-		return fail(ErrConfig, "DataGroup: %s is not an IPv4 multicast group of its own", c.DataGroup)
+	if c.DataGroup = c.DataGroup.Unmap(); c.DataGroup.IsValid() {
+		if err := validateGroup("DataGroup", c.DataGroup); err != nil {
+			return err
+		}
+		if c.DataGroup == c.Group || c.DataGroup.Is6() != c.Group.Is6() {
+			return fail(ErrConfig, "DataGroup: %s is not a group of its own, of %s like the group %s", c.DataGroup, family(c.Group), c.Group)
+		}
 	}
-	return nil
+	if !c.ControlHost.IsValid() {
+		if c.ControlHost = netip.IPv4Unspecified(); c.Group.Is6() {
+			c.ControlHost = netip.IPv6Unspecified()
+		}
+	}
+	var err error
+	c.ControlHost, err = controlAddr(c.ControlHost, c.Group, c.Interface)
+	return err
 }
 
 // setGroupDefaults checks and completes the fields that both programs have.
@@ -574,8 +583,9 @@ func setGroupDefaults(group *netip.Addr, port, controlPort *uint16) error {
 	if !group.IsValid() {
 		*group = DefaultGroup
 	}
-	if *group = group.Unmap(); !group.Is4() || !group.IsMulticast() {
-		return fail(ErrConfig, "Group: %s is not an IPv4 multicast group (224.0.0.0 to 239.255.255.255)", group)
+	*group = group.Unmap()
+	if err := validateGroup("Group", *group); err != nil {
+		return err
 	}
 	if *port == 0 {
 		*port = DefaultPort

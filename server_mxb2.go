@@ -25,8 +25,6 @@ const (
 	defaultMTU = 1500
 	// minMTU is what every host takes (RFC 791), maxMTU what jumbo frames have.
 	minMTU, maxMTU = 576, 9216
-	// headersOfIP are those of IPv4 and UDP.
-	headersOfIP = 28
 	// symbolBatches are read ahead of the socket: what the engine decided and
 	// nobody has seen yet. Few, since feedback is judged against them.
 	symbolBatches = 12
@@ -171,7 +169,7 @@ func (s *symbolServer) begin(ifIndex int) error {
 			mtu = min(s.cfg.MTU, each.MTU)
 		}
 	}
-	size, err := wire.SymbolSizeFor(mtu - headersOfIP)
+	size, err := wire.SymbolSizeFor(mtu - udp.HeaderBytes(s.cfg.Group))
 	if err != nil {
 		return fmt.Errorf("send packets for an MTU of %d: %w", mtu, err)
 	}
@@ -206,10 +204,7 @@ func (s *symbolServer) dataGroup() netip.AddrPort {
 	if s.cfg.DataGroup.IsValid() {
 		return netip.AddrPortFrom(s.cfg.DataGroup, s.cfg.Port)
 	}
-	// 239.192.0.0/14 is for organizations' own use (RFC 2365 §6.2). The third byte
-	// keeps clear of the addresses that share a MAC address with 224.0.0.x.
-	id := s.identity
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 192 | id[0]&3, id[1]&0x7f | 1, id[2]}), s.cfg.Port)
+	return netip.AddrPortFrom(groupOfImage(s.cfg.Group, s.identity), s.cfg.Port)
 }
 
 // run serves until ctx ends, or the session does, and tells the receivers why.
@@ -476,7 +471,7 @@ func (s *symbolServer) release() {
 	// What goes out while there is little to send is no measure.
 	if rate := float64(count-s.sentCount) / since.Seconds(); rate > 0 && !s.rested {
 		s.engine.SetRate(rate)
-		s.narrows.judge(now, s.engine.Interval(), rate*float64(8*udp.PacketWireBytes(s.packetSize())), s.engine.Knows)
+		s.narrows.judge(now, s.engine.Interval(), rate*float64(8*udp.PacketWireBytes(s.cfg.Group, s.packetSize())), s.engine.Knows)
 		s.limit.Store(s.narrows.limit)
 	}
 	s.sentAt, s.sentCount, s.rested = time.Now(), count, false
