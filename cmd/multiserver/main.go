@@ -65,7 +65,7 @@ func execute() int {
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.config.Group, command.ParseGroup, "ADDRESS", multiserver.DefaultGroup.String()),
-			"group", "g", "the stream's group; of IPv6: all over IPv6")
+			"group", "g", "the stream's group, IPv4 or IPv6")
 		f.VarP(command.Value(&o.config.Port, command.ParsePort, "PORT", strconv.Itoa(multiserver.DefaultPort)),
 			"port", "p", "the stream's UDP port")
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
