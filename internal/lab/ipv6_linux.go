@@ -33,11 +33,12 @@ func (i *Interface) enableIPv6(network int) error {
 	}
 	if err := i.host.Do(func() error {
 		for _, setting := range []struct{ name, value string }{
-			{"accept_dad", "0"}, // which takes two seconds
-			{"router_solicitations", "0"},
-			{"disable_ipv6", "0"}, // makes the link-local address
+			{"lo/disable_ipv6", "0"},      // by which a host reaches itself
+			{i.Name + "/accept_dad", "0"}, // which takes two seconds
+			{i.Name + "/router_solicitations", "0"},
+			{i.Name + "/disable_ipv6", "0"}, // makes the link-local address
 		} {
-			err := os.WriteFile("/proc/sys/net/ipv6/conf/"+i.Name+"/"+setting.name, []byte(setting.value), 0)
+			err := os.WriteFile("/proc/sys/net/ipv6/conf/"+setting.name, []byte(setting.value), 0)
 			if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EROFS) || err != nil && isRefusal(err) {
 				return fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"multiserver/internal/lab"
 )
 
@@ -21,6 +23,20 @@ func (r *room) enableIPv6() {
 	r.must(err)
 }
 
+// disableIPv4 takes the hosts' addresses of IPv4 away.
+func (r *room) disableIPv4() {
+	r.Helper()
+	for _, host := range r.Hosts {
+		r.must(host.Do(func() error {
+			addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+			for _, a := range addrs {
+				err = errors.Join(err, netlink.AddrDel(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: a.LinkIndex}}, &a))
+			}
+			return err
+		}))
+	}
+}
+
 // answersFrom checks the address that a client had its answer from.
 func (c client) answersFrom(server string, want netip.Addr) {
 	c.room.Helper()
@@ -30,7 +46,8 @@ func (c client) answersFrom(server string, want netip.Addr) {
 	}
 }
 
-// TestIPv6: an image of 16 MiB at 1% loss, over IPv6 from the search to the goodbye.
+// TestIPv6: an image of 16 MiB at 1% loss, over IPv6 from the search to the goodbye,
+// where there is no IPv4.
 func TestIPv6(t *testing.T) {
 	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
@@ -38,6 +55,7 @@ func TestIPv6(t *testing.T) {
 		r := newRoomOf(t, p, lab.Config{Hosts: 4, LossPercent: 1}, 1)
 		r.fill(16 * mib)
 		r.enableIPv6()
+		r.disableIPv4()
 		s := r.serve(0, "-g", group6)
 		var clients []client
 		for host := 1; host < len(r.Hosts); host++ {
@@ -46,8 +64,16 @@ func TestIPv6(t *testing.T) {
 		for _, c := range clients {
 			c.answersFrom(c.finishes().Server, r.Hosts[0].LinkLocal)
 		}
-		if end := s.stop(); r.seen(end) != 3 || end.Interface != "eth0" {
+		end := s.stop()
+		if r.seen(end) != 3 || end.Interface != "eth0" {
 			t.Errorf("the server tells of %d clients on %q, want 3 on eth0", r.seen(end), end.Interface)
+		}
+		if end.SendMethod != "gso" {
+			t.Errorf("sent by %s: do the packets fit the MTU?", end.SendMethod)
+		}
+		// All symbols of a block but the last one fill frames of 1538 bytes.
+		if mean := float64(end.WireBytesSent) / float64(end.PacketsSent); p == speaksMXB2 && (mean < 1530 || mean > 1538) {
+			t.Errorf("a packet takes %.1f bytes of the wire", mean)
 		}
 	})
 }
@@ -127,6 +153,18 @@ func TestIPv6TwoInterfaces(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestIPv6OwnHost: the client is where the server is.
+func TestIPv6OwnHost(t *testing.T) {
+	t.Parallel()
+	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
+		r := newRoomOf(t, p, lab.Config{}, mib)
+		r.enableIPv6()
+		r.serve(0, "-g", group6)
+		finish(r.receive(0, "-g", group6), r.receive(1, "-g", group6))
+	})
 }
 
 // TestIPv6StartedAgain: the clients go on where they were.
