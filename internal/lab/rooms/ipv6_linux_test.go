@@ -95,6 +95,16 @@ func TestIPv6Scopes(t *testing.T) {
 	}
 }
 
+// TestIPv6HopLimit: a stream that may pass routers comes from an address that may, too.
+func TestIPv6HopLimit(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t, lab.Config{}, mib)
+	r.enableIPv6()
+	r.serve(0, "-g", group6, "--ttl", "3")
+	c := r.receive(1, "-g", group6)
+	c.answersFrom(c.finishes().Server, r.Hosts[0].LinkLocal)
+}
+
 // TestIPv6Server asks one host.
 func TestIPv6Server(t *testing.T) {
 	t.Parallel()
