@@ -104,7 +104,7 @@ func (c *Client) update(f func(*ClientStats)) {
 }
 
 func (c *Client) run(ctx context.Context) (err error) {
-	interfaces, err := candidateInterfaces(c.cfg.Interface)
+	interfaces, err := candidateInterfaces(c.cfg.Interface, c.cfg.Group)
 	if err != nil {
 		return err
 	}
@@ -203,12 +203,16 @@ func baseName(served string) string {
 // listen opens the control socket at the port asked for, or at a random one.
 func (c *Client) listen(interfaces []udp.Interface) (*udp.Conn, error) {
 	cfg := udp.ConnConfig{Interfaces: interfaces, TTL: DefaultTTL}
+	all := netip.IPv4Unspecified()
+	if c.cfg.Group.Is6() {
+		all = netip.IPv6Unspecified()
+	}
 	port := c.cfg.FromPort
 	for tries := 0; ; tries++ {
 		if c.cfg.FromPort == 0 {
 			port = minFromPort + uint16(rand.IntN(maxFromPort-minFromPort+1))
 		}
-		cfg.Addr = netip.AddrPortFrom(netip.IPv4Unspecified(), port)
+		cfg.Addr = netip.AddrPortFrom(all, port)
 		conn, err := udp.Listen(cfg)
 		var inUse *udp.PortInUseError
 		if c.cfg.FromPort == 0 && tries < 100 && errors.As(err, &inUse) {
@@ -221,7 +225,7 @@ func (c *Client) listen(interfaces []udp.Interface) (*udp.Conn, error) {
 // settle leaves the group on every interface but the one that the server answered
 // on. A server on this very host may be heard on any.
 func (c *Client) settle(stream *udp.Receiver, interfaces []udp.Interface, found found) {
-	here := slicesContainAddr(interfaces, found.server.Addr())
+	here := isOwn(found.server.Addr(), interfaces)
 	known := false
 	for _, each := range interfaces {
 		if each.Index == found.ifIndex {
@@ -244,12 +248,11 @@ func (c *Client) settle(stream *udp.Receiver, interfaces []udp.Interface, found 
 	}
 }
 
-func slicesContainAddr(interfaces []udp.Interface, addr netip.Addr) bool {
+// isOwn tells whether addr is this host's.
+func isOwn(addr netip.Addr, interfaces []udp.Interface) bool {
 	for _, each := range interfaces {
-		for _, own := range each.Addrs {
-			if own.Addr() == addr {
-				return true
-			}
+		if each.Owns(addr) {
+			return true
 		}
 	}
 	return addr.IsLoopback()
@@ -381,8 +384,8 @@ func (r *receiving) loop(ctx context.Context, descriptions <-chan mxb1.Descripti
 		}
 		r.take(now, in.Datagrams())
 		if r.conflict.IsValid() {
-			return fail(ErrIntegrity, "two senders on %s:%d: give each server a group (-g) or port (-p) of its own; one is %s",
-				r.cfg.Group, r.cfg.Port, r.conflict)
+			return fail(ErrIntegrity, "two senders on %s: give each server a group (-g) or port (-p) of its own; one is %s",
+				r.stream.LocalAddr(), r.conflict)
 		}
 		r.publish()
 		if r.engine.Missing() == 0 {
@@ -548,8 +551,8 @@ func (r *receiving) silenceHint() string {
 	case r.counts.Strangers > 0:
 		return "another server sends to the same group: is this the right -g and -p?"
 	default:
-		return fmt.Sprintf("it answers, but its stream to %s:%d does not arrive: a firewall (UDP port %d, IGMP), a switch without multicast, or another -g or -p there",
-			r.cfg.Group, r.cfg.Port, r.cfg.Port)
+		return fmt.Sprintf("it answers, but its stream to %s does not arrive: a firewall (UDP port %d, %s), a switch without multicast, or another -g or -p there",
+			r.stream.LocalAddr(), r.cfg.Port, membershipProtocol(r.cfg.Group))
 	}
 }
 
@@ -574,5 +577,13 @@ func (c *ClientConfig) validate() error {
 		c.Stdout = os.Stdout
 	}
 	setLogDefault(&c.Log)
-	return setGroupDefaults(&c.Group, &c.Port, &c.ControlPort)
+	if err := setGroupDefaults(&c.Group, &c.Port, &c.ControlPort); err != nil {
+		return err
+	}
+	if addr, err := netip.ParseAddr(c.ControlHost); err == nil { // a name is looked up later
+		if _, err := controlAddr(addr, c.Group, c.Interface); err != nil {
+			return err
+		}
+	}
+	return nil
 }

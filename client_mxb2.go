@@ -374,7 +374,7 @@ func (s *symbolClient) drain(answers <-chan wire.Description) error {
 // askAgain asks for the session: the server may have been started again.
 func (s *symbolClient) askAgain() {
 	s.asked = time.Now()
-	s.packet = s.appendOffer(s.packet[:0], int(s.session.SymbolSize)+wire.SymbolHeaderSize+headersOfIP)
+	s.packet = s.appendOffer(s.packet[:0], int(s.session.SymbolSize)+wire.SymbolHeaderSize+udp.HeaderBytes(s.cfg.Group))
 	if err := s.conn.WriteTo(s.packet, s.found.server, s.found.askFrom); err != nil {
 		s.cfg.Log.Debug("ask the server", "err", err)
 	}

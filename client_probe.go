@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
 
@@ -109,7 +110,7 @@ func (s *symbolClient) lookAtSize() error {
 	}
 	if s.probes.blind >= blindTrains {
 		return fmt.Errorf("%w: packets of %d bytes from %s, while small ones do: a part of the network, or this host's %s, has a smaller MTU; start the server without --mtu, or raise that MTU",
-			errPacketSize, int(s.session.SymbolSize)+wire.SymbolHeaderSize+headersOfIP, s.found.server, interfaceName(s.found.ifIndex))
+			errPacketSize, int(s.session.SymbolSize)+wire.SymbolHeaderSize+udp.HeaderBytes(s.cfg.Group), s.found.server, interfaceName(s.found.ifIndex))
 	}
 	if s.probes.unheard > lostBlindly && time.Since(s.trainAsked) > trainPause {
 		s.trainAsked = time.Now()

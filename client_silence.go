@@ -37,8 +37,8 @@ func (s *symbolClient) silenceHint() string {
 	case answers && s.counts.PacketsReceived > 0:
 		return fmt.Sprintf("the server answers, but the group %s is lost: a switch has forgotten it, or a firewall drops it; joining it again", s.session.Data.Addr())
 	case answers:
-		return fmt.Sprintf("the server answers, but its stream to %s does not arrive: a firewall here (UDP port %d, IGMP), or a network without multicast",
-			s.session.Data, s.session.Data.Port())
+		return fmt.Sprintf("the server answers, but its stream to %s does not arrive: a firewall here (UDP port %d, %s), or a network without multicast",
+			s.session.Data, s.session.Data.Port(), membershipProtocol(s.cfg.Group))
 	case s.counts.PacketsReceived > 0:
 		return "it does not answer either: it was ended, or the network is interrupted"
 	}

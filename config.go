@@ -31,7 +31,8 @@ var originalServer = netip.AddrFrom4([4]byte{192, 168, 1, 1})
 type ServerConfig struct {
 	// File is the path of a regular file or a block device of 1 byte to 4 TiB.
 	File string
-	// Group and Port are where the blocks go: DefaultGroup and DefaultPort.
+	// Group and Port are where the blocks go: DefaultGroup and DefaultPort. With a
+	// group of IPv6 everything goes over IPv6.
 	Group netip.Addr
 	Port  uint16
 	// ControlHost and ControlPort are where requests are heard, and the source of
@@ -48,8 +49,8 @@ type ServerConfig struct {
 	RateBitsPerSec uint64
 	// Delay is a pause after each packet, as the original's DELAY.
 	Delay time.Duration
-	// DataGroup is where the stream of MXB 2 goes, at Port: if not valid, a group of
-	// 239.192.0.0/14 that is the image's own.
+	// DataGroup is where the stream of MXB 2 goes, at Port: if not valid, a group that
+	// is the image's own, of 239.192.0.0/14, or of IPv6 with Group's scope.
 	DataGroup netip.Addr
 	// MTU is what the packets of MXB 2 fill: 1500, or less if the interface has less.
 	MTU int
@@ -83,11 +84,12 @@ type ClientConfig struct {
 	Output string
 	// Stdout takes the image in order if Output is "-": os.Stdout.
 	Stdout io.Writer
-	// Group and Port are where the blocks arrive: DefaultGroup and DefaultPort.
+	// Group and Port are where the blocks arrive: DefaultGroup and DefaultPort. With a
+	// group of IPv6 everything goes over IPv6.
 	Group netip.Addr
 	Port  uint16
 	// ControlHost and ControlPort are the server to ask. An empty host is searched:
-	// by multicast to Group, by broadcast, and at 192.168.1.1.
+	// by multicast to Group and, over IPv4, by broadcast and at 192.168.1.1.
 	ControlHost string
 	ControlPort uint16
 	// FromPort is the port to ask from. If 0, a free one from 32767 to 65535.

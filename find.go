@@ -51,7 +51,7 @@ func (c *Client) find(ctx context.Context, conn *udp.Conn, interfaces []udp.Inte
 	var host netip.Addr
 	if c.cfg.ControlHost != "" {
 		var err error
-		if host, err = resolve(ctx, c.cfg.ControlHost); err != nil {
+		if host, err = c.resolve(ctx); err != nil {
 			return found{}, err
 		}
 	}
@@ -146,7 +146,7 @@ func (c *Client) appendOffer(dst []byte, mtu int) []byte {
 		Version:       wire.Version,
 		Receiver:      c.id,
 		Codecs:        1 << codec.Raw,
-		LargestPacket: uint16(min(mtu-headersOfIP, wire.MaxPacketSize)),
+		LargestPacket: uint16(min(mtu-udp.HeaderBytes(c.cfg.Group), wire.MaxPacketSize)),
 		HostName:      []byte(wire.Text(host)),
 	}
 	return mxb1.AppendMapRequest(dst, offer.AppendTo(nil))
@@ -167,6 +167,12 @@ func (c *Client) askWhere(conn *udp.Conn, interfaces []udp.Interface, host netip
 	}
 	if host.IsValid() {
 		ask(host, 0)
+		return findInterval
+	}
+	if c.cfg.Group.Is6() { // which has no broadcast, and the original no address in it
+		for _, each := range interfaces {
+			ask(c.cfg.Group, each.Index)
+		}
 		return findInterval
 	}
 	switch step % 3 {
@@ -195,15 +201,28 @@ func (c *Client) findHint(interfaces []udp.Interface) string {
 	if c.cfg.ControlHost != "" {
 		return fmt.Sprintf("is multiserver running on %s, and does its firewall let UDP port %d in?", c.cfg.ControlHost, c.cfg.ControlPort)
 	}
-	return fmt.Sprintf("asked on %s by multicast and broadcast at UDP port %d: is multiserver running in this network, is another interface meant (-i), does a firewall stand between? -s HOST asks one host",
-		interfaceNames(interfaces), c.cfg.ControlPort)
+	ways := "multicast and broadcast"
+	if c.cfg.Group.Is6() {
+		ways = fmt.Sprintf("multicast to %s", c.cfg.Group)
+	}
+	return fmt.Sprintf("asked on %s by %s at UDP port %d: is multiserver running in this network, is another interface meant (-i), does a firewall stand between? -s HOST asks one host",
+		interfaceNames(interfaces), ways, c.cfg.ControlPort)
 }
 
-// resolve returns the first IPv4 address of host.
-func resolve(ctx context.Context, host string) (netip.Addr, error) {
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+// resolve returns the address of the control host, the first one of the group's family
+// if it has several.
+func (c *Client) resolve(ctx context.Context) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(c.cfg.ControlHost)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("find the server %s: %w", host, err)
+		network := "ip4"
+		if c.cfg.Group.Is6() {
+			network = "ip6"
+		}
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, c.cfg.ControlHost)
+		if err != nil {
+			return netip.Addr{}, fmt.Errorf("find the server %s: %w", c.cfg.ControlHost, err)
+		}
+		addr = addrs[0]
 	}
-	return addrs[0].Unmap(), nil
+	return controlAddr(addr, c.cfg.Group, c.cfg.Interface)
 }

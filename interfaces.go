@@ -1,8 +1,10 @@
 package multiserver
 
 import (
-	"errors"
+	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,12 +12,16 @@ import (
 )
 
 // candidateInterfaces returns the interface of that name, or if it is empty every
-// one that is up and multicast-capable; loopback only if there is no other.
-func candidateInterfaces(name string) ([]udp.Interface, error) {
+// one that is up, multicast-capable and has an address of the group's family;
+// loopback only if there is no other.
+func candidateInterfaces(name string, group netip.Addr) ([]udp.Interface, error) {
 	if name != "" {
 		one, err := udp.InterfaceByName(name)
 		if err != nil {
 			return nil, fail(ErrConfig, "Interface: %w", err)
+		}
+		if !one.CanSendTo(group) {
+			return nil, fail(ErrConfig, "Interface: network interface %s has no %s address", name, family(group))
 		}
 		return []udp.Interface{one}, nil
 	}
@@ -23,8 +29,9 @@ func candidateInterfaces(name string) ([]udp.Interface, error) {
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(all, func(each udp.Interface) bool { return !each.CanSendTo(group) })
 	if len(all) == 0 {
-		return nil, errors.New("no network interface is up, has an IPv4 address and can multicast")
+		return nil, fmt.Errorf("no network interface is up, has an %s address and can multicast", family(group))
 	}
 	for i, each := range all {
 		if each.Loopback && i > 0 {

@@ -75,7 +75,7 @@ func (r *room) clientConfig(out string) ClientConfig {
 
 func loopbackName(t *testing.T) string {
 	for _, name := range []string{"lo", "lo0"} {
-		if _, err := candidateInterfaces(name); err == nil {
+		if _, err := candidateInterfaces(name, DefaultGroup); err == nil {
 			return name
 		}
 	}
@@ -348,7 +348,11 @@ func TestConfigRefused(t *testing.T) {
 	for name, cfg := range map[string]ServerConfig{
 		"no file":      {},
 		"unicast":      {File: "x", Group: netip.MustParseAddr("10.0.0.1")},
-		"IPv6":         {File: "x", Group: netip.MustParseAddr("ff15::1")},
+		"unicast IPv6": {File: "x", Group: netip.MustParseAddr("fd00::1")},
+		"zone":         {File: "x", Group: netip.MustParseAddr("ff12::1%lo")},
+		"data group":   {File: "x", Group: netip.MustParseAddr("ff15::1"), DataGroup: netip.MustParseAddr("239.1.2.3")},
+		"other family": {File: "x", Group: netip.MustParseAddr("ff15::1"), ControlHost: netip.MustParseAddr("10.0.0.1")},
+		"which link":   {File: "x", Group: netip.MustParseAddr("ff15::1"), ControlHost: netip.MustParseAddr("fe80::1")},
 		"TTL":          {File: "x", TTL: 256},
 		"negative TTL": {File: "x", TTL: -1},
 		"delay":        {File: "x", Delay: -1},
@@ -361,6 +365,7 @@ func TestConfigRefused(t *testing.T) {
 		"quiet":   {QuietTime: -1},
 		"start":   {StartTimeout: -2},
 		"receive": {ReceiveTimeout: -time.Second},
+		"family":  {ControlHost: "fd00::1"},
 	} {
 		if _, err := NewClient(cfg); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: %v", name, err)

@@ -101,7 +101,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if len(source.Name()) > mxb1.MaxNameLen {
 		return fmt.Errorf("serve %s: the name is longer than %d bytes", s.cfg.File, mxb1.MaxNameLen)
 	}
-	interfaces, err := candidateInterfaces(s.cfg.Interface)
+	interfaces, err := candidateInterfaces(s.cfg.Interface, s.cfg.Group)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (s *Server) Run(ctx context.Context) error {
 		full:     make(chan *batch, batchesInFlight),
 	}
 	for range batchesInFlight {
-		r.empty <- newBatch(burstPackets(s.cfg.RateBitsPerSec, s.cfg.Delay, mxb1.MaxPacketSize))
+		r.empty <- newBatch(burstPackets(s.cfg.Group, s.cfg.RateBitsPerSec, s.cfg.Delay, mxb1.MaxPacketSize))
 	}
 	if r.symbols, err = newSymbolServer(r); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s:%d", source.Name(), s.cfg.Group, s.cfg.Port),
+	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", source.Name(), s.Stats().Group),
 		"bytes", source.Size(), "control", conn.LocalAddr().String(), "interfaces", interfaceNames(interfaces))
 
 	group, inner := errgroup.WithContext(ctx)
@@ -200,10 +200,10 @@ func newBatch(packets int) *batch {
 	return &batch{buf: make([]byte, packets*mxb1.MaxPacketSize), slots: make([][]byte, 0, packets)}
 }
 
-// wireBytes is what the batch takes of an Ethernet.
-func (b *batch) wireBytes() int {
+// wireBytes is what the batch takes of an Ethernet, sent to addresses like to.
+func (b *batch) wireBytes(to netip.Addr) int {
 	whole := b.packets - 1
-	return whole*udp.PacketWireBytes(b.size) + udp.PacketWireBytes(b.bytes-whole*b.size)
+	return whole*udp.PacketWireBytes(to, b.size) + udp.PacketWireBytes(to, b.bytes-whole*b.size)
 }
 
 // serverRun is one run of a Server. The goroutine of fill owns the engine.
@@ -472,7 +472,7 @@ func (r *serverRun) send(ctx context.Context) error {
 			case b = <-second:
 			}
 		}
-		wire, copies := b.wireBytes(), 1
+		wire, copies := b.wireBytes(r.cfg.Group), 1
 		if b.stream != nil && b.stream.unicast {
 			copies = len(b.to) // all on one wire
 		}
@@ -510,7 +510,7 @@ func (r *serverRun) sendTo(ctx context.Context, b *batch, to *udp.Sender) error 
 		r.mu.Lock()
 		r.stats.PacketsSent += uint64(b.packets)
 		r.stats.ImageBytesSent += uint64(b.image)
-		r.stats.WireBytesSent += uint64(b.wireBytes())
+		r.stats.WireBytesSent += uint64(b.wireBytes(r.cfg.Group))
 		r.stats.SendMethod = to.Method().String()
 		r.mu.Unlock()
 		if reason := to.Fallback(); reason != nil && !r.fellBack {
@@ -540,18 +540,18 @@ func (r *serverRun) countBad() {
 	r.mu.Unlock()
 }
 
-// burstPackets is how many packets of a size go in one system call at a rate, in bits a
+// burstPackets is how many packets of a size go to addresses like to in one system call at a rate, in bits a
 // second, or with a pause after each packet: what goes in 150 µs, since a switch's
 // queue must hold them. Where neither is given, the interface's queue sets the pace, and
 // what the kernel takes at once costs the least.
-func burstPackets(rate uint64, pause time.Duration, size int) int {
+func burstPackets(to netip.Addr, rate uint64, pause time.Duration, size int) int {
 	const burstTime = 150 * time.Microsecond
 	most := udp.MaxSegments(size)
 	if pause > 0 {
 		most = min(most, int(max(burstTime/pause, 1)))
 	}
 	if rate > 0 {
-		burst := float64(rate) / 8 * burstTime.Seconds() / float64(udp.PacketWireBytes(size))
+		burst := float64(rate) / 8 * burstTime.Seconds() / float64(udp.PacketWireBytes(to, size))
 		most = int(min(max(burst, 1), float64(most)))
 	}
 	return most
@@ -573,9 +573,6 @@ func (c *ServerConfig) validate() error {
 	if c.MinReceivers < 0 || c.MinWait < 0 || c.MaxWait < 0 {
 		return fail(ErrConfig, "MinReceivers, MinWait, MaxWait: %d, %v, %v: one is negative", c.MinReceivers, c.MinWait, c.MaxWait)
 	}
-	if !c.ControlHost.IsValid() {
-		c.ControlHost = netip.IPv4Unspecified()
-	}
 	if c.TTL == 0 {
 		c.TTL = DefaultTTL
 	}
@@ -583,10 +580,22 @@ func (c *ServerConfig) validate() error {
 	if err := setGroupDefaults(&c.Group, &c.Port, &c.ControlPort); err != nil {
 		return err
 	}
-	if c.DataGroup.IsValid() && (!c.DataGroup.Unmap().Is4() || !c.DataGroup.IsMulticast() || c.DataGroup.Unmap() == c.Group) {
-		return fail(ErrConfig, "DataGroup: %s is not an IPv4 multicast group of its own", c.DataGroup)
+	if c.DataGroup = c.DataGroup.Unmap(); c.DataGroup.IsValid() {
+		if err := validateGroup("DataGroup", c.DataGroup); err != nil {
+			return err
+		}
+		if c.DataGroup == c.Group || c.DataGroup.Is6() != c.Group.Is6() {
+			return fail(ErrConfig, "DataGroup: %s is not a group of its own, of %s like the group %s", c.DataGroup, family(c.Group), c.Group)
+		}
 	}
-	return nil
+	if !c.ControlHost.IsValid() {
+		if c.ControlHost = netip.IPv4Unspecified(); c.Group.Is6() {
+			c.ControlHost = netip.IPv6Unspecified()
+		}
+	}
+	var err error
+	c.ControlHost, err = controlAddr(c.ControlHost, c.Group, c.Interface)
+	return err
 }
 
 // setGroupDefaults checks and completes the fields that both programs have.
@@ -594,8 +603,9 @@ func setGroupDefaults(group *netip.Addr, port, controlPort *uint16) error {
 	if !group.IsValid() {
 		*group = DefaultGroup
 	}
-	if *group = group.Unmap(); !group.Is4() || !group.IsMulticast() {
-		return fail(ErrConfig, "Group: %s is not an IPv4 multicast group (224.0.0.0 to 239.255.255.255)", group)
+	*group = group.Unmap()
+	if err := validateGroup("Group", *group); err != nil {
+		return err
 	}
 	if *port == 0 {
 		*port = DefaultPort

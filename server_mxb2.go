@@ -26,8 +26,6 @@ const (
 	defaultMTU = 1500
 	// minMTU is what every host takes (RFC 791), maxMTU what jumbo frames have.
 	minMTU, maxMTU = 576, 9216
-	// headersOfIP are those of IPv4 and UDP.
-	headersOfIP = 28
 	// flightTime is how much, at the rate of the moment, is on its way to the socket:
 	// what a server that is not scheduled for a while has to send. minFlight and
 	// maxFlight bound it in batches.
@@ -186,7 +184,7 @@ func (s *symbolServer) begin(ifIndex int) error {
 			mtu = min(s.cfg.MTU, each.MTU)
 		}
 	}
-	size, err := wire.SymbolSizeFor(mtu - headersOfIP)
+	size, err := wire.SymbolSizeFor(mtu - udp.HeaderBytes(s.cfg.Group))
 	if err != nil {
 		return fmt.Errorf("send packets for an MTU of %d: %w", mtu, err)
 	}
@@ -217,10 +215,7 @@ func (s *symbolServer) dataGroup() netip.AddrPort {
 	if s.cfg.DataGroup.IsValid() {
 		return netip.AddrPortFrom(s.cfg.DataGroup, s.cfg.Port)
 	}
-	// 239.192.0.0/14 is for organizations' own use (RFC 2365 §6.2). The third byte
-	// keeps clear of the addresses that share a MAC address with 224.0.0.x.
-	id := s.identity
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 192 | id[0]&3, id[1]&0x7f | 1, id[2]}), s.cfg.Port)
+	return netip.AddrPortFrom(groupOfImage(s.cfg.Group, s.identity), s.cfg.Port)
 }
 
 // run serves until ctx ends, or the session does, and tells the receivers why.
@@ -486,7 +481,7 @@ func (s *symbolServer) tick() error {
 		return nil
 	}
 	s.tickAt = time.Now()
-	packetBits := float64(8 * udp.PacketWireBytes(s.packetSize()))
+	packetBits := float64(8 * udp.PacketWireBytes(s.cfg.Group, s.packetSize()))
 	groupRate, rate := s.group.measure(since), 0.0
 	if s.single != nil {
 		rate = s.single.measure(since)
@@ -520,7 +515,7 @@ func (s *symbolServer) tick() error {
 
 // fly sets how many batches may be on their way to the socket.
 func (s *symbolServer) fly(bitsPerSec float64) {
-	batchBits := float64(8 * s.burst() * udp.PacketWireBytes(s.packetSize()))
+	batchBits := float64(8 * s.burst() * udp.PacketWireBytes(s.cfg.Group, s.packetSize()))
 	s.flight = int(min(max(bitsPerSec*flightTime.Seconds()/batchBits, minFlight), maxFlight))
 }
 
@@ -531,7 +526,7 @@ func (s *symbolServer) burst() int {
 	if set := s.cfg.RateBitsPerSec; set != 0 && (rate == 0 || set < rate) {
 		rate = set
 	}
-	return max(1, min(burstPackets(rate, s.cfg.Delay, size), superPacketBytes/size))
+	return max(1, min(burstPackets(s.cfg.Group, rate, s.cfg.Delay, size), superPacketBytes/size))
 }
 
 // knows tells whether a receiver is unfinished and was heard lately.

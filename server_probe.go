@@ -156,7 +156,7 @@ func (s *symbolServer) hearProbed(now time.Duration, r wire.ProbeReport) {
 			h.fast = true
 			continue
 		}
-		bits := float64(8 * udp.PacketWireBytes(s.packetSize()) * int(step.Heard-1))
+		bits := float64(8 * udp.PacketWireBytes(s.cfg.Group, s.packetSize()) * int(step.Heard-1))
 		rate := bits / step.Span.Seconds()
 		h.fastest = max(h.fastest, rate)
 		if h.slowest == 0 || rate < h.slowest {

@@ -142,9 +142,9 @@ func (s *symbolServer) composeNext(b *batch) (filled bool, err error) {
 			continue
 		}
 		if st == s.group {
-			s.unicastCredit = min(s.unicastCredit+b.wireBytes()/(unicastShare-1), maxUnicastCredit)
+			s.unicastCredit = min(s.unicastCredit+b.wireBytes(s.cfg.Group)/(unicastShare-1), maxUnicastCredit)
 		} else if s.group.engine.Receivers() > 0 {
-			s.unicastCredit -= b.wireBytes() * len(b.to)
+			s.unicastCredit -= b.wireBytes(s.cfg.Group) * len(b.to)
 		}
 		return true, nil
 	}

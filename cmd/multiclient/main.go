@@ -63,7 +63,7 @@ func execute() int {
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
 			"server", "s", "where to ask; without HOST, look for one")
 		f.VarP(command.Value(&o.config.Group, command.ParseGroup, "ADDRESS", multiserver.DefaultGroup.String()),
-			"group", "g", "the stream's group")
+			"group", "g", "the stream's group, IPv4 or IPv6")
 		f.VarP(command.Value(&o.config.Port, command.ParsePort, "PORT", strconv.Itoa(multiserver.DefaultPort)),
 			"port", "p", "the stream's UDP port")
 		f.VarP(command.Value(&o.config.FromPort, command.ParsePort, "PORT", ""),

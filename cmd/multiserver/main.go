@@ -65,7 +65,7 @@ func execute() int {
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.config.Group, command.ParseGroup, "ADDRESS", multiserver.DefaultGroup.String()),
-			"group", "g", "the stream's group")
+			"group", "g", "the stream's group, IPv4 or IPv6")
 		f.VarP(command.Value(&o.config.Port, command.ParsePort, "PORT", strconv.Itoa(multiserver.DefaultPort)),
 			"port", "p", "the stream's UDP port")
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
@@ -169,10 +169,18 @@ func (o *options) takeControl(ctx context.Context) error {
 	if o.endpoint.Host == "" {
 		return nil
 	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", o.endpoint.Host)
-	if err != nil || len(addrs) == 0 {
-		return fmt.Errorf("-s %s: no IPv4 address of that name: %v", o.endpoint.Host, err)
+	var err error
+	if o.config.ControlHost, err = netip.ParseAddr(o.endpoint.Host); err == nil {
+		return nil
 	}
-	o.config.ControlHost = netip.Addr.Unmap(addrs[0])
+	network := "ip4"
+	if o.config.Group.Is6() {
+		network = "ip6"
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, o.endpoint.Host)
+	if err != nil || len(addrs) == 0 {
+		return fmt.Errorf("-s %s: no address of that name that fits the group (-g): %v", o.endpoint.Host, err)
+	}
+	o.config.ControlHost = addrs[0].Unmap()
 	return nil
 }

@@ -17,8 +17,8 @@
 //	}
 //
 // The embedded Interface of a host is its eth0, with address 10.77.0.(i+1)/24
-// for host i. IPv6 is off, so that an idle link carries nothing and its
-// counters tell the sum of what the programs sent.
+// for host i. IPv6 is off until Lab.EnableIPv6, so that an idle link carries nothing
+// and its counters tell the sum of what the programs sent.
 //
 // The lab speaks netlink itself: no program such as ip, tc or nft is needed.
 // There is none on other systems than Linux; only the helpers for files and

@@ -20,6 +20,10 @@ type Interface struct {
 	Address netip.Prefix // 10.77.0.1/24
 	Index   int          // in the host's namespace
 
+	// Once EnableIPv6 was called:
+	Address6  netip.Prefix // fd77:0:0:1::5/64 of host 4 in the second network
+	LinkLocal netip.Addr   // fe80::…%eth0
+
 	host      *Host
 	port      string // name of the switch's end
 	portIndex int

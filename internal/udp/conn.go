@@ -33,14 +33,16 @@ const (
 
 // ConnConfig says what a control socket listens to.
 type ConnConfig struct {
-	// Addr is bound. If its address is not valid, all are; port 0 is any free one.
+	// Addr is bound. If its address is not valid, all are, of IPv6 if Group is that;
+	// port 0 is any free one.
 	// Bound to one address, a Conn hears neither Group nor broadcasts.
 	Addr netip.AddrPort
 	// Group is joined on Interfaces, so that what is sent to it and to Addr's port is
 	// heard. If not valid, none is.
 	Group      netip.Addr
 	Interfaces []Interface
-	// TTL of multicast: how many routers it may pass, plus one. If 0, 1.
+	// TTL of multicast, in IPv6 its hop limit: how many routers it may pass, plus
+	// one. If 0, 1.
 	TTL int
 }
 
@@ -49,6 +51,7 @@ type ConnConfig struct {
 // own. One goroutine may read while any number write.
 type Conn struct {
 	udp      *net.UDPConn
+	ttl      int // of multicast
 	warnings []error
 	connSystem
 }
@@ -91,10 +94,14 @@ func (c *Conn) Close() error { return c.udp.Close() }
 // validate checks config and fills in its defaults.
 func (config *ConnConfig) validate() error {
 	if !config.Addr.Addr().IsValid() {
-		config.Addr = netip.AddrPortFrom(netip.IPv4Unspecified(), config.Addr.Port())
+		all := netip.IPv4Unspecified()
+		if config.Group.Is6() {
+			all = netip.IPv6Unspecified()
+		}
+		config.Addr = netip.AddrPortFrom(all, config.Addr.Port())
 	}
-	if !config.Addr.Addr().Is4() {
-		return fmt.Errorf("listen on %v: not an IPv4 address", config.Addr)
+	if config.Group.IsValid() && config.Group.Is6() != config.Addr.Addr().Is6() {
+		return fmt.Errorf("listen on %v and to %v: one is IPv4, the other IPv6", config.Addr, config.Group)
 	}
 	if config.Addr.Addr().IsMulticast() {
 		return fmt.Errorf("listen on %v: a group is for ConnConfig.Group", config.Addr)
@@ -112,8 +119,8 @@ func (config *ConnConfig) validate() error {
 }
 
 func validateGroup(group netip.Addr, interfaces []Interface) error {
-	if !group.Is4() || !group.IsMulticast() {
-		return fmt.Errorf("%v is not an IPv4 multicast group", group)
+	if !group.IsMulticast() || group.Zone() != "" || group.Is4In6() {
+		return fmt.Errorf("%v is not a multicast group", group)
 	}
 	if len(interfaces) == 0 {
 		return fmt.Errorf("join %v: no network interface to join it on", group)
@@ -121,12 +128,34 @@ func validateGroup(group netip.Addr, interfaces []Interface) error {
 	return nil
 }
 
-func validateDestination(dst netip.AddrPort) error {
-	if !dst.Addr().Is4() || dst.Port() == 0 {
-		return fmt.Errorf("send to %v: not an IPv4 address and port", dst)
+// validateDestination refuses what c's socket cannot send to.
+func (c *Conn) validateDestination(dst netip.AddrPort) error {
+	if !dst.IsValid() || dst.Port() == 0 || dst.Addr().Is4In6() {
+		return fmt.Errorf("send to %v: not an address and port", dst)
+	}
+	if own := c.LocalAddr().Addr(); own.Is6() != dst.Addr().Is6() {
+		return fmt.Errorf("send to %v from %v: one is IPv4, the other IPv6", dst, own)
 	}
 	return nil
 }
+
+// onLink tells whether what is sent to addr passes no router.
+func (c *Conn) onLink(addr netip.Addr) bool {
+	if addr.IsMulticast() {
+		return c.ttl <= 1 || !passesRouters(addr)
+	}
+	return addr.IsLinkLocalUnicast()
+}
+
+// passesRouters tells whether a group's scope is wider than a link. What is not has a
+// meaning on one interface only (RFC 4291 §2.7).
+func passesRouters(group netip.Addr) bool {
+	return !group.IsLinkLocalMulticast() && !(group.Is6() && group.As16()[1]&0xf <= scopeLink)
+}
+
+// scopeLink is a group's scope, in its second byte, that ends at the link; those
+// below it end earlier.
+const scopeLink = 2
 
 // joinEach joins a group on each interface. It fails if none could be joined and
 // else returns a warning for each that could not: a host may have more interfaces

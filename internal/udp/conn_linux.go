@@ -23,19 +23,26 @@ type connSystem struct {
 	readControl []byte // of ReadFrom, which one goroutine calls
 
 	mu      sync.Mutex
-	sources map[int]netip.Addr // by interface index, once looked up
+	sources map[sourceKey]netip.Addr // once found
 }
 
-// Listen binds a control socket. It returns a *PortInUseError if the port is
+// sourceKey is what the address to send from depends on.
+type sourceKey struct {
+	ifIndex int
+	onLink  bool
+}
+
+// Listen binds a control socket. Over IPv6 it waits, 3 s at most, until the addresses
+// of the interfaces are known to be nobody else's. It returns a *PortInUseError if the port is
 // another socket's.
 func Listen(config ConnConfig) (*Conn, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
 	listen := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		return control(raw, func(fd int) error { return setConnOptions(fd, config.TTL) })
+		return control(raw, func(fd int) error { return setConnOptions(fd, config.Addr.Addr().Is6(), config.TTL) })
 	}}
-	packets, err := listen.ListenPacket(context.Background(), "udp4", config.Addr.String())
+	packets, err := listen.ListenPacket(context.Background(), network(config.Addr.Addr()), config.Addr.String())
 	if errors.Is(err, syscall.EADDRINUSE) {
 		inUse := &PortInUseError{Addr: config.Addr}
 		inUse.PID, inUse.Command = portOwner(config.Addr)
@@ -44,7 +51,7 @@ func Listen(config ConnConfig) (*Conn, error) {
 	if err != nil {
 		return nil, err // it names the address
 	}
-	c := &Conn{udp: packets.(*net.UDPConn)}
+	c := &Conn{udp: packets.(*net.UDPConn), ttl: config.TTL}
 	if err := c.begin(config); err != nil {
 		c.Close()
 		return nil, err
@@ -67,6 +74,9 @@ func (c *Conn) begin(config ConnConfig) error {
 	}); err != nil {
 		return err
 	}
+	if config.Addr.Addr().Is6() {
+		awaitAddresses(config.Interfaces)
+	}
 	if !config.Group.IsValid() {
 		return nil
 	}
@@ -77,12 +87,31 @@ func (c *Conn) begin(config ConnConfig) error {
 	return err
 }
 
-func setConnOptions(fd, ttl int) error {
+// network is what package net calls sockets for addresses like addr.
+func network(addr netip.Addr) string {
+	if addr.Is6() {
+		return "udp6"
+	}
+	return "udp4"
+}
+
+func setConnOptions(fd int, v6 bool, ttl int) error {
 	if size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF); err == nil && size > maxSendBufferBytes {
 		// The kernel doubles what it is told.
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, maxSendBufferBytes/2); err != nil {
 			return os.NewSyscallError("setsockopt SO_SNDBUF", err)
 		}
+	}
+	if v6 {
+		if err := setOptions(fd, []option{
+			{"IPV6_MULTICAST_LOOP", unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_LOOP, 1},
+			{"IPV6_MULTICAST_HOPS", unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, ttl},
+			{"IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1},
+			{"IPV6_RECVERR", unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1}, // as IP_RECVERR
+		}); err != nil {
+			return err
+		}
+		return onlyOwnGroups(fd)
 	}
 	return setOptions(fd, []option{
 		{"SO_BROADCAST", unix.SOL_SOCKET, unix.SO_BROADCAST, 1},
@@ -129,34 +158,40 @@ func (c *Conn) ReadFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, err e
 // broadcast address, by the interface with that index. If it is 0, the routing
 // table chooses.
 func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
-	if err := validateDestination(dst); err != nil {
+	if err := c.validateDestination(dst); err != nil {
 		return err
 	}
 	var space [controlSize]byte
-	return c.write(b, appendPacketInfo(space[:0], ifIndex, c.source(ifIndex)), dst, ifIndex)
+	return c.write(b, appendPacketInfo(space[:0], ifIndex, c.source(dst.Addr(), ifIndex)), dst, ifIndex)
 }
 
-// source is the address to send from by an interface: always the same one, so that
-// whoever was answered knows the stream by it. It is what the Conn is bound to or
-// else the interface's first; not valid leaves the choice to the kernel.
-func (c *Conn) source(ifIndex int) netip.Addr {
-	if bound := c.LocalAddr().Addr(); !bound.IsUnspecified() || ifIndex == 0 {
+// source is the address to send from to dst by an interface: always the same one, so
+// that whoever was answered knows the stream by it. It is what the Conn is bound to or
+// else Interface.source's; unspecified leaves the choice to the kernel.
+func (c *Conn) source(dst netip.Addr, ifIndex int) netip.Addr {
+	bound := c.LocalAddr().Addr()
+	if !bound.IsUnspecified() || ifIndex == 0 {
 		return bound
 	}
+	key := sourceKey{ifIndex, c.onLink(dst)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	source, known := c.sources[ifIndex]
-	if !known {
-		if ifi, err := net.InterfaceByIndex(ifIndex); err == nil {
-			if i, err := describe(*ifi); err == nil && len(i.Addrs) > 0 {
-				source = i.Addrs[0].Addr()
+	source, known := c.sources[key]
+	if known {
+		return source
+	}
+	source = bound
+	if ifi, err := net.InterfaceByIndex(ifIndex); err == nil {
+		if i, err := describe(*ifi); err == nil {
+			if own := i.source(dst, key.onLink); own.IsValid() {
+				source = own
 			}
 		}
-		if c.sources == nil {
-			c.sources = map[int]netip.Addr{}
-		}
-		c.sources[ifIndex] = source
 	}
+	if c.sources == nil {
+		c.sources = map[sourceKey]netip.Addr{}
+	}
+	c.sources[key] = source
 	return source
 }
 
@@ -200,19 +235,37 @@ func setReceiveBuffer(fd, size int) (got int, err error) {
 	return doubled / 2, os.NewSyscallError("getsockopt SO_RCVBUF", err)
 }
 
+// onlyOwnGroups keeps a socket of IPv6 from hearing what others on this host joined,
+// where the kernel can (Linux 4.20).
+func onlyOwnGroups(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL, 0)
+	if err == unix.ENOPROTOOPT {
+		return nil
+	}
+	return os.NewSyscallError("setsockopt IPV6_MULTICAST_ALL", err)
+}
+
 func smallBuffer(got, asked int) error {
 	return fmt.Errorf("the receive buffer is %d bytes, not %d: run as root or raise net.core.rmem_max", got, asked)
 }
 
-// membership joins (IP_ADD_MEMBERSHIP) or leaves group on i. Joining again and
+// membership joins (IP_ADD_MEMBERSHIP, of IPv6 too) or leaves group on i. Joining again and
 // leaving what was not joined are no errors.
 func membership(raw syscall.RawConn, kind int, group netip.Addr, i Interface) error {
 	verb, harmless := "join", unix.EADDRINUSE
 	if kind == unix.IP_DROP_MEMBERSHIP {
 		verb, harmless = "leave", unix.EADDRNOTAVAIL
 	}
-	request := unix.IPMreqn{Multiaddr: group.As4(), Ifindex: int32(i.Index)}
 	err := control(raw, func(fd int) error {
+		if group.Is6() {
+			kind6 := unix.IPV6_JOIN_GROUP
+			if kind == unix.IP_DROP_MEMBERSHIP {
+				kind6 = unix.IPV6_LEAVE_GROUP
+			}
+			request := unix.IPv6Mreq{Multiaddr: group.As16(), Interface: uint32(i.Index)}
+			return unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, kind6, &request)
+		}
+		request := unix.IPMreqn{Multiaddr: group.As4(), Ifindex: int32(i.Index)}
 		return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, kind, &request)
 	})
 	if err != nil && err != harmless {

@@ -27,6 +27,9 @@ func Listen(config ConnConfig) (*Conn, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
+	if config.Addr.Addr().Is6() {
+		return nil, fmt.Errorf("listen on %v: IPv6: %w", config.Addr, errors.ErrUnsupported)
+	}
 	var listen net.ListenConfig
 	packets, err := listen.ListenPacket(context.Background(), "udp4", config.Addr.String())
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -35,7 +38,7 @@ func Listen(config ConnConfig) (*Conn, error) {
 	if err != nil {
 		return nil, err // it names the address
 	}
-	c := &Conn{udp: packets.(*net.UDPConn), connSystem: connSystem{packets: ipv4.NewPacketConn(packets), viaMutex: new(sync.Mutex)}}
+	c := &Conn{udp: packets.(*net.UDPConn), ttl: config.TTL, connSystem: connSystem{packets: ipv4.NewPacketConn(packets), viaMutex: new(sync.Mutex)}}
 	if err := c.begin(config); err != nil {
 		c.Close()
 		return nil, err
@@ -84,7 +87,7 @@ func (c *Conn) ReadFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, err e
 // broadcast address, by the interface with that index. If it is 0, the routing
 // table chooses. Unlike on Linux, it always chooses for unicast and broadcast.
 func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
-	if err := validateDestination(dst); err != nil {
+	if err := c.validateDestination(dst); err != nil {
 		return err
 	}
 	for r := (retry{conn: c}); ; {

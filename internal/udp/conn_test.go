@@ -116,7 +116,8 @@ func TestListenConfigErrors(t *testing.T) {
 		config ConnConfig
 		want   string
 	}{
-		{"IPv6", ConnConfig{Addr: netip.MustParseAddrPort("[::1]:0")}, "not an IPv4 address"},
+		{"two families", ConnConfig{Addr: netip.MustParseAddrPort("[::1]:0"), Group: group, Interfaces: []Interface{lo}}, "one is IPv4, the other IPv6"},
+		{"a group with a zone", ConnConfig{Group: netip.MustParseAddr("ff12::1%lo"), Interfaces: []Interface{lo}}, "not a multicast group"},
 		{"a group as address", ConnConfig{Addr: netip.AddrPortFrom(group, 0)}, "ConnConfig.Group"},
 		{"TTL", ConnConfig{TTL: 256}, "TTL 256"},
 		{"no group", ConnConfig{Group: netip.MustParseAddr("10.0.0.1"), Interfaces: []Interface{lo}}, "multicast group"},

@@ -9,15 +9,22 @@ import (
 )
 
 // controlSize has room for what a Conn or a Receiver asks the kernel to tell of
-// each datagram: IP_PKTINFO and UDP_GRO.
+// each datagram: IP_PKTINFO or IPV6_PKTINFO, and UDP_GRO.
 const controlSize = 64
 
 // appendPacketInfo appends the control message that sends by the interface with
-// that index from that address (ip(7), IP_PKTINFO), or nothing if the index is 0.
-// A source that is not valid leaves the choice to the kernel.
+// that index from that address (ip(7), IP_PKTINFO; ipv6(7), IPV6_PKTINFO), or nothing
+// if the index is 0. An unspecified source leaves the choice to the kernel.
 func appendPacketInfo(dst []byte, ifIndex int, source netip.Addr) []byte {
 	if ifIndex == 0 {
 		return dst
+	}
+	if source.Is6() {
+		var info [unix.SizeofInet6Pktinfo]byte // source, index (RFC 3542 §6)
+		address := source.As16()
+		copy(info[:], address[:])
+		binary.NativeEndian.PutUint32(info[16:], uint32(ifIndex))
+		return appendControl(dst, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info[:])
 	}
 	var info [unix.SizeofInet4Pktinfo]byte // index, source, unused
 	binary.NativeEndian.PutUint32(info[:], uint32(ifIndex))
@@ -58,6 +65,8 @@ func parseControl(control []byte) (segmentSize, ifIndex int) {
 		case len(data) < 4:
 		case header.Level == unix.IPPROTO_IP && header.Type == unix.IP_PKTINFO:
 			ifIndex = int(int32(binary.NativeEndian.Uint32(data)))
+		case header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
+			ifIndex = int(int32(binary.NativeEndian.Uint32(data[16:])))
 		case header.Level == unix.IPPROTO_UDP && header.Type == unix.UDP_GRO:
 			segmentSize = int(int32(binary.NativeEndian.Uint32(data)))
 		}

@@ -25,6 +25,9 @@ func TestParseControl(t *testing.T) {
 	}{
 		{"nothing", nil, 0, 0},
 		{"interface", appendPacketInfo(nil, 7, netip.Addr{}), 0, 7},
+		{"interface, IPv6", appendPacketInfo(nil, 7, netip.MustParseAddr("fe80::1")), 0, 7},
+		{"both, IPv6", append(appendPacketInfo(nil, 7, netip.IPv6Unspecified()), groControl(1452)...), 1452, 7},
+		{"too short for IPv6", appendControl(nil, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, make([]byte, 19)), 0, 0},
 		{"joined", groControl(1472), 1472, 0},
 		{"both", append(appendPacketInfo(nil, 7, netip.Addr{}), groControl(1472)...), 1472, 7},
 		{"behind another", append(bytes.Clone(stranger), groControl(1472)...), 1472, 0},
@@ -49,8 +52,8 @@ func TestAppendControlSpace(t *testing.T) {
 	if got := appendPacketInfo(nil, 0, netip.Addr{}); len(got) != 0 {
 		t.Errorf("interface 0 is told as % x", got)
 	}
-	if unix.CmsgSpace(12)+unix.CmsgSpace(4) > controlSize {
-		t.Error("controlSize is too small for IP_PKTINFO and UDP_GRO")
+	if unix.CmsgSpace(unix.SizeofInet6Pktinfo)+unix.CmsgSpace(4) > controlSize {
+		t.Error("controlSize is too small for IPV6_PKTINFO and UDP_GRO")
 	}
 }
 

@@ -14,8 +14,10 @@
 // was heard, Sender.Send. At the client: Interfaces, Listen, ListenGroup on all of
 // them, Conn.WriteTo by each, and when one is answered, Receiver.Leave the others.
 //
-// Only IPv4 is spoken so far. The fast ways are Linux's; elsewhere the same types
-// read and write datagram by datagram.
+// A socket speaks IPv4 or IPv6: a Conn what its address and its group are of, a
+// Receiver what its group is of. Link-local addresses of IPv6 have their zone, the
+// name of the interface (RFC 4007 §11). The fast ways and IPv6 are Linux's; elsewhere
+// the same types read and write datagram by datagram.
 //
 // What cannot be had (GSO, GRO, sendmmsg, recvmmsg, a large receive buffer, a
 // join on one of several interfaces) is replaced by the next best and told once,

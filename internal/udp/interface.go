@@ -13,12 +13,12 @@ type Interface struct {
 	Index    int
 	Name     string
 	MTU      int            // bytes of an IP packet
-	Addrs    []netip.Prefix // IPv4 addresses, at least one, each with its network's length
+	Addrs    []netip.Prefix // at least one, each with its network's length, without zones
 	Loopback bool
 }
 
-// Interfaces returns those that are up, multicast-capable and have an IPv4
-// address, by index. The loopback comes last: it carries multicast although it is
+// Interfaces returns those that are up, multicast-capable and have an address, by
+// index. The loopback comes last: it carries multicast although it is
 // not flagged so.
 func Interfaces() ([]Interface, error) {
 	all, err := net.Interfaces()
@@ -43,8 +43,8 @@ func Interfaces() ([]Interface, error) {
 }
 
 // InterfaceByName returns the interface called name. The error of an unknown name
-// lists those that there are; an interface that is down or has no IPv4 address is
-// an error too.
+// lists those that there are; an interface that is down or has no address is an
+// error too.
 func InterfaceByName(name string) (Interface, error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -66,9 +66,42 @@ func InterfaceByName(name string) (Interface, error) {
 		return Interface{}, err
 	}
 	if len(i.Addrs) == 0 {
-		return Interface{}, fmt.Errorf("network interface %s has no IPv4 address", name)
+		return Interface{}, fmt.Errorf("network interface %s has no IP address", name)
 	}
 	return i, nil
+}
+
+// CanSendTo tells whether i has an address to send to a group or host like to from:
+// an IPv4 one, or a link-local one of IPv6, which every interface with IPv6 has
+// (RFC 4291 §2.1) but the loopback.
+func (i Interface) CanSendTo(to netip.Addr) bool {
+	return slices.ContainsFunc(i.Addrs, func(own netip.Prefix) bool {
+		if to.Is4() || i.Loopback {
+			return own.Addr().Is4() == to.Is4()
+		}
+		return own.Addr().Is6() && own.Addr().IsLinkLocalUnicast()
+	})
+}
+
+// Owns tells whether addr, with or without a zone, is one of i's.
+func (i Interface) Owns(addr netip.Addr) bool {
+	if zone := addr.Zone(); zone != "" && zone != i.Name {
+		return false
+	}
+	return slices.ContainsFunc(i.Addrs, func(own netip.Prefix) bool { return own.Addr() == addr.WithZone("") })
+}
+
+// source is the address to send to dst from: the first IPv4 one, or for what stays on
+// the link the first link-local one, so that hosts without any other address can
+// answer. It is not valid where the kernel had better choose (RFC 6724).
+func (i Interface) source(dst netip.Addr, onLink bool) netip.Addr {
+	for _, own := range i.Addrs {
+		addr := own.Addr()
+		if dst.Is4() && addr.Is4() || dst.Is6() && onLink && addr.Is6() && addr.IsLinkLocalUnicast() {
+			return addr
+		}
+	}
+	return netip.Addr{}
 }
 
 // Broadcasts returns the directed broadcast address of each of i's networks. One
@@ -97,7 +130,7 @@ func describe(ifi net.Interface) (Interface, error) {
 		return i, fmt.Errorf("list the addresses of network interface %s: %w", ifi.Name, err)
 	}
 	for _, addr := range addrs {
-		if prefix, err := netip.ParsePrefix(addr.String()); err == nil && prefix.Addr().Is4() {
+		if prefix, err := netip.ParsePrefix(addr.String()); err == nil {
 			i.Addrs = append(i.Addrs, prefix)
 		}
 	}

@@ -55,6 +55,48 @@ func TestBroadcasts(t *testing.T) {
 	}
 }
 
+func TestInterfaceAddresses(t *testing.T) {
+	both := Interface{Name: "eth0", Addrs: []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("fd00::1/64"), netip.MustParsePrefix("fe80::1/64"),
+	}}
+	only4 := Interface{Name: "eth0", Addrs: both.Addrs[:1]}
+	noLocal := Interface{Name: "eth0", Addrs: both.Addrs[1:2]}
+	only6 := Interface{Name: "eth0", Addrs: both.Addrs[2:]}
+	lo := Interface{Name: "lo", Loopback: true, Addrs: []netip.Prefix{netip.MustParsePrefix("::1/128")}}
+	for _, test := range []struct {
+		name    string
+		i       Interface
+		to      string
+		can     bool
+		local   string // source on the link
+		distant string // and beyond
+	}{
+		{"IPv4", both, "239.1.2.3", true, "10.0.0.1", "10.0.0.1"},
+		{"IPv6", both, "ff15::1", true, "fe80::1", "invalid IP"},
+		{"no IPv6", only4, "ff15::1", false, "invalid IP", "invalid IP"},
+		{"no IPv4", only6, "239.1.2.3", false, "invalid IP", "invalid IP"},
+		{"link-local only", only6, "ff15::1", true, "fe80::1", "invalid IP"},
+		{"no link-local", noLocal, "ff15::1", false, "invalid IP", "invalid IP"},
+		{"loopback", lo, "ff15::1", true, "invalid IP", "invalid IP"},
+		{"loopback, IPv4", lo, "239.1.2.3", false, "invalid IP", "invalid IP"},
+	} {
+		to := netip.MustParseAddr(test.to)
+		if got := test.i.CanSendTo(to); got != test.can {
+			t.Errorf("%s: CanSendTo is %v", test.name, got)
+		}
+		if local, distant := test.i.source(to, true).String(), test.i.source(to, false).String(); local != test.local || distant != test.distant {
+			t.Errorf("%s: sends from %s, beyond the link from %s; want %s and %s", test.name, local, distant, test.local, test.distant)
+		}
+	}
+	for addr, want := range map[string]bool{
+		"10.0.0.1": true, "10.0.0.2": false, "fe80::1": true, "fe80::1%eth0": true, "fe80::1%eth1": false, "fd00::1": true, "::ffff:10.0.0.1": false,
+	} {
+		if got := both.Owns(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s owned: %v", addr, got)
+		}
+	}
+}
+
 func TestInterfaceOrder(t *testing.T) {
 	all := []Interface{{Index: 1, Loopback: true}, {Index: 7}, {Index: 2}}
 	slices.SortFunc(all, byIndexLoopbackLast)
@@ -81,8 +123,8 @@ func TestInterfaces(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	if lo.Addrs[0].Addr() != netip.MustParseAddr("127.0.0.1") {
-		t.Errorf("loopback's address is %v", lo.Addrs[0])
+	if !lo.Owns(netip.MustParseAddr("127.0.0.1")) {
+		t.Errorf("loopback's addresses are %v", lo.Addrs)
 	}
 }
 

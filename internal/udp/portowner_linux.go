@@ -59,7 +59,10 @@ func socketInodes(table io.Reader, addr netip.AddrPort) (inodes []uint64) {
 		if !ok || local.Port() != addr.Port() {
 			continue
 		}
-		if local.Addr() != addr.Addr() && !local.Addr().IsUnspecified() && !addr.Addr().IsUnspecified() {
+		if local.Addr().Is4() && addr.Addr().Is6() { // IPv6's sockets are its own; IPv4 may share one of IPv6
+			continue
+		}
+		if local.Addr() != addr.Addr().WithZone("") && !local.Addr().IsUnspecified() && !addr.Addr().IsUnspecified() {
 			continue
 		}
 		if inode, err := strconv.ParseUint(fields[9], 10, 64); err == nil && inode != 0 {

@@ -39,6 +39,9 @@ func TestSocketInodes(t *testing.T) {
 		{"another port", procNetUDP, "127.0.0.1:7502", nil},
 		{"IPv6's all", procNetUDP6, "127.0.0.1:7500", []uint64{5711}},
 		{"IPv4 in IPv6", procNetUDP6, "127.0.0.1:7501", []uint64{5712}},
+		{"IPv6", procNetUDP6, "[::1]:7501", []uint64{5713}},
+		{"IPv6, bound to all", procNetUDP6, "[fe80::1%eth0]:7500", []uint64{5711}},
+		{"IPv6, not IPv4's", procNetUDP, "[::]:7500", nil},
 		{"no table", "", "127.0.0.1:7501", nil},
 	}
 	for _, test := range tests {

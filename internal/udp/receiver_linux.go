@@ -36,8 +36,12 @@ type batchSystem struct {
 	memory   []byte // batchMessages times messageSize
 	messages []mmsghdr
 	vectors  []unix.Iovec
-	names    []unix.RawSockaddrInet4
-	controls []byte // batchMessages times controlSize
+	names    []unix.RawSockaddrInet6 // or, in their place, RawSockaddrInet4
+	controls []byte                  // batchMessages times controlSize
+
+	// The last source, of which mostly all are: a zone's name takes a system call.
+	lastName   unix.RawSockaddrInet6
+	lastSource netip.AddrPort
 }
 
 // NewBatch returns a Batch.
@@ -48,7 +52,7 @@ func NewBatch() *Batch {
 			memory:   make([]byte, batchMessages*messageSize),
 			messages: make([]mmsghdr, batchMessages),
 			vectors:  make([]unix.Iovec, batchMessages),
-			names:    make([]unix.RawSockaddrInet4, batchMessages),
+			names:    make([]unix.RawSockaddrInet6, batchMessages),
 			controls: make([]byte, batchMessages*controlSize),
 		},
 	}
@@ -91,17 +95,30 @@ func ListenGroup(config ReceiverConfig) (*Receiver, error) {
 // open makes the socket by hand: package net binds a group's port on all
 // addresses, where other groups' datagrams arrive too.
 func (r *Receiver) open(config ReceiverConfig) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	family, v6 := unix.AF_INET, config.Group.Addr().Is6()
+	if v6 {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
 	file := os.NewFile(uintptr(fd), "udp "+config.Group.String())
 	defer file.Close() // FilePacketConn duplicates it
-	if err := setOptions(fd, []option{
-		{"SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
+	options := []option{
 		{"IP_MULTICAST_ALL", unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0},
 		{"IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1},
-	}); err != nil {
+	}
+	if v6 {
+		options = []option{
+			{"IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1},
+			{"IPV6_RECVPKTINFO", unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1},
+		}
+		if err := onlyOwnGroups(fd); err != nil {
+			return err
+		}
+	}
+	if err := setOptions(fd, append(options, option{"SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1})); err != nil {
 		return err
 	}
 	r.buffer.asked = config.BufferBytes
@@ -112,7 +129,7 @@ func (r *Receiver) open(config ReceiverConfig) error {
 		r.warnings = append(r.warnings, smallBuffer(r.buffer.got, r.buffer.asked))
 	}
 	r.chooseMethod(fd)
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: config.Group.Addr().As4(), Port: int(config.Group.Port())}); err != nil {
+	if err := unix.Bind(fd, bindAddress(config.Group)); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
 	packets, err := net.FilePacketConn(file)
@@ -121,6 +138,19 @@ func (r *Receiver) open(config ReceiverConfig) error {
 	}
 	r.udp = packets.(*net.UDPConn)
 	return nil
+}
+
+// bindAddress is the group and its port. One that no router passes could be bound on
+// one interface only: then it is all addresses, and the joins alone say what is heard.
+func bindAddress(group netip.AddrPort) unix.Sockaddr {
+	port := int(group.Port())
+	switch addr := group.Addr(); {
+	case addr.Is4():
+		return &unix.SockaddrInet4{Addr: addr.As4(), Port: port}
+	case passesRouters(addr):
+		return &unix.SockaddrInet6{Addr: addr.As16(), Port: port}
+	}
+	return &unix.SockaddrInet6{Port: port}
 }
 
 // chooseMethod goes down from the best method to one that the kernel has.
@@ -179,7 +209,7 @@ func (r *Receiver) receiveOne(batch *Batch) error {
 func (r *Receiver) receiveMany(batch *Batch) error {
 	for n := range batch.messages {
 		header := &batch.messages[n].header
-		header.Namelen = unix.SizeofSockaddrInet4
+		header.Namelen = unix.SizeofSockaddrInet6
 		header.SetControllen(controlSize)
 	}
 	r.batch, r.count, r.errno = batch, 0, 0
@@ -192,12 +222,19 @@ func (r *Receiver) receiveMany(batch *Batch) error {
 		return os.NewSyscallError("recvmmsg", r.errno)
 	}
 	for n := range r.count {
-		message, name := &batch.messages[n], &batch.names[n]
+		message := &batch.messages[n]
 		payload := batch.memory[n*messageSize:][:message.size]
 		control := batch.controls[n*controlSize:][:message.header.Controllen]
-		batch.add(payload, control, netip.AddrPortFrom(netip.AddrFrom4(name.Addr), getPort(&name.Port)))
+		batch.add(payload, control, batch.source(&batch.names[n]))
 	}
 	return nil
+}
+
+func (b *Batch) source(name *unix.RawSockaddrInet6) netip.AddrPort {
+	if *name != b.lastName {
+		b.lastName, b.lastSource = *name, addrPort(name)
+	}
+	return b.lastSource
 }
 
 func (b *Batch) add(payload, control []byte, src netip.AddrPort) {

@@ -32,6 +32,9 @@ func ListenGroup(config ReceiverConfig) (*Receiver, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
+	if config.Group.Addr().Is6() {
+		return nil, fmt.Errorf("receive %v: IPv6: %w", config.Group, errors.ErrUnsupported)
+	}
 	// For a group package net shares the port, and binds it on all addresses.
 	var listen net.ListenConfig
 	packets, err := listen.ListenPacket(context.Background(), "udp4", config.Group.String())

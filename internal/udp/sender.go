@@ -23,7 +23,7 @@ type Sender struct {
 // routing table's choice). best is the method to begin with; what the system
 // refuses is replaced by the next.
 func (c *Conn) NewSender(dst netip.AddrPort, ifIndex int, best Method) (*Sender, error) {
-	if err := validateDestination(dst); err != nil {
+	if err := c.validateDestination(dst); err != nil {
 		return nil, err
 	}
 	s := &Sender{conn: c, dst: dst, ifIndex: ifIndex}
@@ -39,7 +39,7 @@ func (c *Conn) NewSender(dst netip.AddrPort, ifIndex int, best Method) (*Sender,
 // in system calls of up to MaxSegments, and blocks while the interface's queue is
 // full: that is the pace. It does not keep buf.
 //
-// A segment that the interface's MTU does not hold with 28 bytes of headers is
+// A segment that the interface's MTU does not hold with its HeaderBytes is
 // fragmented, and ends GSO. After an error some of the segments may have been sent:
 // net.ErrClosed, os.ErrDeadlineExceeded, or the system's, with the interface's name.
 func (s *Sender) Send(buf []byte, segmentSize int) error {
@@ -56,6 +56,9 @@ func (s *Sender) Send(buf []byte, segmentSize int) error {
 	}
 	return nil
 }
+
+// PacketWireBytes is the function of that name, for what s sends.
+func (s *Sender) PacketWireBytes(payload int) int { return PacketWireBytes(s.dst.Addr(), payload) }
 
 // Method is the method in use now, never MethodAuto.
 func (s *Sender) Method() Method { return Method(s.method.Load()) }

@@ -3,7 +3,10 @@ package udp
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -34,7 +37,7 @@ type senderSystem struct {
 }
 
 func (s *Sender) begin() error {
-	s.packetInfo = appendPacketInfo(nil, s.ifIndex, s.conn.source(s.ifIndex))
+	s.packetInfo = appendPacketInfo(nil, s.ifIndex, s.conn.source(s.dst.Addr(), s.ifIndex))
 	s.sendmmsg = sendmmsg
 	s.sendMessages = s.trySendMessages
 	if s.Method() == MethodGSO {
@@ -138,12 +141,11 @@ func (s *Sender) point(batch []byte, segmentSize int) {
 
 func (s *Sender) newMessages() ([]mmsghdr, []unix.Iovec) {
 	messages, vectors := make([]mmsghdr, maxSegments), make([]unix.Iovec, maxSegments)
-	name := &unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: s.dst.Addr().As4()}
-	setPort(&name.Port, s.dst.Port())
+	name, nameSize := socketAddress(s.dst)
 	for n := range messages {
 		header := &messages[n].header
 		header.Name = (*byte)(unsafe.Pointer(name))
-		header.Namelen = unix.SizeofSockaddrInet4
+		header.Namelen = nameSize
 		header.Iov = &vectors[n]
 		header.SetIovlen(1)
 		if len(s.packetInfo) > 0 {
@@ -177,6 +179,55 @@ func sendmmsg(fd uintptr, messages []mmsghdr) (int, syscall.Errno) {
 	sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd,
 		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), 0, 0, 0)
 	return int(sent), errno
+}
+
+// socketAddress is a as the kernel reads it, of size bytes.
+func socketAddress(a netip.AddrPort) (name *unix.RawSockaddrInet6, size uint32) {
+	name = &unix.RawSockaddrInet6{Family: unix.AF_INET6}
+	if a.Addr().Is6() {
+		name.Addr = a.Addr().As16()
+		name.Scope_id = zoneIndex(a.Addr().Zone())
+		setPort(&name.Port, a.Port())
+		return name, unix.SizeofSockaddrInet6
+	}
+	name4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name)) // which is smaller
+	*name4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: a.Addr().As4()}
+	setPort(&name4.Port, a.Port())
+	return name, unix.SizeofSockaddrInet4
+}
+
+// addrPort is what the kernel wrote as an address.
+func addrPort(name *unix.RawSockaddrInet6) netip.AddrPort {
+	if name.Family == unix.AF_INET {
+		name4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
+		return netip.AddrPortFrom(netip.AddrFrom4(name4.Addr), getPort(&name4.Port))
+	}
+	addr := netip.AddrFrom16(name.Addr)
+	if name.Scope_id != 0 {
+		addr = addr.WithZone(zoneName(name.Scope_id))
+	}
+	return netip.AddrPortFrom(addr, getPort(&name.Port))
+}
+
+// zoneIndex is the index of the interface that a zone names, or that it is; 0 if
+// there is none.
+func zoneIndex(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if ifi, err := net.InterfaceByName(zone); err == nil {
+		return uint32(ifi.Index)
+	}
+	index, _ := strconv.ParseUint(zone, 10, 32) // 0 fails later, and is told
+	return uint32(index)
+}
+
+// zoneName is the contrary of zoneIndex, as package net has it.
+func zoneName(index uint32) string {
+	if ifi, err := net.InterfaceByIndex(int(index)); err == nil {
+		return ifi.Name
+	}
+	return strconv.FormatUint(uint64(index), 10)
 }
 
 // setPort stores a port in network order; getPort reads one.

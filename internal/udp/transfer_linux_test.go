@@ -221,7 +221,7 @@ func TestSendBufferStaysSmall(t *testing.T) {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*maxSendBufferBytes); err != nil {
 			return err
 		}
-		if err := setConnOptions(fd, defaultTTL); err != nil {
+		if err := setConnOptions(fd, false, defaultTTL); err != nil {
 			return err
 		}
 		size, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)

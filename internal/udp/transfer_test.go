@@ -181,7 +181,8 @@ func TestListenGroupErrors(t *testing.T) {
 	}{
 		{"nothing", ReceiverConfig{}, "multicast group"},
 		{"unicast", ReceiverConfig{Group: netip.MustParseAddrPort("10.0.0.1:5"), Interfaces: on}, "10.0.0.1"},
-		{"IPv6", ReceiverConfig{Group: netip.MustParseAddrPort("[ff15::1]:5"), Interfaces: on}, "ff15::1"},
+		{"a zone", ReceiverConfig{Group: netip.MustParseAddrPort("[ff12::1%lo]:5"), Interfaces: on}, "ff12::1%lo"},
+		{"IPv4 in IPv6", ReceiverConfig{Group: netip.MustParseAddrPort("[::ffff:239.1.2.3]:5"), Interfaces: on}, "239.1.2.3"},
 		{"port", ReceiverConfig{Group: netip.AddrPortFrom(group.Addr(), 0), Interfaces: on}, "no port"},
 		{"buffer", ReceiverConfig{Group: group, Interfaces: on, BufferBytes: -1}, "buffer of -1"},
 		{"no interface", ReceiverConfig{Group: group}, "no network interface"},

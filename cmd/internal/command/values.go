@@ -47,11 +47,11 @@ func ParsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// ParseGroup accepts an IPv4 multicast address.
+// ParseGroup accepts a multicast address, without a zone: -i says where.
 func ParseGroup(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
-	if err != nil || !a.Is4() || !a.IsMulticast() {
-		return netip.Addr{}, errors.New("want an IPv4 multicast address, such as 239.1.2.3")
+	if err != nil || !a.IsMulticast() || a.Is4In6() || a.Zone() != "" {
+		return netip.Addr{}, errors.New("want a multicast address, such as 239.1.2.3 or ff15::1:2:3")
 	}
 	return a, nil
 }
@@ -74,15 +74,26 @@ type Endpoint struct {
 }
 
 // ParseEndpoint accepts PORT, :PORT, HOST and HOST:PORT. A text of digits only is a
-// port. The host is not looked up.
+// port. The host is not looked up. One that is an address of IPv6 may stand in
+// brackets, and does where a port follows: fe80::1%eth0, [fe80::1%eth0]:7500.
 func ParseEndpoint(s string) (Endpoint, error) {
+	if host, port, ok := cutIPv6(s); ok {
+		if port == "" {
+			return Endpoint{Host: host}, nil
+		}
+		n, err := ParsePort(port)
+		if err != nil {
+			return Endpoint{}, err
+		}
+		return Endpoint{Host: host, Port: n}, nil
+	}
 	host, port, both := strings.Cut(s, ":")
 	if !both && strings.Trim(s, "0123456789") == "" {
 		host, port, both = "", s, true
 	}
 	var e Endpoint
 	if host == "" && !both || strings.ContainsFunc(host, notInHost) {
-		return e, errors.New("want PORT, HOST or HOST:PORT, with an IPv4 address or a name")
+		return e, errors.New("want PORT, HOST or HOST:PORT, with an address or a name, or [IPv6]:PORT")
 	}
 	e.Host = host
 	if both {
@@ -92,6 +103,26 @@ func ParseEndpoint(s string) (Endpoint, error) {
 		}
 	}
 	return e, nil
+}
+
+// cutIPv6 takes an address of IPv6 and what may follow it, a colon and a port, apart.
+func cutIPv6(s string) (host, port string, ok bool) {
+	host = s
+	if rest, bracketed := strings.CutPrefix(s, "["); bracketed {
+		if host, port, ok = strings.Cut(rest, "]"); !ok {
+			return "", "", false
+		}
+		if port != "" {
+			if port, ok = strings.CutPrefix(port, ":"); !ok || port == "" {
+				return "", "", false
+			}
+		}
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil || !a.Is6() || strings.ContainsFunc(a.Zone(), notInHost) {
+		return "", "", false
+	}
+	return host, port, true
 }
 
 func notInHost(r rune) bool {

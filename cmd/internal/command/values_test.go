@@ -45,8 +45,22 @@ func TestParseEndpoint(t *testing.T) {
 		{"host:", Endpoint{}, false},
 		{"host:port", Endpoint{}, false},
 		{"host:1:2", Endpoint{}, false},
-		{"::1", Endpoint{}, false},
-		{"[::1]:7500", Endpoint{}, false},
+		{"::1", Endpoint{"::1", 0}, true},
+		{"[::1]", Endpoint{"::1", 0}, true},
+		{"[::1]:7500", Endpoint{"::1", 7500}, true},
+		{"fe80::1%eth0", Endpoint{"fe80::1%eth0", 0}, true},
+		{"[fe80::1%eth0.7]:7501", Endpoint{"fe80::1%eth0.7", 7501}, true},
+		{"fd00::1:7500", Endpoint{"fd00::1:7500", 0}, true}, // an address, all of it
+		{"[::1]:", Endpoint{}, false},
+		{"[::1]7500", Endpoint{}, false},
+		{"[::1]:0", Endpoint{}, false},
+		{"[::1", Endpoint{}, false},
+		{"::1]", Endpoint{}, false},
+		{"[10.0.0.1]:7500", Endpoint{}, false},
+		{"[host]:7500", Endpoint{}, false},
+		{"fe80::1%", Endpoint{}, false},
+		{"fe80::1%a b", Endpoint{}, false},
+		{"[fe80::1%a:b]", Endpoint{}, false},
 		{"two words", Endpoint{}, false},
 		{"-1", Endpoint{"-1", 0}, true}, // no number, so a name; looking it up fails
 	})
@@ -135,12 +149,13 @@ func TestParseNumbers(t *testing.T) {
 	})
 	check(t, ParseGroup, []want[netip.Addr]{
 		{"225.0.20.10", netip.MustParseAddr("225.0.20.10"), true},
-		{"10.0.0.1", netip.Addr{}, false}, {"ff15::1", netip.Addr{}, false}, {"group", netip.Addr{}, false},
+		{"10.0.0.1", netip.Addr{}, false}, {"ff15::1", netip.MustParseAddr("ff15::1"), true},
+		{"fd00::1", netip.Addr{}, false}, {"ff12::1%eth0", netip.Addr{}, false}, {"::ffff:225.0.20.10", netip.Addr{}, false}, {"group", netip.Addr{}, false},
 	})
 }
 
 func FuzzParseEndpoint(f *testing.F) {
-	for _, s := range []string{"7500", ":7500", "host", "host:7500", "::1", ""} {
+	for _, s := range []string{"7500", ":7500", "host", "host:7500", "::1", "[fe80::1%eth0]:7500", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -151,8 +166,11 @@ func FuzzParseEndpoint(f *testing.F) {
 		if e == (Endpoint{}) {
 			t.Fatalf("%q is accepted and says nothing", s)
 		}
-		if strings.ContainsAny(e.Host, ": \n\x1b") {
+		if strings.ContainsAny(e.Host, " \n\x1b[]") {
 			t.Fatalf("%q gives host %q", s, e.Host)
+		}
+		if _, err := netip.ParseAddr(e.Host); err != nil && strings.Contains(e.Host, ":") {
+			t.Fatalf("%q gives host %q, of IPv6 and not: %v", s, e.Host, err)
 		}
 	})
 }
