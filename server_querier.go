@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"multiserver/internal/udp"
@@ -12,22 +14,34 @@ import (
 // interfaceInterval is how often keepGroups looks which interface is served.
 const interfaceInterval = time.Second
 
-// keepGroups keeps switches from forgetting the groups of the interface that is served,
-// until ctx ends.
+// keepGroups keeps switches from forgetting the groups of the interfaces that are
+// served, until ctx ends. Over IPv6 it does nothing: MLD's queries are left to routers.
 func (r *serverRun) keepGroups(ctx context.Context) error {
 	tick := time.NewTicker(interfaceInterval)
 	defer tick.Stop()
-	served, stop := "", func() {}
-	defer func() { stop() }()
-	warned := false
-	for {
-		if now := r.Stats().Interface; now != served {
+	stops := map[string]func(){} // by interface
+	defer func() {
+		for _, stop := range stops {
 			stop()
-			served = now
+		}
+	}()
+	warned := false
+	for !r.cfg.Group.Is6() {
+		served := strings.FieldsFunc(r.Stats().Interface, func(c rune) bool { return c == ',' || c == ' ' })
+		for _, name := range served {
+			if stops[name] != nil {
+				continue
+			}
 			var err error
-			if stop, err = r.keepGroupsOf(ctx, now); err != nil && !warned {
+			if stops[name], err = r.keepGroupsOf(ctx, name); err != nil && !warned {
 				warned = true
-				r.cfg.Log.Warn(withoutQueries(err), "interface", now, "err", err)
+				r.cfg.Log.Warn(withoutQueries(err), "interface", name, "err", err)
+			}
+		}
+		for name, stop := range stops {
+			if !slices.Contains(served, name) {
+				stop()
+				delete(stops, name)
 			}
 		}
 		select {
@@ -36,6 +50,8 @@ func (r *serverRun) keepGroups(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // keepGroupsOf runs a querier on the interface of that name until stop, which waits for

@@ -11,7 +11,8 @@ type ServerStats struct {
 	SizeBytes uint64 // of the image
 	Group     netip.AddrPort
 	Control   netip.AddrPort
-	// Interface is the one that is served; empty before the first request if none was named.
+	// Interface is the one that is served, or several, with commas between; empty before
+	// the first request if none was named.
 	Interface string
 	Elapsed   time.Duration // since Run began
 

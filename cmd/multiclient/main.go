@@ -69,6 +69,8 @@ func execute() int {
 		f.VarP(command.Value(&o.config.FromPort, command.ParsePort, "PORT", ""),
 			"from-port", "f", "UDP port to ask from; else a free one")
 		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the interface of this `NAME`")
+		f.Var(command.Value(&o.config.Unicast, command.ParseUnicast, "WHEN", "auto"),
+			"unicast", "if no multicast comes: auto, always, never")
 		f.BoolVar(&o.config.OnlyMXB1, "mxb1", false, "speak the original's protocol only")
 	})
 	c.Add("Time limits", func(f *pflag.FlagSet) {

@@ -77,6 +77,8 @@ func execute() int {
 			"data-group", "the MXB 2 stream's group; else the image's own")
 		f.Var(command.Value(&o.config.MTU, command.ParseWithin(minMTU, maxMTU), "N", strconv.Itoa(defaultMTU)),
 			"mtu", "bytes in a packet, 9000 for jumbo frames")
+		f.Var(command.Value(&o.config.Unicast, command.ParseUnicast, "WHEN", "auto"),
+			"unicast", "if no multicast comes: auto, always, never")
 		f.Var(command.Value(&o.config.RateBitsPerSec, command.ParseRate, "BITS", ""),
 			"rate", "bits/s at most: 900M, 1G; or --max-bitrate")
 		f.VarP(command.Value(&o.config.Delay, command.ParseDuration(time.Nanosecond), "TIME", ""),

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"multiserver"
 )
 
 // value is a flag's value of any type, made from its text by parse.
@@ -54,6 +56,18 @@ func ParseGroup(s string) (netip.Addr, error) {
 		return netip.Addr{}, errors.New("want a multicast address, such as 239.1.2.3 or ff15::1:2:3")
 	}
 	return a, nil
+}
+
+// ParseUnicast accepts the modes of unicast.
+func ParseUnicast(s string) (multiserver.UnicastMode, error) {
+	modes := map[string]multiserver.UnicastMode{
+		"auto": multiserver.UnicastAuto, "always": multiserver.UnicastAlways, "never": multiserver.UnicastNever,
+	}
+	m, ok := modes[s]
+	if !ok {
+		return 0, errors.New("want auto, always or never")
+	}
+	return m, nil
 }
 
 // ParseWithin returns a parser of decimal numbers from least to most, neither negative.
