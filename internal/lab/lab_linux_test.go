@@ -120,7 +120,7 @@ func sendCounted(t *testing.T, p *ipv4.PacketConn, to netip.AddrPort, count int,
 }
 
 func broadcastOf(i *Interface) netip.AddrPort {
-	a, _ := netip.AddrFromSlice(broadcast(i.Address).To4())
+	a, _ := netip.AddrFromSlice(broadcast(i.Address))
 	return netip.AddrPortFrom(a, broadcastPort)
 }
 
