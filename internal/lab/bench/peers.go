@@ -60,8 +60,11 @@ func udpcastSystem() system {
 				"--mcast-rdv-address", udpcastMeeting, "--min-receivers", fmt.Sprint(len(j.clients())), "--full-duplex")
 		},
 		client: func(j *job, n int) *lab.Cmd {
-			return j.clients()[n].Command(j.ctx, "udp-receiver", "--file", j.output(n), "--interface", "eth0", "--nokbd",
-				"--mcast-rdv-address", udpcastMeeting)
+			flags := []string{"--interface", "eth0", "--nokbd", "--mcast-rdv-address", udpcastMeeting}
+			if j.pipeBytesPerSec(n) == 0 {
+				flags = append(flags, "--file", j.output(n))
+			}
+			return j.clients()[n].Command(j.ctx, "udp-receiver", flags...)
 		},
 		check: sameAsImage,
 		note:  "`udp-sender --file IMAGE --interface eth0 --nokbd --mcast-rdv-address GROUP --min-receivers N --full-duplex` and `udp-receiver --file OUT --interface eth0 --nokbd --mcast-rdv-address GROUP`",

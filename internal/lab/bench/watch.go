@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -27,10 +28,18 @@ const (
 type watch struct {
 	files       []*os.File    // /proc/net/dev of each host
 	first, last time.Time     // when data began and ceased to come, anywhere
+	silence     time.Duration // the longest at any host between data and data
+	samples     []sample      // from first to last; valid after close
 	stop        chan struct{} // closed by close
 	stopped     chan struct{} // closed by the goroutine that samples
 	once        sync.Once
 	err         error // that ended the goroutine early; valid after close
+}
+
+// sample is what all hosts together had received at a time.
+type sample struct {
+	at    time.Time
+	bytes uint64
 }
 
 // newWatch begins to watch. The caller must close it.
@@ -76,7 +85,7 @@ func (w *watch) sample() {
 	defer close(w.stopped)
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	before := make([]uint64, len(w.files))
+	before, heard := make([]uint64, len(w.files)), make([]time.Time, len(w.files))
 	buffer := make([]byte, 4096)
 	for {
 		select {
@@ -85,6 +94,7 @@ func (w *watch) sample() {
 		case <-tick.C:
 		}
 		now := time.Now()
+		total := uint64(0)
 		for n, file := range w.files {
 			size, err := file.ReadAt(buffer, 0) // io.EOF: that is all
 			received, parseErr := receivedBytes(buffer[:size])
@@ -97,10 +107,64 @@ func (w *watch) sample() {
 					w.first = now
 				}
 				w.last = now
+				if !heard[n].IsZero() {
+					w.silence = max(w.silence, now.Sub(heard[n]))
+				}
+				heard[n] = now
 			}
 			before[n] = received
+			total += received
+		}
+		if !w.first.IsZero() {
+			w.samples = append(w.samples, sample{now, total})
 		}
 	}
+}
+
+const (
+	// A rate is that of rampWindow, reckoned each rampStep.
+	rampWindow = 100 * time.Millisecond
+	rampStep   = 10 * time.Millisecond
+	rampShare  = 0.9
+)
+
+// ramp is the time from the first data until the rate reached 0.9 of the median of
+// what followed; all of the stream if it never did. Call it after close.
+func (w *watch) ramp() time.Duration {
+	n, _ := slices.BinarySearchFunc(w.samples, w.last, func(s sample, t time.Time) int { return s.at.Compare(t) })
+	return rampOf(w.samples[:min(n+1, len(w.samples))])
+}
+
+func rampOf(samples []sample) time.Duration {
+	type rate struct {
+		at       time.Time
+		bytesSec float64
+	}
+	var rates []rate
+	begin := 0 // of the window
+	for _, s := range samples {
+		for begin+1 < len(samples) && s.at.Sub(samples[begin+1].at) >= rampWindow {
+			begin++
+		}
+		window := s.at.Sub(samples[begin].at)
+		if window >= rampWindow && (len(rates) == 0 || s.at.Sub(rates[len(rates)-1].at) >= rampStep) {
+			rates = append(rates, rate{s.at, float64(s.bytes-samples[begin].bytes) / window.Seconds()})
+		}
+	}
+	if len(samples) == 0 {
+		return 0
+	}
+	reached := samples[len(samples)-1].at
+	var rest []float64 // sorted: those after n
+	for n := len(rates) - 1; n >= 0; n-- {
+		r := rates[n]
+		if len(rest) > 0 && r.bytesSec >= rampShare*rest[len(rest)/2] {
+			reached = r.at
+		}
+		at, _ := slices.BinarySearch(rest, r.bytesSec)
+		rest = slices.Insert(rest, at, r.bytesSec)
+	}
+	return reached.Sub(samples[0].at)
 }
 
 // receivedBytes finds eth0's first counter in /proc/net/dev (proc_net(5)).
