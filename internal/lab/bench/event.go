@@ -46,6 +46,14 @@ func restartServer(after time.Duration) func(*job, system, *outcome) error {
 	}
 }
 
+// stallDisk lets nobody read the image for a while.
+func stallDisk(stall time.Duration) func(*job, system, *outcome) error {
+	return func(j *job, _ system, _ *outcome) error {
+		j.gate.shut(stall)
+		return nil
+	}
+}
+
 // awaitSent returns when a share of the image has left the server's interface while
 // programs run.
 func awaitSent(j *job, share float64, running []*process) error {

@@ -80,7 +80,10 @@ func (b *bench) measure(ctx context.Context, systems []system) ([]result, error)
 	defer os.Remove(b.image)
 
 	systems = slices.DeleteFunc(slices.Clone(systems), func(s system) bool {
-		return len(b.row.only) > 0 && !slices.Contains(b.row.only, s.name)
+		if len(b.row.only) == 0 {
+			return s.optional
+		}
+		return !slices.Contains(b.row.only, s.name)
 	})
 	var failures []error
 	failed := map[string]bool{}
@@ -161,6 +164,12 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 			return f, err
 		}
 	}
+	if b.row.gated {
+		if j.gate, err = newGate(j.image); err != nil {
+			return f, err
+		}
+		defer j.gate.close()
+	}
 	w, err := newWatch(j.clients())
 	if err != nil {
 		return f, err
@@ -173,6 +182,11 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	w.close()
 	if w.err != nil {
 		return f, w.err
+	}
+	if j.gate != nil {
+		if err := j.gate.close(); err != nil {
+			return f, err
+		}
 	}
 	for n, c := range o.clients {
 		switch {

@@ -12,7 +12,11 @@ import (
 )
 
 // packages are Debian's of the peers.
-var packages = map[string]string{"udpcast": "udpcast", "UFTP": "uftp"}
+var packages = map[string]string{"udpcast": "udpcast", udpcastLimited: "udpcast", "UFTP": "uftp"}
+
+// udpcastLimited is udpcast that is told how fast the network is: what its manual
+// says for bottlenecks and slow receivers.
+const udpcastLimited = "udpcast, --max-bitrate"
 
 // triedVariable says that installPeers has run: this program runs itself again
 // inside of the lab.
@@ -69,6 +73,19 @@ func udpcastSystem() system {
 		check: sameAsImage,
 		note:  "`udp-sender --file IMAGE --interface eth0 --nokbd --mcast-rdv-address GROUP --min-receivers N --full-duplex` and `udp-receiver --file OUT --interface eth0 --nokbd --mcast-rdv-address GROUP`",
 	}
+}
+
+func udpcastLimitedSystem() system {
+	s := udpcastSystem()
+	server := s.server
+	s.server = func(j *job) *lab.Cmd {
+		c := server(j)
+		c.Args = append(c.Args, "--max-bitrate", j.row.maxBitrate)
+		return c
+	}
+	s.name, s.optional = udpcastLimited, true
+	s.note = "the same with `--max-bitrate` a tenth below what the row's network or pipes take"
+	return s
 }
 
 // uftpRate is as fast as the interface allows, which the manual says for gigabit

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,8 @@ type row struct {
 	// if that is a file; files for all if nil.
 	pipeBytesPerSec []float64
 	during          *event // nil if nothing happens
+	gated           bool   // the image can be kept from being read
+	maxBitrate      string // that udpcastLimited is told
 	// only are the systems that can do it and finish; all if empty.
 	only   []string
 	wanted []figure
@@ -70,6 +73,14 @@ const (
 	rowSlowPipe    = "one of 4 clients into a pipe of 20 MB/s"
 	rowJoined      = "one of 4 clients joins at 60%"
 	rowRestarted   = "server killed at 50% and restarted, 3 clients"
+
+	rowBottleneck = "4 clients behind 100 Mbit/s in the switch"
+	rowSlowOf4    = "one of 4 clients behind 100 Mbit/s, the others at 1 GbE"
+	rowLoss3      = "4 clients, 1 GbE, 3% loss"
+	rowSlowPipes  = "4 clients into pipes of 40 MB/s"
+	rowForgotten  = "4 clients, 100 Mbit/s, group forgotten by the switch"
+	rowDeaf       = "one of 4 clients without multicast"
+	rowStalled    = "4 clients, 500 Mbit/s, server's disk stalls 2 s"
 )
 
 // rows are all measurements with an image of sizeBytes; on slow networks it is
@@ -90,6 +101,8 @@ func rows(sizeBytes int64) []row {
 	fastLossy.LossPercent = 1
 	jumbo := cut
 	jumbo.MTU = 9000
+	lossy3 := cut
+	lossy3.LossPercent = 3
 	large := min(4*sizeBytes, 1<<30)
 	return []row{
 		{name: rowNoLoss, clients: 4, sizeBytes: sizeBytes, config: whole, wanted: []figure{
@@ -100,6 +113,7 @@ func rows(sizeBytes int64) []row {
 			atMost(ours, "sent ÷ image", 1.06, of(sent, rowNoLoss, ours)),
 			atMost(ours, "start to first data s", 0.5, of(start, rowNoLoss, ours)),
 			atMost(ours, "last data to end s", 0.3, of(end, rowNoLoss, ours)),
+			atMost(ours, "first data to 90% s", 1, of(ramp, rowNoLoss, ours)),
 		}},
 		{name: rowCut, clients: 4, sizeBytes: sizeBytes, config: cut},
 		{name: rowLoss, clients: 4, sizeBytes: sizeBytes, config: lossy, wanted: []figure{
@@ -183,11 +197,73 @@ func rows(sizeBytes int64) []row {
 			only:   []string{ours},
 			wanted: []figure{atMost(ours, "sent ÷ image", 1.10, of(sent, rowRestarted, ours))},
 		},
+		{
+			name: rowBottleneck, clients: 4, sizeBytes: sizeBytes / 2, config: cut, maxBitrate: "90m",
+			prepare: func(l *lab.Lab) error {
+				for _, h := range l.Hosts[1:] {
+					if err := h.ShapeDownlink(lab.FastEthernet, switchQueueBytes); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+			only: []string{ours, "udpcast", udpcastLimited},
+			wanted: []figure{
+				atLeast(ours, "goodput MB/s", 0.9*lab.FastEthernet/8/1e6, of(megabytes(goodput), rowBottleneck, ours)),
+				atMost(ours, "sent ÷ image", 1.12, of(sent, rowBottleneck, ours)),
+				atMost(ours, "first data to 90% s", 1, of(ramp, rowBottleneck, ours)),
+			},
+		},
+		{
+			name: rowSlowOf4, clients: 4, sizeBytes: sizeBytes, config: whole, maxBitrate: "90m",
+			prepare: func(l *lab.Lab) error { return l.Hosts[4].ShapeDownlink(lab.FastEthernet, switchQueueBytes) },
+			only:    []string{ours, "udpcast", udpcastLimited},
+			wanted:  []figure{atMost(ours, "the others' time ÷ with nobody slow", 1.05, ratio(others, rowSlowOf4, ours, rowNoLoss, ours))},
+		},
+		{
+			name: rowLoss3, clients: 4, sizeBytes: sizeBytes, config: lossy3, maxBitrate: "900m",
+			only:   []string{ours, "udpcast", udpcastLimited},
+			wanted: []figure{atMost(ours, "wall time ÷ without loss", 1.06, ratio(wall, rowLoss3, ours, rowCut, ours))},
+		},
+		{
+			name: rowSlowPipes, clients: 4, sizeBytes: sizeBytes, config: cut, maxBitrate: "288m",
+			pipeBytesPerSec: []float64{40e6, 40e6, 40e6, 40e6},
+			only:            []string{ours, "udpcast", udpcastLimited},
+			wanted: []figure{
+				// What a client may hold in memory flatters the goodput on the wire.
+				atLeast(ours, "image ÷ wall MB/s", 0.9*40, of(megabytes(rate(wall, sizeBytes)), rowSlowPipes, ours)),
+				atMost(ours, "sent ÷ image", 1.10, of(sent, rowSlowPipes, ours)),
+			},
+		},
+		{
+			// The image must take longer than the switch remembers.
+			name: rowForgotten, clients: 4, sizeBytes: sizeBytes / 4, config: fast,
+			prepare: func(l *lab.Lab) error {
+				return errors.Join(l.Switch().SetMembershipInterval(forgetAfter), l.Switch().SetQuerier(true))
+			},
+			only:   []string{ours},
+			wanted: []figure{atMost(ours, "silence s", 3, of(silence, rowForgotten, ours))},
+		},
+		{
+			name: rowDeaf, clients: 4, sizeBytes: sizeBytes, config: whole,
+			prepare: func(l *lab.Lab) error { return l.Hosts[4].BlockMulticast(true) },
+			only:    []string{ours},
+			wanted:  []figure{atMost(ours, "the others' time ÷ with nobody deaf", 1.10, ratio(others, rowDeaf, ours, rowNoLoss, ours))},
+		},
+		{
+			name: rowStalled, clients: 4, sizeBytes: sizeBytes / 2, config: half, maxBitrate: "450m",
+			gated: true, during: &event{at: 0.5, do: stallDisk(2 * time.Second)},
+			only:   []string{ours, "udpcast", udpcastLimited},
+			wanted: []figure{atMost(ours, "sent ÷ image", 1.07, of(sent, rowStalled, ours))},
+		},
 	}
 }
 
 // switchQueueBytes is what a small switch has for a port.
 const switchQueueBytes = 100_000
+
+// forgetAfter is how long a snooping switch remembers a group.
+const forgetAfter = 3 * time.Second
 
 // quantity is one number of a result.
 type quantity func(result) float64
@@ -200,6 +276,8 @@ func others(r result) float64  { return r.median.othersSeconds }
 func last(r result) float64    { return r.median.lastSeconds }
 func start(r result) float64   { return r.median.startSeconds }
 func end(r result) float64     { return r.median.endSeconds }
+func ramp(r result) float64    { return r.median.rampSeconds }
+func silence(r result) float64 { return r.median.silenceSeconds }
 
 func serverCPU(r result) float64     { return r.median.serverCPUSeconds }
 func clientCPU(r result) float64     { return r.median.clientCPUSeconds }

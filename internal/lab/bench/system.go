@@ -34,6 +34,8 @@ type system struct {
 	// check tells whether the n-th client did its job; output is what it printed.
 	check func(j *job, n int, output []byte) error
 	note  string // how it is run, for the report
+	// optional: it takes part only in rows that name it.
+	optional bool
 }
 
 // job is one transfer in a lab of its own.
@@ -45,6 +47,7 @@ type job struct {
 	lossPercent float64
 	folder      string
 	row         row
+	gate        *gate // before the image; nil unless the row has it
 }
 
 func (j *job) clients() []*lab.Host { return j.lab.Hosts[1:] }
@@ -85,7 +88,7 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	for _, s := range []system{
 		bareSystem(bareLoop, barePackets), bareSystem(bareLoop+", packet by packet", 1),
 		multiserverSystem(ours, programs), multiserverSystem(oursMXB1, programs, "--mxb1"),
-		udpcastSystem(), uftpSystem(),
+		udpcastSystem(), udpcastLimitedSystem(), uftpSystem(),
 	} {
 		if !o.by.MatchString(s.name) {
 			continue
