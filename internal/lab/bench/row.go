@@ -168,14 +168,15 @@ func rows(sizeBytes int64) []row {
 			atMost(ours, "peak MiB server", 256, of(serverPeakMiB, rowUnshaped, ours)),
 			atMost(ours, "peak MiB client", 128, of(clientPeakMiB, rowUnshaped, ours)),
 		}},
+		// udpcast asks a dead client longer than a transfer may take here.
 		{
 			name: rowKilled, clients: 4, sizeBytes: sizeBytes, config: whole, during: &event{at: 0.5, do: killLast},
-			only:   []string{ours, "udpcast"},
+			only:   []string{ours},
 			wanted: []figure{atMost(ours, "the others' time ÷ with nobody killed", 1.02, ratio(others, rowKilled, ours, rowNoLoss, ours))},
 		},
 		{
 			name: rowStopped, clients: 4, sizeBytes: sizeBytes, config: whole, during: &event{at: 0.5, do: stopLast},
-			only:   []string{ours, "udpcast"},
+			only:   []string{ours},
 			wanted: []figure{atMost(ours, "the others' time ÷ with nobody stopped", 1.02, ratio(others, rowStopped, ours, rowNoLoss, ours))},
 		},
 		{
