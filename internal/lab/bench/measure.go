@@ -46,11 +46,11 @@ type figures struct {
 	// something happens to; 0 if there is only one.
 	othersSeconds float64
 	lastSeconds   float64 // the last client's own time; 0 if it did not finish
-	goodput       float64 // image bytes a second from the first data packet to the last
+	goodput       float64 // image bytes a second from the first data to the last
 	toBare        float64 // goodput ÷ that of the bare loop in the same round; 0 without
 	sent          float64 // bytes that left the server's interface ÷ image
 
-	startSeconds   float64 // start of the clients to the first data packet at any
+	startSeconds   float64 // start of the clients to the first data at any
 	endSeconds     float64 // last data packet at any client to the end of the last
 	rampSeconds    float64 // as watch.ramp
 	silenceSeconds float64 // as watch.silence
@@ -183,6 +183,11 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	if w.err != nil {
 		return f, w.err
 	}
+	for n, c := range o.clients {
+		if c.abandoned {
+			w.ignore(n)
+		}
+	}
 	if j.gate != nil {
 		if err := j.gate.close(); err != nil {
 			return f, err
@@ -210,7 +215,7 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	f.goodput = size / w.streaming().Seconds()
 	f.sent = float64(counters.SentBytes) / size
 	f.startSeconds = w.first.Sub(o.started).Seconds()
-	f.endSeconds = o.ended.Sub(w.last).Seconds()
+	f.endSeconds = o.ended.Sub(w.last()).Seconds()
 	f.rampSeconds, f.silenceSeconds = w.ramp().Seconds(), w.silence.Seconds()
 	last := o.clients[len(o.clients)-1]
 	if !last.abandoned {

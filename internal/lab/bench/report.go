@@ -27,7 +27,7 @@ func (r report) String() string {
 		rounds = "one round"
 	}
 	fmt.Fprintf(&s, "- machine: %s\n- command: `%s`\n- %s; image of %d MiB at 1 GbE\n", machine(), command(), rounds, r.options.sizeBytes>>20)
-	s.WriteString("- wall: start of the clients to the exit of the last; goodput: image ÷ time from the first data packet at any client to the last, by their interfaces' counters; sent: bytes that left the server's interface; CPU: user and system, the kernel's network included where it runs in the program's time, of the clients the mean; others: wall without the last client, the one that a row is about; first data: after the start of the clients; end: after the last data; 90%: first data until the rate of 100 ms was 0.9 of the median of what followed; silence: the longest at any client between data and data; memory: largest resident set, never less than this command's own\n")
+	s.WriteString("- wall: start of the clients to the exit of the last; goodput: image ÷ time from the first data at any client, its first 64 KiB, to the last, by their interfaces' counters; sent: bytes that left the server's interface; CPU: user and system, the kernel's network included where it runs in the program's time, of the clients the mean; others: wall without the last client, the one that a row is about; first data: after the start of the clients; end: after the last data; 90%: first data until the rate of 100 ms was 0.9 of the median of what followed; silence: the longest at any client between data and data; memory: largest resident set, never less than this command's own\n")
 	for _, note := range r.notes {
 		fmt.Fprintf(&s, "- %s\n", note)
 	}

@@ -21,19 +21,23 @@ const (
 	// dataBytes within an interval are data: more than all that any of the systems
 	// says besides, and less than a packet of data of any.
 	dataBytes = 600
+	// streamBytes at a host are the beginning of the stream: more than what is said
+	// and probed before it, and half a millisecond at 1 GbE.
+	streamBytes = 64 << 10
 )
 
 // watch tells when data arrived at hosts, by the counters of their eth0: the same
 // for every system.
 type watch struct {
-	files       []*os.File    // /proc/net/dev of each host
-	first, last time.Time     // when data began and ceased to come, anywhere
-	silence     time.Duration // the longest at any host between data and data
-	samples     []sample      // from first to last; valid after close
-	stop        chan struct{} // closed by close
-	stopped     chan struct{} // closed by the goroutine that samples
-	once        sync.Once
-	err         error // that ended the goroutine early; valid after close
+	files   []*os.File    // /proc/net/dev of each host
+	first   time.Time     // when the stream began to come, anywhere
+	heard   []time.Time   // when each host's last data came; zero if none did
+	silence time.Duration // the longest at any host between data and data
+	samples []sample      // from first on; valid after close
+	stop    chan struct{} // closed by close
+	stopped chan struct{} // closed by the goroutine that samples
+	once    sync.Once
+	err     error // that ended the goroutine early; valid after close
 }
 
 // sample is what all hosts together had received at a time.
@@ -59,6 +63,7 @@ func newWatch(hosts []*lab.Host) (*watch, error) {
 			return nil, err
 		}
 	}
+	w.heard = make([]time.Time, len(w.files))
 	go w.sample()
 	return w, nil
 }
@@ -78,14 +83,20 @@ func closeAll(files []*os.File) {
 	}
 }
 
+// last is when data ceased to come, anywhere. Call it after close.
+func (w *watch) last() time.Time { return slices.MaxFunc(w.heard, time.Time.Compare) }
+
+// ignore forgets a host whose last data is nobody's. Call it after close.
+func (w *watch) ignore(n int) { w.heard[n] = time.Time{} }
+
 // streaming is from the first data to the last. Call it after close.
-func (w *watch) streaming() time.Duration { return w.last.Sub(w.first) }
+func (w *watch) streaming() time.Duration { return w.last().Sub(w.first) }
 
 func (w *watch) sample() {
 	defer close(w.stopped)
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	before, heard := make([]uint64, len(w.files)), make([]time.Time, len(w.files))
+	before := make([]uint64, len(w.files))
 	buffer := make([]byte, 4096)
 	for {
 		select {
@@ -102,15 +113,14 @@ func (w *watch) sample() {
 				w.err = errors.Join(err, parseErr)
 				return
 			}
-			if received-before[n] >= dataBytes {
-				if w.first.IsZero() {
-					w.first = now
+			if w.first.IsZero() && received >= streamBytes {
+				w.first = now
+			}
+			if !w.first.IsZero() && received-before[n] >= dataBytes {
+				if !w.heard[n].IsZero() {
+					w.silence = max(w.silence, now.Sub(w.heard[n]))
 				}
-				w.last = now
-				if !heard[n].IsZero() {
-					w.silence = max(w.silence, now.Sub(heard[n]))
-				}
-				heard[n] = now
+				w.heard[n] = now
 			}
 			before[n] = received
 			total += received
@@ -131,7 +141,7 @@ const (
 // ramp is the time from the first data until the rate reached 0.9 of the median of
 // what followed; all of the stream if it never did. Call it after close.
 func (w *watch) ramp() time.Duration {
-	n, _ := slices.BinarySearchFunc(w.samples, w.last, func(s sample, t time.Time) int { return s.at.Compare(t) })
+	n, _ := slices.BinarySearchFunc(w.samples, w.last(), func(s sample, t time.Time) int { return s.at.Compare(t) })
 	return rampOf(w.samples[:min(n+1, len(w.samples))])
 }
 
