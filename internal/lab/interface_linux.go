@@ -147,8 +147,8 @@ func (i *Interface) awaitCarrier() error {
 	return nil
 }
 
-// broadcast returns the last address of an IPv4 prefix of 24 bits.
+// broadcast returns the last address of an IPv4 prefix of 24 bits, as 4 bytes.
 func broadcast(p netip.Prefix) net.IP {
 	a := p.Addr().As4()
-	return net.IPv4(a[0], a[1], a[2], 255)
+	return net.IPv4(a[0], a[1], a[2], 255).To4()
 }

@@ -120,7 +120,7 @@ func sendCounted(t *testing.T, p *ipv4.PacketConn, to netip.AddrPort, count int,
 }
 
 func broadcastOf(i *Interface) netip.AddrPort {
-	a, _ := netip.AddrFromSlice(broadcast(i.Address).To4())
+	a, _ := netip.AddrFromSlice(broadcast(i.Address))
 	return netip.AddrPortFrom(a, broadcastPort)
 }
 
@@ -382,7 +382,7 @@ func TestDisconnect(t *testing.T) {
 func TestSnooping(t *testing.T) {
 	l := NewTest(t, Config{Hosts: 3})
 	server, member, other := l.Hosts[0].Interface, l.Hosts[1].Interface, l.Hosts[2].Interface
-	network := l.networks[0]
+	network := l.Switch()
 	from := open(t, server, "", 0)
 	joined, bystander := join(t, member), open(t, other, "", broadcastPort)
 	payload := make([]byte, 1400)
@@ -409,6 +409,41 @@ func TestSnooping(t *testing.T) {
 	if !floods() {
 		t.Error("does not flood without snooping")
 	}
+}
+
+// TestMembershipInterval shows that a snooping switch with a querier forgets a member
+// that is still there, until that joins anew.
+func TestMembershipInterval(t *testing.T) {
+	l := NewTest(t, Config{})
+	from := open(t, l.Hosts[0].Interface, "", 0)
+	member := l.Hosts[1].Interface
+	network := l.Switch()
+	if err := network.SetMembershipInterval(2 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := network.SetQuerier(true); err != nil {
+		t.Fatal(err)
+	}
+	joined := join(t, member)
+	payload := make([]byte, 1400)
+	arrives := func() bool {
+		before := counters(t, member).ReceivedBytes
+		send(t, from, group, payload)
+		witness := open(t, member, "", broadcastPort)
+		defer witness.Close()
+		send(t, from, broadcastOf(member), []byte("end of round"))
+		receive(t, witness)
+		return counters(t, member).ReceivedBytes-before >= uint64(len(payload))
+	}
+	if !arrives() {
+		t.Error("a new member gets nothing")
+	}
+	await(t, "the switch has forgotten", func() bool { return !arrives() })
+	if err := joined.LeaveGroup(&net.Interface{Index: member.Index}, &net.UDPAddr{IP: group.Addr().AsSlice()}); err != nil {
+		t.Fatal(err)
+	}
+	join(t, member)
+	await(t, "the switch has learnt", arrives)
 }
 
 func TestSegmentOffload(t *testing.T) {

@@ -57,10 +57,13 @@ func silence() error {
 		{"ipv6/conf/default/disable_ipv6", "1"},
 		// A snooping bridge joins 224.0.0.106 (RFC 4286) and reports it.
 		{"ipv4/igmp_link_local_mcast_reports", "0"},
+		// What the machine's firewall says of routed packets is not the switch's.
+		{"bridge/bridge-nf-call-iptables", "0"},
+		{"bridge/bridge-nf-call-ip6tables", "0"},
 	} {
 		err := os.WriteFile("/proc/sys/net/"+setting.name, []byte(setting.value), 0)
 		switch {
-		case err == nil || errors.Is(err, os.ErrNotExist): // a kernel without IPv6
+		case err == nil || errors.Is(err, os.ErrNotExist): // a kernel without IPv6, or br_netfilter not loaded
 		case isRefusal(err) || errors.Is(err, unix.EROFS): // in a container
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		default:

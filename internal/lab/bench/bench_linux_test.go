@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,9 +152,24 @@ func TestRows(t *testing.T) {
 		}
 		names[r.name] = true
 	}
-	for _, name := range []string{rowNoLoss, rowLoss, rowSlowOne, rowOne, rowSixteen} {
-		if !names[name] {
-			t.Errorf("figures refer to %q, which is no row", name)
+	// Every figure refers to what is measured: with all results there is one.
+	all := table{}
+	for _, r := range rows(256 << 20) {
+		for _, name := range []string{bareLoop, ours, oursMXB1, "udpcast", udpcastLimited, "UFTP"} {
+			if len(r.only) == 0 || slices.Contains(r.only, name) {
+				k := key{r.name, name}
+				all[k] = result{key: k}
+			}
+		}
+	}
+	for _, r := range rows(256 << 20) {
+		for _, f := range r.wanted {
+			if _, _, ok := f.value(all); !ok {
+				t.Errorf("%s: %s refers to what is not measured", r.name, f.text)
+			}
+			if _, there := all[key{r.name, f.system}]; !there {
+				t.Errorf("%s: %s is wanted of %s, which is left out", r.name, f.text, f.system)
+			}
 		}
 	}
 }

@@ -23,6 +23,8 @@ const (
 	imageSeed = 1
 	// slowestBytesPerSec ends a transfer that hangs.
 	slowestBytesPerSec = 1 << 20
+	// slowestHoleBytesPerSec is for an image that has little else.
+	slowestHoleBytesPerSec = 1 << 30
 	// startLimit bounds the wait for a program's socket, endLimit that for its end.
 	startLimit = 10 * time.Second
 	endLimit   = 10 * time.Second
@@ -40,9 +42,18 @@ type bench struct {
 // figures are what one transfer, or the median of several, gave.
 type figures struct {
 	wallSeconds float64 // start of the clients to the end of the last
-	goodput     float64 // image bytes a second from the first data packet to the last
-	toBare      float64 // goodput ÷ that of the bare loop in the same round; 0 without
-	sent        float64 // bytes that left the server's interface ÷ image
+	// othersSeconds is the same without the last client, which is the one that
+	// something happens to; 0 if there is only one.
+	othersSeconds float64
+	lastSeconds   float64 // the last client's own time; 0 if it did not finish
+	goodput       float64 // image bytes a second from the first data to the last
+	toBare        float64 // goodput ÷ that of the bare loop in the same round; 0 without
+	sent          float64 // bytes that left the server's interface ÷ image
+
+	startSeconds   float64 // start of the clients to the first data at any
+	endSeconds     float64 // last data packet at any client to the end of the last
+	rampSeconds    float64 // as watch.ramp
+	silenceSeconds float64 // as watch.silence
 
 	serverCPUSeconds, clientCPUSeconds float64 // of the clients, the mean
 	serverPeakBytes, clientPeakBytes   float64 // of the clients, the largest
@@ -63,13 +74,16 @@ type table map[key]result
 // measure runs each system once a round.
 func (b *bench) measure(ctx context.Context, systems []system) ([]result, error) {
 	b.image = filepath.Join(b.folder, "image.img")
-	if err := lab.RandomFile(b.image, b.row.sizeBytes, imageSeed); err != nil {
+	if err := lab.SparseFile(b.image, b.row.sizeBytes, imageSeed, b.row.data()...); err != nil {
 		return nil, err
 	}
 	defer os.Remove(b.image)
 
 	systems = slices.DeleteFunc(slices.Clone(systems), func(s system) bool {
-		return len(b.row.only) > 0 && !slices.Contains(b.row.only, s.name)
+		if len(b.row.only) == 0 {
+			return s.optional
+		}
+		return !slices.Contains(b.row.only, s.name)
 	})
 	var failures []error
 	failed := map[string]bool{}
@@ -133,18 +147,28 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 			return f, err
 		}
 	}
-	limit := startLimit + endLimit + time.Duration(b.row.sizeBytes/slowestBytesPerSec)*time.Second
+	var dataBytes int64
+	for _, e := range b.row.data() {
+		dataBytes += e.SizeBytes
+	}
+	limit := startLimit + endLimit + time.Duration(dataBytes/slowestBytesPerSec+b.row.sizeBytes/slowestHoleBytesPerSec)*time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	j := &job{
 		ctx: ctx, lab: l, image: b.image, sizeBytes: b.row.sizeBytes, lossPercent: config.LossPercent,
-		folder: filepath.Join(b.folder, "run"),
+		folder: filepath.Join(b.folder, "run"), row: b.row,
 	}
 	defer os.RemoveAll(j.folder)
 	for n := range j.clients() {
 		if err := os.MkdirAll(j.clientFolder(n), 0o700); err != nil {
 			return f, err
 		}
+	}
+	if b.row.gated {
+		if j.gate, err = newGate(j.image); err != nil {
+			return f, err
+		}
+		defer j.gate.close()
 	}
 	w, err := newWatch(j.clients())
 	if err != nil {
@@ -160,7 +184,25 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 		return f, w.err
 	}
 	for n, c := range o.clients {
-		if err := s.check(j, n, c.output.Bytes()); err != nil {
+		if c.abandoned {
+			w.ignore(n)
+		}
+	}
+	if j.gate != nil {
+		if err := j.gate.close(); err != nil {
+			return f, err
+		}
+	}
+	for n, c := range o.clients {
+		switch {
+		case c.abandoned:
+			continue
+		case c.pipe != nil:
+			err = c.pipe.err
+		default:
+			err = s.check(j, n, c.output.Bytes())
+		}
+		if err != nil {
 			return f, fmt.Errorf("WRONG OUTPUT at client %d: %w", n, err)
 		}
 	}
@@ -172,50 +214,70 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	f.wallSeconds = o.ended.Sub(o.started).Seconds()
 	f.goodput = size / w.streaming().Seconds()
 	f.sent = float64(counters.SentBytes) / size
-	usage := lab.UsageOf(o.server.cmd.ProcessState)
-	f.serverCPUSeconds, f.serverPeakBytes = usage.CPU.Seconds(), float64(usage.PeakMemoryBytes)
+	f.startSeconds = w.first.Sub(o.started).Seconds()
+	f.endSeconds = o.ended.Sub(w.last()).Seconds()
+	f.rampSeconds, f.silenceSeconds = w.ramp().Seconds(), w.silence.Seconds()
+	last := o.clients[len(o.clients)-1]
+	if !last.abandoned {
+		f.lastSeconds = last.ended.Sub(last.started).Seconds()
+	}
+	for _, c := range o.clients[:len(o.clients)-1] {
+		f.othersSeconds = max(f.othersSeconds, c.ended.Sub(o.started).Seconds())
+	}
+	for _, p := range o.servers {
+		usage := lab.UsageOf(p.cmd.ProcessState)
+		f.serverCPUSeconds += usage.CPU.Seconds()
+		f.serverPeakBytes = max(f.serverPeakBytes, float64(usage.PeakMemoryBytes))
+	}
+	finished := 0.0
 	for _, c := range o.clients {
+		if c.abandoned {
+			continue
+		}
 		usage := lab.UsageOf(c.cmd.ProcessState)
-		f.clientCPUSeconds += usage.CPU.Seconds() / float64(len(o.clients))
+		finished++
+		f.clientCPUSeconds += usage.CPU.Seconds()
 		f.clientPeakBytes = max(f.clientPeakBytes, float64(usage.PeakMemoryBytes))
 	}
+	f.clientCPUSeconds /= finished
 	return f, nil
 }
 
 // outcome is a transfer that went through.
 type outcome struct {
-	started time.Time // the side that begins it
-	ended   time.Time // the last of those that end by themselves
-	server  *process
+	started time.Time  // the side that begins it
+	ended   time.Time  // the last of those that end by themselves
+	servers []*process // more than one if it was started again
 	clients []*process
 }
 
 // run starts both sides and returns once all have ended.
 func run(j *job, s system) (*outcome, error) {
-	o := &outcome{server: newProcess("server", s.server(j))}
+	o := &outcome{servers: []*process{newProcess("server", s.server(j))}}
 	for n := range j.clients() {
-		o.clients = append(o.clients, newProcess(fmt.Sprint("client ", n), s.client(j, n)))
+		p := newProcess(fmt.Sprint("client ", n), s.client(j, n))
+		if rate := j.pipeBytesPerSec(n); rate > 0 {
+			p.pipe = &pipe{image: j.image, bytesPerSec: rate}
+		}
+		o.clients = append(o.clients, p)
 	}
-	waiting, hosts, active := []*process{o.server}, j.lab.Hosts[:1], o.clients
+	waiting, hosts, active := o.servers, j.lab.Hosts[:1], o.clients
 	if s.daemons {
-		waiting, hosts, active = o.clients, j.clients(), []*process{o.server}
+		waiting, hosts, active = o.clients, j.clients(), o.servers
 	}
-	if err := o.carry(waiting, hosts, active); err != nil {
-		for _, p := range append(active, waiting...) {
-			p.stop()
+	err := o.carry(j, s, waiting, hosts, active)
+	for _, p := range append(slices.Clone(o.clients), o.servers...) {
+		p.stop()
+		if err != nil {
 			err = fmt.Errorf("%w\n%s: %s", err, p.name, tail(p.output.Bytes()))
 		}
-		return nil, err
 	}
-	for _, p := range waiting {
-		p.stop()
-	}
-	return o, nil
+	return o, err
 }
 
-// carry starts those that wait, on hosts, then those that are active, and returns
-// once these have ended.
-func (o *outcome) carry(waiting []*process, hosts []*lab.Host, active []*process) error {
+// carry starts those that wait, on hosts, then those that are active, lets happen
+// what the row says, and returns once those that are active have ended.
+func (o *outcome) carry(j *job, s system, waiting []*process, hosts []*lab.Host, active []*process) error {
 	if err := startAll(waiting); err != nil {
 		return err
 	}
@@ -225,10 +287,25 @@ func (o *outcome) carry(waiting []*process, hosts []*lab.Host, active []*process
 		}
 	}
 	o.started = time.Now()
-	if err := startAll(active); err != nil {
+	first, during := active, j.row.during
+	if during != nil && during.startsLast {
+		first = active[:len(active)-1]
+	}
+	if err := startAll(first); err != nil {
 		return err
 	}
+	if during != nil {
+		if err := awaitSent(j, during.at, first); err != nil {
+			return err
+		}
+		if err := during.do(j, s, o); err != nil {
+			return err
+		}
+	}
 	for _, p := range active {
+		if p.abandoned {
+			continue
+		}
 		if err := p.wait(); err != nil {
 			return err
 		}
@@ -274,12 +351,16 @@ func awaitSocket(h *lab.Host) error {
 
 // process is a running side of a system.
 type process struct {
-	name   string
-	cmd    *lab.Cmd
-	output bytes.Buffer  // complete once done is closed
-	done   chan struct{} // closed by the goroutine of start after ended and err are set
-	ended  time.Time
-	err    error
+	name    string
+	cmd     *lab.Cmd
+	pipe    *pipe         // that standard output goes to; nil if to output
+	output  bytes.Buffer  // complete once done is closed
+	started time.Time     // set by start
+	done    chan struct{} // closed by the goroutine of start after ended and err are set, and the pipe is read
+	ended   time.Time
+	err     error
+	// abandoned: the row has made sure that it does not finish.
+	abandoned bool
 }
 
 func newProcess(name string, cmd *lab.Cmd) *process {
@@ -289,13 +370,30 @@ func newProcess(name string, cmd *lab.Cmd) *process {
 }
 
 func (p *process) start() error {
+	read := func() {}
+	if p.pipe != nil {
+		from, to, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		defer to.Close() // it is the program's
+		p.cmd.Stdout = to
+		read = func() { p.pipe.read(from) }
+	}
+	p.started = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
+	all := make(chan struct{}) // closed by the next goroutine
+	go func() {
+		defer close(all)
+		read()
+	}()
 	go func() {
 		defer close(p.done)
 		p.err = p.cmd.Wait()
 		p.ended = time.Now()
+		<-all
 	}()
 	return nil
 }
@@ -314,33 +412,44 @@ func (p *process) stop() {
 	if p.cmd.Process == nil {
 		return
 	}
+	if p.abandoned {
+		p.kill()
+		return
+	}
 	_ = p.cmd.Process.Signal(unix.SIGINT) // fails if it has ended
 	select {
 	case <-p.done:
 	case <-time.After(endLimit):
-		_ = p.cmd.Process.Kill()
-		<-p.done
+		p.kill()
 	}
+}
+
+// kill ends it as a power cut would, and returns when it is gone.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // fails if it has ended
+	<-p.done
 }
 
 // median takes each figure's own median.
 func median(runs []figures) figures {
-	of := func(value func(figures) float64) float64 {
-		values := make([]float64, len(runs))
-		for n, f := range runs {
-			values[n] = value(f)
+	var m figures
+	values := make([]float64, len(runs))
+	for n, to := range m.each() {
+		for run := range runs {
+			values[run] = *runs[run].each()[n]
 		}
 		slices.SortFunc(values, cmp.Compare[float64])
-		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+		*to = (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 	}
-	return figures{
-		wallSeconds:      of(func(f figures) float64 { return f.wallSeconds }),
-		goodput:          of(func(f figures) float64 { return f.goodput }),
-		toBare:           of(func(f figures) float64 { return f.toBare }),
-		sent:             of(func(f figures) float64 { return f.sent }),
-		serverCPUSeconds: of(func(f figures) float64 { return f.serverCPUSeconds }),
-		clientCPUSeconds: of(func(f figures) float64 { return f.clientCPUSeconds }),
-		serverPeakBytes:  of(func(f figures) float64 { return f.serverPeakBytes }),
-		clientPeakBytes:  of(func(f figures) float64 { return f.clientPeakBytes }),
+	return m
+}
+
+// each points to all figures, always in the same order.
+func (f *figures) each() []*float64 {
+	return []*float64{
+		&f.wallSeconds, &f.othersSeconds, &f.lastSeconds,
+		&f.goodput, &f.toBare, &f.sent,
+		&f.startSeconds, &f.endSeconds, &f.rampSeconds, &f.silenceSeconds,
+		&f.serverCPUSeconds, &f.clientCPUSeconds, &f.serverPeakBytes, &f.clientPeakBytes,
 	}
 }

@@ -12,7 +12,11 @@ import (
 )
 
 // packages are Debian's of the peers.
-var packages = map[string]string{"udpcast": "udpcast", "UFTP": "uftp"}
+var packages = map[string]string{"udpcast": "udpcast", udpcastLimited: "udpcast", "UFTP": "uftp"}
+
+// udpcastLimited is udpcast that is told how fast the network is: what its manual
+// says for bottlenecks and slow receivers.
+const udpcastLimited = "udpcast, --max-bitrate"
 
 // triedVariable says that installPeers has run: this program runs itself again
 // inside of the lab.
@@ -60,12 +64,28 @@ func udpcastSystem() system {
 				"--mcast-rdv-address", udpcastMeeting, "--min-receivers", fmt.Sprint(len(j.clients())), "--full-duplex")
 		},
 		client: func(j *job, n int) *lab.Cmd {
-			return j.clients()[n].Command(j.ctx, "udp-receiver", "--file", j.output(n), "--interface", "eth0", "--nokbd",
-				"--mcast-rdv-address", udpcastMeeting)
+			flags := []string{"--interface", "eth0", "--nokbd", "--mcast-rdv-address", udpcastMeeting}
+			if j.pipeBytesPerSec(n) == 0 {
+				flags = append(flags, "--file", j.output(n))
+			}
+			return j.clients()[n].Command(j.ctx, "udp-receiver", flags...)
 		},
 		check: sameAsImage,
 		note:  "`udp-sender --file IMAGE --interface eth0 --nokbd --mcast-rdv-address GROUP --min-receivers N --full-duplex` and `udp-receiver --file OUT --interface eth0 --nokbd --mcast-rdv-address GROUP`",
 	}
+}
+
+func udpcastLimitedSystem() system {
+	s := udpcastSystem()
+	server := s.server
+	s.server = func(j *job) *lab.Cmd {
+		c := server(j)
+		c.Args = append(c.Args, "--max-bitrate", j.row.maxBitrate)
+		return c
+	}
+	s.name, s.optional = udpcastLimited, true
+	s.note = "the same with `--max-bitrate` a tenth below what the row's network or pipes take"
+	return s
 }
 
 // uftpRate is as fast as the interface allows, which the manual says for gigabit

@@ -3,12 +3,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"multiserver/internal/lab"
 )
 
-// row is a network and an image, for every system.
+// row is a network, an image and what happens while it is sent, for every system.
+// Where something is special about one client, that is the last.
 type row struct {
 	name      string
 	clients   int
@@ -16,9 +19,27 @@ type row struct {
 	config    lab.Config // but for Hosts
 	// prepare changes the network further; nil if nothing is to change.
 	prepare func(*lab.Lab) error
+	// extents are where the image holds data; everywhere if nil.
+	extents []lab.Extent
+	// serverFlags are more flags of our server.
+	serverFlags []string
+	// pipeBytesPerSec is, for each client, what the pipe takes that it writes to, and 0
+	// if that is a file; files for all if nil.
+	pipeBytesPerSec []float64
+	during          *event // nil if nothing happens
+	gated           bool   // the image can be kept from being read
+	maxBitrate      string // that udpcastLimited is told
 	// only are the systems that can do it and finish; all if empty.
 	only   []string
 	wanted []figure
+}
+
+// data is where the image holds data.
+func (r *row) data() []lab.Extent {
+	if r.extents == nil {
+		return []lab.Extent{{SizeBytes: r.sizeBytes}}
+	}
+	return r.extents
 }
 
 // figure is something that a system of ours is to reach.
@@ -40,6 +61,26 @@ const (
 	rowSlowOne = "one of 4 clients at 100 Mbit/s"
 	rowOne     = "1 client, 100 Mbit/s"
 	rowSixteen = "16 clients, 100 Mbit/s"
+
+	rowOneLoss     = "1 client, 100 Mbit/s, 1% loss"
+	rowSixteenLoss = "16 clients, 100 Mbit/s, 1% loss"
+	rowJumbo       = "4 clients, 1 GbE, MTU 9000"
+	rowHoles       = "4 clients, 1 GbE, half holes"
+	rowSparse      = "1 client, 1 GbE, 64 GiB almost all holes"
+	rowUnshaped    = "1 client, unshaped"
+	rowKilled      = "one of 4 clients killed"
+	rowStopped     = "one of 4 clients stopped"
+	rowSlowPipe    = "one of 4 clients into a pipe of 20 MB/s"
+	rowJoined      = "one of 4 clients joins at 60%"
+	rowRestarted   = "server killed at 50% and restarted, 3 clients"
+
+	rowBottleneck = "4 clients behind 100 Mbit/s in the switch"
+	rowSlowOf4    = "one of 4 clients behind 100 Mbit/s, the others at 1 GbE"
+	rowLoss3      = "4 clients, 1 GbE, 3% loss"
+	rowSlowPipes  = "4 clients into pipes of 40 MB/s"
+	rowForgotten  = "4 clients, 100 Mbit/s, group forgotten by the switch"
+	rowDeaf       = "one of 4 clients without multicast"
+	rowStalled    = "4 clients, 500 Mbit/s, server's disk stalls 2 s"
 )
 
 // rows are all measurements with an image of sizeBytes; on slow networks it is
@@ -56,12 +97,23 @@ func rows(sizeBytes int64) []row {
 	lossy5 := half
 	lossy5.LossPercent = 5
 	fast := lab.Config{UplinkBitsPerSec: lab.FastEthernet}
+	fastLossy := fast
+	fastLossy.LossPercent = 1
+	jumbo := cut
+	jumbo.MTU = 9000
+	lossy3 := cut
+	lossy3.LossPercent = 3
+	large := min(4*sizeBytes, 1<<30)
 	return []row{
 		{name: rowNoLoss, clients: 4, sizeBytes: sizeBytes, config: whole, wanted: []figure{
 			atLeast(oursMXB1, "÷ bare", 0.85, of(toBare, rowNoLoss, oursMXB1)),
 			moreThan(oursMXB1, "goodput ÷ udpcast's", 1, ratio(goodput, rowNoLoss, oursMXB1, rowNoLoss, "udpcast")),
 			atLeast(ours, "÷ bare", 0.95, of(toBare, rowNoLoss, ours)),
+			atLeast(ours, "image ÷ wall ÷ bare's", 0.90, ratio(wall, rowNoLoss, bareLoop, rowNoLoss, ours)),
 			atMost(ours, "sent ÷ image", 1.06, of(sent, rowNoLoss, ours)),
+			atMost(ours, "start to first data s", 0.5, of(start, rowNoLoss, ours)),
+			atMost(ours, "last data to end s", 0.3, of(end, rowNoLoss, ours)),
+			atMost(ours, "first data to 90% s", 1, of(ramp, rowNoLoss, ours)),
 		}},
 		{name: rowCut, clients: 4, sizeBytes: sizeBytes, config: cut},
 		{name: rowLoss, clients: 4, sizeBytes: sizeBytes, config: lossy, wanted: []figure{
@@ -85,11 +137,134 @@ func rows(sizeBytes int64) []row {
 			atMost(oursMXB1, "wall time ÷ 1 client's", 1.1, ratio(wall, rowSixteen, oursMXB1, rowOne, oursMXB1)),
 			atMost(ours, "wall time ÷ 1 client's", 1.03, ratio(wall, rowSixteen, ours, rowOne, ours)),
 		}},
+		{name: rowOneLoss, clients: 1, sizeBytes: sizeBytes / 8, config: fastLossy, only: []string{ours}},
+		{name: rowSixteenLoss, clients: 16, sizeBytes: sizeBytes / 8, config: fastLossy, only: []string{ours}, wanted: []figure{
+			atMost(ours, "wall time ÷ 1 client's", 1.03, ratio(wall, rowSixteenLoss, ours, rowOneLoss, ours)),
+			atMost(ours, "sent ÷ image", 1.09, of(sent, rowSixteenLoss, ours)),
+		}},
+		{
+			name: rowJumbo, clients: 4, sizeBytes: sizeBytes, config: jumbo, serverFlags: []string{"--mtu", "9000"},
+			only:   []string{ours},
+			wanted: []figure{atMost(ours, "sent ÷ image", 1.02, of(sent, rowJumbo, ours))},
+		},
+		{
+			name: rowHoles, clients: 4, sizeBytes: sizeBytes, config: whole, extents: alternating(sizeBytes, 8<<20),
+			only:   []string{ours},
+			wanted: []figure{atMost(ours, "wall time ÷ a full image's", 0.55, ratio(wall, rowHoles, ours, rowNoLoss, ours))},
+		},
+		{
+			name: rowSparse, clients: 1, sizeBytes: 64 << 30, config: whole,
+			extents: []lab.Extent{{SizeBytes: 4 << 20}, {OffsetBytes: 32<<30 + 12345, SizeBytes: 1 << 20}, {OffsetBytes: 64<<30 - 1<<20, SizeBytes: 1 << 20}},
+			only:    []string{ours},
+			wanted: []figure{
+				atMost(ours, "peak MiB server", 256, of(serverPeakMiB, rowSparse, ours)),
+				atMost(ours, "peak MiB client", 128, of(clientPeakMiB, rowSparse, ours)),
+			},
+		},
+		{name: rowUnshaped, clients: 1, sizeBytes: large, config: lab.Config{SegmentOffload: true}, only: []string{ours, "udpcast"}, wanted: []figure{
+			atLeast(ours, "goodput MB/s", 700, of(megabytes(goodput), rowUnshaped, ours)),
+			atMost(ours, "CPU s/GB server", 0.6, of(perGB(serverCPU, large), rowUnshaped, ours)),
+			atMost(ours, "CPU s/GB client", 1.2, of(perGB(clientCPU, large), rowUnshaped, ours)),
+			atMost(ours, "peak MiB server", 256, of(serverPeakMiB, rowUnshaped, ours)),
+			atMost(ours, "peak MiB client", 128, of(clientPeakMiB, rowUnshaped, ours)),
+		}},
+		// udpcast asks a dead client longer than a transfer may take here.
+		{
+			name: rowKilled, clients: 4, sizeBytes: sizeBytes, config: whole, during: &event{at: 0.5, do: killLast},
+			only:   []string{ours},
+			wanted: []figure{atMost(ours, "the others' time ÷ with nobody killed", 1.02, ratio(others, rowKilled, ours, rowNoLoss, ours))},
+		},
+		{
+			name: rowStopped, clients: 4, sizeBytes: sizeBytes, config: whole, during: &event{at: 0.5, do: stopLast},
+			only:   []string{ours},
+			wanted: []figure{atMost(ours, "the others' time ÷ with nobody stopped", 1.02, ratio(others, rowStopped, ours, rowNoLoss, ours))},
+		},
+		{
+			name: rowSlowPipe, clients: 4, sizeBytes: sizeBytes, config: whole, pipeBytesPerSec: []float64{0, 0, 0, 20e6},
+			only: []string{ours, "udpcast"},
+			wanted: []figure{
+				atMost(ours, "the others' time ÷ with nobody slow", 1.05, ratio(others, rowSlowPipe, ours, rowNoLoss, ours)),
+				atLeast(ours, "the slow one's image ÷ wall MB/s", 15, of(megabytes(rate(last, sizeBytes)), rowSlowPipe, ours)),
+			},
+		},
+		{
+			// Where bytes are what is wanted, packets are cut, so that all headers count.
+			name: rowJoined, clients: 4, sizeBytes: sizeBytes / 2, config: half, during: &event{at: 0.6, do: startLast, startsLast: true},
+			only:   []string{ours},
+			wanted: []figure{atMost(ours, "sent ÷ image", 1.71, of(sent, rowJoined, ours))},
+		},
+		{
+			name: rowRestarted, clients: 3, sizeBytes: sizeBytes / 2, config: half, during: &event{at: 0.5, do: restartServer(time.Second)},
+			only:   []string{ours},
+			wanted: []figure{atMost(ours, "sent ÷ image", 1.10, of(sent, rowRestarted, ours))},
+		},
+		{
+			name: rowBottleneck, clients: 4, sizeBytes: sizeBytes / 2, config: cut, maxBitrate: "90m",
+			prepare: func(l *lab.Lab) error {
+				for _, h := range l.Hosts[1:] {
+					if err := h.ShapeDownlink(lab.FastEthernet, switchQueueBytes); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+			only: []string{ours, "udpcast", udpcastLimited},
+			wanted: []figure{
+				atLeast(ours, "goodput MB/s", 0.9*lab.FastEthernet/8/1e6, of(megabytes(goodput), rowBottleneck, ours)),
+				atMost(ours, "sent ÷ image", 1.12, of(sent, rowBottleneck, ours)),
+				atMost(ours, "first data to 90% s", 1, of(ramp, rowBottleneck, ours)),
+			},
+		},
+		{
+			name: rowSlowOf4, clients: 4, sizeBytes: sizeBytes, config: whole, maxBitrate: "90m",
+			prepare: func(l *lab.Lab) error { return l.Hosts[4].ShapeDownlink(lab.FastEthernet, switchQueueBytes) },
+			only:    []string{ours, "udpcast", udpcastLimited},
+			wanted:  []figure{atMost(ours, "the others' time ÷ with nobody slow", 1.05, ratio(others, rowSlowOf4, ours, rowNoLoss, ours))},
+		},
+		{
+			name: rowLoss3, clients: 4, sizeBytes: sizeBytes, config: lossy3, maxBitrate: "900m",
+			only:   []string{ours, "udpcast", udpcastLimited},
+			wanted: []figure{atMost(ours, "wall time ÷ without loss", 1.06, ratio(wall, rowLoss3, ours, rowCut, ours))},
+		},
+		{
+			name: rowSlowPipes, clients: 4, sizeBytes: sizeBytes, config: cut, maxBitrate: "288m",
+			pipeBytesPerSec: []float64{40e6, 40e6, 40e6, 40e6},
+			only:            []string{ours, "udpcast", udpcastLimited},
+			wanted: []figure{
+				// What a client may hold in memory flatters the goodput on the wire.
+				atLeast(ours, "image ÷ wall MB/s", 0.9*40, of(megabytes(rate(wall, sizeBytes)), rowSlowPipes, ours)),
+				atMost(ours, "sent ÷ image", 1.10, of(sent, rowSlowPipes, ours)),
+			},
+		},
+		{
+			// The image must take longer than the switch remembers.
+			name: rowForgotten, clients: 4, sizeBytes: sizeBytes / 4, config: fast,
+			prepare: func(l *lab.Lab) error {
+				return errors.Join(l.Switch().SetMembershipInterval(forgetAfter), l.Switch().SetQuerier(true))
+			},
+			only:   []string{ours},
+			wanted: []figure{atMost(ours, "silence s", 3, of(silence, rowForgotten, ours))},
+		},
+		{
+			name: rowDeaf, clients: 4, sizeBytes: sizeBytes, config: whole,
+			prepare: func(l *lab.Lab) error { return l.Hosts[4].BlockMulticast(true) },
+			only:    []string{ours},
+			wanted:  []figure{atMost(ours, "the others' time ÷ with nobody deaf", 1.10, ratio(others, rowDeaf, ours, rowNoLoss, ours))},
+		},
+		{
+			name: rowStalled, clients: 4, sizeBytes: sizeBytes / 2, config: half, maxBitrate: "450m",
+			gated: true, during: &event{at: 0.5, do: stallDisk(2 * time.Second)},
+			only:   []string{ours, "udpcast", udpcastLimited},
+			wanted: []figure{atMost(ours, "sent ÷ image", 1.07, of(sent, rowStalled, ours))},
+		},
 	}
 }
 
 // switchQueueBytes is what a small switch has for a port.
 const switchQueueBytes = 100_000
+
+// forgetAfter is how long a snooping switch remembers a group.
+const forgetAfter = 3 * time.Second
 
 // quantity is one number of a result.
 type quantity func(result) float64
@@ -98,6 +273,29 @@ func goodput(r result) float64 { return r.median.goodput }
 func wall(r result) float64    { return r.median.wallSeconds }
 func sent(r result) float64    { return r.median.sent }
 func toBare(r result) float64  { return r.median.toBare }
+func others(r result) float64  { return r.median.othersSeconds }
+func last(r result) float64    { return r.median.lastSeconds }
+func start(r result) float64   { return r.median.startSeconds }
+func end(r result) float64     { return r.median.endSeconds }
+func ramp(r result) float64    { return r.median.rampSeconds }
+func silence(r result) float64 { return r.median.silenceSeconds }
+
+func serverCPU(r result) float64     { return r.median.serverCPUSeconds }
+func clientCPU(r result) float64     { return r.median.clientCPUSeconds }
+func serverPeakMiB(r result) float64 { return r.median.serverPeakBytes / (1 << 20) }
+func clientPeakMiB(r result) float64 { return r.median.clientPeakBytes / (1 << 20) }
+
+// rate is the image's bytes ÷ a time.
+func rate(seconds quantity, sizeBytes int64) quantity {
+	return func(r result) float64 { return float64(sizeBytes) / seconds(r) }
+}
+
+// perGB is a quantity ÷ the image's size.
+func perGB(q quantity, sizeBytes int64) quantity {
+	return func(r result) float64 { return q(r) / (float64(sizeBytes) / 1e9) }
+}
+
+func megabytes(q quantity) quantity { return func(r result) float64 { return q(r) / 1e6 } }
 
 func of(q quantity, row, system string) func(table) (float64, bool) {
 	return func(t table) (float64, bool) {

@@ -34,6 +34,8 @@ type system struct {
 	// check tells whether the n-th client did its job; output is what it printed.
 	check func(j *job, n int, output []byte) error
 	note  string // how it is run, for the report
+	// optional: it takes part only in rows that name it.
+	optional bool
 }
 
 // job is one transfer in a lab of its own.
@@ -44,6 +46,8 @@ type job struct {
 	sizeBytes   int64
 	lossPercent float64
 	folder      string
+	row         row
+	gate        *gate // before the image; nil unless the row has it
 }
 
 func (j *job) clients() []*lab.Host { return j.lab.Hosts[1:] }
@@ -55,8 +59,17 @@ func (j *job) output(n int) string {
 	return filepath.Join(j.clientFolder(n), filepath.Base(j.image))
 }
 
+// pipeBytesPerSec is what the pipe takes that the n-th client writes to, 0 if it is
+// a file.
+func (j *job) pipeBytesPerSec(n int) float64 {
+	if n >= len(j.row.pipeBytesPerSec) {
+		return 0
+	}
+	return j.row.pipeBytesPerSec[n]
+}
+
 // sameAsImage is the check of all that write files.
-func sameAsImage(j *job, n int, _ []byte) error { return lab.SameBytes(j.image, j.output(n)) }
+func sameAsImage(j *job, n int, _ []byte) error { return sameData(j.image, j.output(n)) }
 
 // systems returns those that are there, and notes about the rest.
 func (o *options) systems() (there []system, notes []string, err error) {
@@ -75,7 +88,7 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	for _, s := range []system{
 		bareSystem(bareLoop, barePackets), bareSystem(bareLoop+", packet by packet", 1),
 		multiserverSystem(ours, programs), multiserverSystem(oursMXB1, programs, "--mxb1"),
-		udpcastSystem(), uftpSystem(),
+		udpcastSystem(), udpcastLimitedSystem(), uftpSystem(),
 	} {
 		if !o.by.MatchString(s.name) {
 			continue
@@ -102,10 +115,15 @@ func multiserverSystem(name string, programs lab.Programs, clientFlags ...string
 	return system{
 		name: name,
 		server: func(j *job) *lab.Cmd {
-			return j.lab.Hosts[0].Command(j.ctx, programs.Server, "-i", "eth0", "-f", j.image)
+			flags := append([]string{"-i", "eth0", "-f", j.image}, j.row.serverFlags...)
+			return j.lab.Hosts[0].Command(j.ctx, programs.Server, flags...)
 		},
 		client: func(j *job, n int) *lab.Cmd {
-			flags := append([]string{"-i", "eth0", "-o", j.output(n)}, clientFlags...)
+			output := j.output(n)
+			if j.pipeBytesPerSec(n) > 0 {
+				output = "-"
+			}
+			flags := append([]string{"-i", "eth0", "-o", output}, clientFlags...)
 			return j.clients()[n].Command(j.ctx, programs.Client, flags...)
 		},
 		check: sameAsImage,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,17 +21,29 @@ const (
 	// dataBytes within an interval are data: more than all that any of the systems
 	// says besides, and less than a packet of data of any.
 	dataBytes = 600
+	// streamBytes at a host are the beginning of the stream: more than what is said
+	// and probed before it, and half a millisecond at 1 GbE.
+	streamBytes = 64 << 10
 )
 
 // watch tells when data arrived at hosts, by the counters of their eth0: the same
 // for every system.
 type watch struct {
-	files       []*os.File    // /proc/net/dev of each host
-	first, last time.Time     // when data began and ceased to come, anywhere
-	stop        chan struct{} // closed by close
-	stopped     chan struct{} // closed by the goroutine that samples
-	once        sync.Once
-	err         error // that ended the goroutine early; valid after close
+	files   []*os.File    // /proc/net/dev of each host
+	first   time.Time     // when the stream began to come, anywhere
+	heard   []time.Time   // when each host's last data came; zero if none did
+	silence time.Duration // the longest at any host between data and data
+	samples []sample      // from first on; valid after close
+	stop    chan struct{} // closed by close
+	stopped chan struct{} // closed by the goroutine that samples
+	once    sync.Once
+	err     error // that ended the goroutine early; valid after close
+}
+
+// sample is what all hosts together had received at a time.
+type sample struct {
+	at    time.Time
+	bytes uint64
 }
 
 // newWatch begins to watch. The caller must close it.
@@ -50,6 +63,7 @@ func newWatch(hosts []*lab.Host) (*watch, error) {
 			return nil, err
 		}
 	}
+	w.heard = make([]time.Time, len(w.files))
 	go w.sample()
 	return w, nil
 }
@@ -69,8 +83,14 @@ func closeAll(files []*os.File) {
 	}
 }
 
+// last is when data ceased to come, anywhere. Call it after close.
+func (w *watch) last() time.Time { return slices.MaxFunc(w.heard, time.Time.Compare) }
+
+// ignore forgets a host whose last data is nobody's. Call it after close.
+func (w *watch) ignore(n int) { w.heard[n] = time.Time{} }
+
 // streaming is from the first data to the last. Call it after close.
-func (w *watch) streaming() time.Duration { return w.last.Sub(w.first) }
+func (w *watch) streaming() time.Duration { return w.last().Sub(w.first) }
 
 func (w *watch) sample() {
 	defer close(w.stopped)
@@ -85,6 +105,7 @@ func (w *watch) sample() {
 		case <-tick.C:
 		}
 		now := time.Now()
+		total := uint64(0)
 		for n, file := range w.files {
 			size, err := file.ReadAt(buffer, 0) // io.EOF: that is all
 			received, parseErr := receivedBytes(buffer[:size])
@@ -92,15 +113,68 @@ func (w *watch) sample() {
 				w.err = errors.Join(err, parseErr)
 				return
 			}
-			if received-before[n] >= dataBytes {
-				if w.first.IsZero() {
-					w.first = now
+			if w.first.IsZero() && received >= streamBytes {
+				w.first = now
+			}
+			if !w.first.IsZero() && received-before[n] >= dataBytes {
+				if !w.heard[n].IsZero() {
+					w.silence = max(w.silence, now.Sub(w.heard[n]))
 				}
-				w.last = now
+				w.heard[n] = now
 			}
 			before[n] = received
+			total += received
+		}
+		if !w.first.IsZero() {
+			w.samples = append(w.samples, sample{now, total})
 		}
 	}
+}
+
+const (
+	// A rate is that of rampWindow, reckoned each rampStep.
+	rampWindow = 100 * time.Millisecond
+	rampStep   = 10 * time.Millisecond
+	rampShare  = 0.9
+)
+
+// ramp is the time from the first data until the rate reached 0.9 of the median of
+// what followed; all of the stream if it never did. Call it after close.
+func (w *watch) ramp() time.Duration {
+	n, _ := slices.BinarySearchFunc(w.samples, w.last(), func(s sample, t time.Time) int { return s.at.Compare(t) })
+	return rampOf(w.samples[:min(n+1, len(w.samples))])
+}
+
+func rampOf(samples []sample) time.Duration {
+	type rate struct {
+		at       time.Time
+		bytesSec float64
+	}
+	var rates []rate
+	begin := 0 // of the window
+	for _, s := range samples {
+		for begin+1 < len(samples) && s.at.Sub(samples[begin+1].at) >= rampWindow {
+			begin++
+		}
+		window := s.at.Sub(samples[begin].at)
+		if window >= rampWindow && (len(rates) == 0 || s.at.Sub(rates[len(rates)-1].at) >= rampStep) {
+			rates = append(rates, rate{s.at, float64(s.bytes-samples[begin].bytes) / window.Seconds()})
+		}
+	}
+	if len(samples) == 0 {
+		return 0
+	}
+	reached := samples[len(samples)-1].at
+	var rest []float64 // sorted: those after n
+	for n := len(rates) - 1; n >= 0; n-- {
+		r := rates[n]
+		if len(rest) > 0 && r.bytesSec >= rampShare*rest[len(rest)/2] {
+			reached = r.at
+		}
+		at, _ := slices.BinarySearch(rest, r.bytesSec)
+		rest = slices.Insert(rest, at, r.bytesSec)
+	}
+	return reached.Sub(samples[0].at)
 }
 
 // receivedBytes finds eth0's first counter in /proc/net/dev (proc_net(5)).
