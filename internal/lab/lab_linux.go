@@ -136,13 +136,6 @@ func (l *Lab) build() (err error) {
 	return nil
 }
 
-// Switch returns the network that every host's eth0 is in.
-func (l *Lab) Switch() *Network {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.networks[0]
-}
-
 // AddNetwork joins hosts by a further bridge, with which nothing else has to
 // do: the n-th network's interface of host i has address 10.(77+n).0.(i+1)/24
 // and the next free name, eth1 for the second. A network of one host gives it

@@ -411,14 +411,14 @@ func TestSnooping(t *testing.T) {
 	}
 }
 
-// TestMembershipInterval shows that a snooping switch with a querier forgets a member
+// TestSwitchForgetsMember shows that a snooping switch with a querier forgets a member
 // that is still there, until that joins anew.
-func TestMembershipInterval(t *testing.T) {
+func TestSwitchForgetsMember(t *testing.T) {
 	l := NewTest(t, Config{})
 	from := open(t, l.Hosts[0].Interface, "", 0)
 	member := l.Hosts[1].Interface
 	network := l.Switch()
-	if err := network.SetMembershipInterval(2 * time.Second); err != nil {
+	if err := network.SetMemory(2*time.Second, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if err := network.SetQuerier(true); err != nil {

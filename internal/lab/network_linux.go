@@ -37,17 +37,6 @@ func (n *Network) SetQuerier(on bool) error {
 	return n.setBridge(nl.IFLA_BR_MCAST_QUERIER, on)
 }
 
-// SetMembershipInterval tells the switch how long to remember that a port wants a
-// group after a report of it; 260 s at first. If it is shorter than the time between
-// queries, 125 s, the switch forgets groups that are still wanted, and, being a
-// querier, does not flood them either: as one whose querier has fallen silent.
-func (n *Network) SetMembershipInterval(interval time.Duration) error {
-	return n.changeBridge(nl.IFLA_BR_MCAST_MEMBERSHIP_INTVL, nl.Uint64Attr(hundredths(interval)))
-}
-
-// hundredths is how the kernel is told times; USER_HZ is 100.
-func hundredths(d time.Duration) uint64 { return uint64(d / (10 * time.Millisecond)) }
-
 func (n *Network) addBridge() error {
 	links := n.lab.bridges.links
 	attributes := netlink.NewLinkAttrs()
@@ -57,7 +46,7 @@ func (n *Network) addBridge() error {
 		return fmt.Errorf("add bridge %s: %w", n.name, err)
 	}
 	n.index = bridge.Index
-	if err := n.changeBridge(nl.IFLA_BR_MCAST_QUERY_RESPONSE_INTVL, nl.Uint64Attr(hundredths(queryResponseInterval))); err != nil {
+	if err := n.changeBridge(nl.IFLA_BR_MCAST_QUERY_RESPONSE_INTVL, hundredths(queryResponseInterval)); err != nil {
 		return err
 	}
 	if err := links.LinkSetUp(bridge); err != nil {

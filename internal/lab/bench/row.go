@@ -240,7 +240,7 @@ func rows(sizeBytes int64) []row {
 			// The image must take longer than the switch remembers.
 			name: rowForgotten, clients: 4, sizeBytes: sizeBytes / 4, config: fast,
 			prepare: func(l *lab.Lab) error {
-				return errors.Join(l.Switch().SetMembershipInterval(forgetAfter), l.Switch().SetQuerier(true))
+				return errors.Join(l.Switch().SetMemory(forgetAfter, time.Hour), l.Switch().SetQuerier(true))
 			},
 			only:   []string{ours},
 			wanted: []figure{atMost(ours, "silence s", 3, of(silence, rowForgotten, ours))},
