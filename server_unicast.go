@@ -64,6 +64,7 @@ func (s *symbolServer) hearUnicast(now time.Duration, f feedback, p wire.Unicast
 	}
 	if s.single == nil {
 		s.single = &stream{unicast: true, engine: sender.New(now, sender.Config{Session: s.session, Image: s.geometry, Unicast: true})}
+		s.single.engine.Learn(s.group.engine)
 		if s.manifest != nil {
 			s.single.engine.SetCompletion(now, s.completion())
 		}

@@ -145,6 +145,20 @@ func (e *Engine) Ready(r Ref, k uint16) {
 	}
 }
 
+// Learn takes over what another sender of the session knows of the image's blocks: a
+// receiver that comes from it may hold parts of any.
+func (e *Engine) Learn(from *Engine) {
+	for i := range e.image {
+		b := &from.blocks[i]
+		switch id := block.ID(i); {
+		case b.has(flagZero):
+			e.Zero(id)
+		case b.k != 0:
+			e.Ready(Ref{wire.Image, id}, b.k)
+		}
+	}
+}
+
 // Zero tells that a block of the image is zeros.
 func (e *Engine) Zero(id block.ID) {
 	if uint32(id) < e.image && e.blocks[id].k == 0 {

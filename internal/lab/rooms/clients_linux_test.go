@@ -219,7 +219,8 @@ func TestCableOut(t *testing.T) {
 	}
 }
 
-// TestFirewall drops multicast towards one client: only it fails, and says why.
+// TestFirewall drops multicast towards one client that does not take unicast: only it
+// fails, and says why.
 func TestFirewall(t *testing.T) {
 	t.Parallel()
 	inBoth(t, func(t *testing.T, p protocol) {
@@ -227,7 +228,7 @@ func TestFirewall(t *testing.T) {
 		r := newRoomOf(t, p, lab.Config{Hosts: 4}, imageBytes)
 		s := r.serve(0, "--data-group", "239.192.3.4")
 		r.must(r.Hosts[1].BlockMulticast(true))
-		blocked := r.receive(1, "--receive-timeout", "2s")
+		blocked := r.receive(1, "--receive-timeout", "2s", "--unicast", "never")
 		finish(r.receive(2), r.receive(3))
 		group := "225.0.20.10:16000"
 		if p == speaksMXB2 {
@@ -236,7 +237,7 @@ func TestFirewall(t *testing.T) {
 		blocked.fails(exitTimeLimit, "10.77.0.1:7500", group, "firewall")
 		// In the middle, too.
 		r.must(r.Hosts[1].BlockMulticast(false))
-		blocked, other := r.receive(1, "--receive-timeout", "2s"), r.receive(2)
+		blocked, other := r.receive(1, "--receive-timeout", "2s", "--unicast", "never"), r.receive(2)
 		blocked.reaches(0.3)
 		r.must(r.Hosts[1].BlockMulticast(true))
 		finish(other)
