@@ -28,9 +28,10 @@ const (
 	minMTU, maxMTU = 576, 9216
 	// flightTime is how much, at the rate of the moment, is on its way to the socket:
 	// what a server that is not scheduled for a while has to send. minFlight and
-	// maxFlight bound it in batches.
+	// maxFlight bound it in batches; firstFlight is that of 1 Gbit/s.
 	flightTime           = 6 * time.Millisecond
 	minFlight, maxFlight = 3, 64
+	firstFlight          = 12
 	// superPacketBytes is what the kernel takes at once.
 	superPacketBytes = 64<<10 - 1
 	// feedbackQueueLen holds a second's worth of feedback at 10,000 receivers.
@@ -156,7 +157,7 @@ func newSymbolServer(r *serverRun) (*symbolServer, error) {
 
 		emptySymbols: make(chan *batch, maxFlight),
 		fullSymbols:  make(chan *batch, maxFlight),
-		flight:       minFlight,
+		flight:       firstFlight,
 		gone:         make(chan struct{}),
 
 		cache:   map[uint32]*encodedBlock{},

@@ -11,7 +11,8 @@ import (
 // cannot take, however it is sent, makes the stream slower.
 const (
 	// someLoss is the share of packets lost from which the rate is put to the test,
-	// littleLoss that under which it grows again, and heavyLoss more than chance takes.
+	// littleLoss that under which it grows again, and heavyLoss that from which the test
+	// is what arrives.
 	someLoss, littleLoss, heavyLoss = 0.02, 0.01, 0.25
 	// trialStep is how much slower the stream is for a test.
 	trialStep = 0.85
@@ -173,13 +174,13 @@ func (f *rateFinder) judge(now time.Duration, bitsPerSec, packetBits, blockBits 
 			f.set(now, rate, rateOfDisk)
 			f.wait(now)
 		}
-	case loss > heavyLoss:
-		f.testing = false
-		f.set(now, margin*delivered, reason)
 	case f.testing:
 		f.testing = false
 		if loss < f.testedLoss/2 {
-			f.set(now, min(float64(f.limit), delivered), reason)
+			f.reason = reason
+			if loss > someLoss {
+				f.set(now, margin*delivered, reason)
+			}
 			return
 		}
 		f.limit, f.changed = f.before, now
@@ -190,9 +191,13 @@ func (f *rateFinder) judge(now time.Duration, bitsPerSec, packetBits, blockBits 
 			f.wait(now)
 		}
 		f.set(now, margin*delivered, f.reason)
-	case loss > max(f.random*1.5, someLoss) && now >= f.calm:
+	case loss > max(f.random*1.5, someLoss) && (now >= f.calm || loss > heavyLoss):
 		f.testing, f.testedLoss, f.before = true, loss, f.limit
-		f.set(now, trialStep*bitsPerSec, f.reason)
+		rate := trialStep * bitsPerSec
+		if loss > heavyLoss {
+			rate = margin * delivered
+		}
+		f.set(now, rate, f.reason)
 	case f.limit != 0 && loss < max(f.random*1.5, littleLoss) && (f.guess || now >= max(f.calm, f.changed+f.pause())) &&
 		(bitsPerSec > bindingShare*float64(f.limit) || bitsPerSec < idleShare*float64(f.limit)):
 		f.grow(now, bitsPerSec)

@@ -11,10 +11,13 @@ type job struct {
 	repair bool
 }
 
-// jobs is a queue of bounded length.
+// jobs is a queue of bounded length. A receiver that lost most of the stream names
+// thousands of ranges, again and again: what is queued of a block is found at once.
 type jobs struct {
-	list []job
-	head int
+	list    []job
+	head    int // of list, the next
+	base    int // the number of list[0], counted from the first job ever
+	byBlock map[uint32][]int
 }
 
 func (j *jobs) len() int { return len(j.list) - j.head }
@@ -27,17 +30,39 @@ func (j *jobs) add(n job) {
 	}
 	if j.head > 0 && len(j.list) == cap(j.list) {
 		j.list = append(j.list[:0], j.list[j.head:]...)
+		j.base += j.head
 		j.head = 0
 	}
+	if j.byBlock == nil {
+		j.byBlock = map[uint32][]int{}
+	}
+	j.byBlock[n.index] = append(j.byBlock[n.index], j.base+len(j.list))
 	j.list = append(j.list, n)
 }
 
-func (j *jobs) reset() { j.list, j.head = j.list[:0], 0 }
+// drop ends the first job.
+func (j *jobs) drop() {
+	index := j.list[j.head].index
+	if rest := j.byBlock[index][1:]; len(rest) > 0 {
+		j.byBlock[index] = rest
+	} else {
+		delete(j.byBlock, index)
+	}
+	if j.head++; j.head == len(j.list) {
+		j.reset()
+	}
+}
+
+func (j *jobs) reset() {
+	j.base += len(j.list)
+	j.list, j.head = j.list[:0], 0
+	clear(j.byBlock)
+}
 
 // merge makes the job for repair of block i at least n, if there is one.
 func (j *jobs) merge(i uint32, n uint16) bool {
-	for k := j.head; k < len(j.list); k++ {
-		if q := &j.list[k]; q.index == i && q.repair {
+	for _, number := range j.byBlock[i] {
+		if q := &j.list[number-j.base]; q.repair {
 			q.count = max(q.count, n)
 			return true
 		}
@@ -48,13 +73,15 @@ func (j *jobs) merge(i uint32, n uint16) bool {
 // without cuts from the range of count symbols of block i what is queued already.
 func (j *jobs) without(i uint32, first, count uint16) (uint16, uint16) {
 	lo, hi := uint32(first), uint32(first)+uint32(count)
-	for k := j.head; k < len(j.list) && lo < hi; k++ {
-		q := &j.list[k]
-		if q.index != i || q.repair {
+	for _, number := range j.byBlock[i] {
+		q := &j.list[number-j.base]
+		if q.repair {
 			continue
 		}
 		a, b := uint32(q.first), uint32(q.first)+uint32(q.count)
 		switch {
+		case lo >= hi:
+			return first, 0
 		case a <= lo && b > lo:
 			lo = min(b, hi)
 		case a < hi && b >= hi:
@@ -79,10 +106,7 @@ func (e *Engine) pickJob(j *jobs) (i uint32, id block.SymbolID, ok bool) {
 		q.first++
 	}
 	if q.count--; q.count == 0 {
-		j.head++
-		if j.head == len(j.list) {
-			j.reset()
-		}
+		j.drop()
 	}
 	return i, id, true
 }
