@@ -15,10 +15,11 @@ import (
 // mayImport is the table of ARCHITECTURE.md: what each folder may import from the
 // project. Tests may import more, to put things together.
 var mayImport = map[string][]string{
-	".": {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/mxb1", "internal/receiver",
+	".": {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/mxb1", "internal/netcheck", "internal/receiver",
 		"internal/sender", "internal/target", "internal/udp", "internal/wire"},
 	"internal/block":       {},
 	"internal/udp":         {},
+	"internal/netcheck":    {},
 	"internal/fec":         {},
 	"internal/codec":       {},
 	"internal/wire":        {"internal/block"},

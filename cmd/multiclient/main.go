@@ -27,11 +27,12 @@ multiclient receives the disk image that a multiserver sends.
   multiclient -o /dev/sda             write it to a disk: all on it is lost
   multiclient                         write it to a file of the served name
   multiclient -q -o - | zstd >x.zst   write it to a pipe
+  multiclient check                   say what stands in the way; writes nothing
 `
 
 const statuses = `
   0      everything is received, written and synced
-  1      failure while running
+  1      failure while running; with check, something is WRONG
   2      usage
   3      no server found, or a time limit passed
   4      what arrives is not the same image
@@ -89,17 +90,24 @@ func execute() int {
 func seconds(d time.Duration) string { return fmt.Sprintf("%gs", d.Seconds()) }
 
 func (o *options) run(c *command.Command, args []string) error {
+	checking := len(args) > 0 && args[0] == checkArgument
+	if checking {
+		args = args[1:]
+	}
 	if len(args) > 0 {
 		return fmt.Errorf("unexpected argument %q: the target is given by -o, multiclient -o %s", args[0], args[0])
 	}
 	if err := o.output.Check(); err != nil {
 		return err
 	}
+	o.config.ControlHost, o.config.ControlPort = o.endpoint.Host, o.endpoint.Port
+	if checking {
+		return o.diagnose()
+	}
 	toStdout := o.config.Output == stdoutName
 	if toStdout && !o.config.Force && term.IsTerminal(int(os.Stdout.Fd())) {
 		return errors.New("stdout is a terminal: redirect it, or use --force")
 	}
-	o.config.ControlHost, o.config.ControlPort = o.endpoint.Host, o.endpoint.Port
 
 	if toStdout {
 		signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error like others

@@ -28,11 +28,12 @@ multiserver multicasts a disk image to any number of multiclients until stopped.
   multiserver -i eth1 --rate 900M x.img   on one interface, at most 900 Mbit/s
   multiserver --min-receivers 30 x.img    wait for 30 clients, then begin
   multiserver --exit-after-done x.img     end when all that came are done
+  multiserver check -f x.img              say what stands in the way
 `
 
 const statuses = `
   0      --exit-after-done, and every client that came has the image
-  1      failure while serving
+  1      failure while serving; with check, something is WRONG
   2      usage
   7      --exit-after-done, and not every client that came has the image
   128+n  ended by signal n and nothing went wrong: 130 after Ctrl-C`
@@ -98,14 +99,23 @@ func execute() int {
 }
 
 func (o *options) run(c *command.Command, args []string) error {
-	if err := o.takeFile(c.Given("file"), args); err != nil {
-		return err
+	checking := len(args) > 0 && args[0] == checkArgument
+	if checking {
+		args = args[1:]
+	}
+	if !checking || len(args) > 0 || o.config.File != "" {
+		if err := o.takeFile(c.Given("file"), args); err != nil {
+			return err
+		}
 	}
 	if err := o.output.Check(); err != nil {
 		return err
 	}
 	if err := o.check(); err != nil {
 		return err
+	}
+	if checking {
+		return o.diagnose()
 	}
 	ctx, received, release := command.Signals(context.Background())
 	defer release()

@@ -1,0 +1,127 @@
+package multiserver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"multiserver/internal/image"
+	"multiserver/internal/mxb1"
+	"multiserver/internal/netcheck"
+	"multiserver/internal/udp"
+)
+
+// CheckServer looks at what a Server of that configuration would need, but for its
+// File if that is empty, and tells each finding as soon as it is there, on the caller's
+// goroutine. It sends nothing and ends within 10 s. The error wraps ErrConfig, or is
+// ctx's.
+func CheckServer(ctx context.Context, cfg ServerConfig, tell func(Finding)) error {
+	cfg.Log = slog.New(slog.DiscardHandler)
+	file := cfg.File
+	cfg.File = cmp.Or(file, "no file") // that validate would miss
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	k := serverChecker{checker{tell}, cfg}
+	if file != "" {
+		k.file()
+	}
+	if interfaces := k.network(cfg.Interface, cfg.Group); interfaces != nil {
+		querier := k.listenForQuerier(limited, interfaces, cfg.Group)
+		k.control(interfaces)
+		for _, each := range interfaces {
+			k.sending(each)
+		}
+		k.all(netcheck.Firewall(append(k.packets(interfaces), membershipPackets(interfaces, cfg.Group)...)))
+		querier()
+	}
+	return ctx.Err()
+}
+
+type serverChecker struct {
+	checker
+	cfg ServerConfig
+}
+
+// file looks whether the image can be served.
+func (k serverChecker) file() {
+	source, err := image.Open(k.cfg.File)
+	if err != nil {
+		k.wrong("file", "give a file or a block device that can be read", "%v", err)
+		return
+	}
+	defer source.Close()
+	if err := mxb1.CheckImageSize(source.Size()); err != nil {
+		k.wrong("file", "give another", "%s: %v", k.cfg.File, err)
+		return
+	}
+	if _, err := source.ReadAt(make([]byte, min(source.Size(), mxb1.BlockSize)), 0); err != nil {
+		k.wrong("file", "look at the disk that it is on", "%v", err)
+		return
+	}
+	k.ok("file", "%s can be read, %d bytes", k.cfg.File, source.Size())
+}
+
+// control looks whether the control port can be had.
+func (k serverChecker) control(interfaces []udp.Interface) {
+	conn, err := udp.Listen(udp.ConnConfig{
+		Addr:       netip.AddrPortFrom(k.cfg.ControlHost, k.cfg.ControlPort),
+		Group:      k.cfg.Group,
+		Interfaces: interfaces,
+		TTL:        k.cfg.TTL,
+	})
+	if err != nil {
+		k.wrong("control", "end what has the port, or take another one on both sides: -s PORT", "%v", err)
+		return
+	}
+	defer conn.Close()
+	k.ok("control", "UDP port %d is free", k.cfg.ControlPort)
+	for _, warning := range conn.Warnings() {
+		k.note("control", "", "%v", warning)
+	}
+}
+
+// sending looks at what sets the pace on an interface, and at the size of packets.
+func (k serverChecker) sending(i udp.Interface) {
+	queue := netcheck.Queue(i.Index)
+	speed, _ := netcheck.Speed(i.Name)
+	switch rate := k.cfg.RateBitsPerSec; {
+	case rate > 0 && speed > 0 && rate > speed:
+		k.note("pace", "take less, or leave it out", "--rate is %s, and %s has %s", rateText(float64(rate)), i.Name, rateText(float64(speed)))
+	case rate > 0:
+		k.ok("pace", "%s, by --rate", rateText(float64(rate)))
+	case k.cfg.Delay > 0:
+		k.ok("pace", "%s after each packet, by --delay", k.cfg.Delay)
+	case queue == "noqueue":
+		k.note("pace", "give a --rate", "%s has no queue: nothing but this machine's speed bounds the stream", i.Name)
+	case queue != "":
+		k.ok("pace", "the queue of %s (%s) sets it", i.Name, queue)
+	}
+	if k.cfg.MTU > i.MTU {
+		k.note("MTU", fmt.Sprintf("ip link set %s mtu %d, if all that is in between takes that", i.Name, k.cfg.MTU), "--mtu is %d, and %s has %d: that is what packets fill", k.cfg.MTU, i.Name, i.MTU)
+	}
+}
+
+// packets are those that a server lives by, on each interface.
+func (k serverChecker) packets(interfaces []udp.Interface) (packets []netcheck.Packet) {
+	stream := netip.AddrPortFrom(k.cfg.Group, k.cfg.Port)
+	if k.cfg.DataGroup.IsValid() {
+		stream = netip.AddrPortFrom(k.cfg.DataGroup, k.cfg.Port)
+	}
+	for _, each := range interfaces {
+		p := netcheck.Packet{Protocol: netcheck.UDP, Interface: each.Name, Index: each.Index}
+		p.Name, p.Rule = "clients' questions", fmt.Sprintf("udp dport %d", k.cfg.ControlPort)
+		for _, to := range []netip.Addr{k.cfg.Group, ownAddr(each, k.cfg.Group)} {
+			p.To = netip.AddrPortFrom(to, k.cfg.ControlPort)
+			packets = append(packets, p)
+		}
+		p.Name, p.Out, p.Rule = "the stream", true, fmt.Sprintf("udp dport %d", k.cfg.Port)
+		p.From, p.To = netip.AddrPortFrom(ownAddr(each, k.cfg.Group), k.cfg.ControlPort), stream
+		packets = append(packets, p)
+	}
+	return packets
+}

@@ -1,0 +1,24 @@
+package netcheck
+
+import "net/netip"
+
+// Protocols of IP.
+const (
+	IGMP = 2
+	UDP  = 17
+)
+
+// Packet is one that the programs live by, as far as it is known before it is there.
+// The zero of an address or a port is any.
+type Packet struct {
+	Name      string // for the finding: "the stream"
+	Out       bool   // it leaves this host; else it comes
+	Protocol  byte   // UDP or IGMP
+	From, To  netip.AddrPort
+	Interface string
+	Index     int // of the interface
+	// Answer: the host has sent one the other way, between the same addresses and ports.
+	Answer bool
+	// Rule is what a rule must match to let it pass, as nft(8) takes it: "udp dport 16000".
+	Rule string
+}
