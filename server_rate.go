@@ -37,11 +37,8 @@ const (
 	minDiskTime = 400 * time.Millisecond
 	// settleAfter a change the packets from before it are through.
 	settleAfter = 30 * time.Millisecond
-	// fullBacklog is how many blocks in memory, at least, show a slow disk: those that
-	// are under way take half of them.
-	fullBacklog = 32
-	// moreBacklog is by how many more of them a target shows that a limit which was set
-	// for it is too high.
+	// moreBacklog is by how many more blocks in memory a target shows that a limit which
+	// was set for it is too high.
 	moreBacklog = 6
 	// minRateBitsPerSec keeps the stream from drying up.
 	minRateBitsPerSec = 1_000_000
@@ -120,8 +117,7 @@ func (f *rateFinder) report(now time.Duration, r wire.Report) {
 		s.written = float64(r.BlocksDone-s.done) / d.Seconds()
 		s.done, s.doneAt = r.BlocksDone, now
 	}
-	s.disk = r.Limit == wire.LimitDisk || r.Backlog >= fullBacklog && r.Room*3 <= r.Backlog ||
-		f.reason == rateOfDisk && r.Backlog >= s.backlog+moreBacklog
+	s.disk = r.Limit == wire.LimitDisk || f.reason == rateOfDisk && s.loss < someLoss && r.Backlog >= s.backlog+moreBacklog
 	received := r.Counts.Received - s.counts.Received
 	dropped := r.Counts.Dropped - s.counts.Dropped
 	missing := r.Counts.Lost + dropped - min(s.counts.Lost, r.Counts.Lost+dropped)

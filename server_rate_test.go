@@ -54,7 +54,10 @@ func (r *rateRoom) run(d time.Duration) {
 			r.backlog[id] = min(64, r.backlog[id]-written)
 			r.done[id] += written
 			t.Backlog, t.BlocksDone = uint32(r.backlog[id]), uint32(r.done[id])
-			t.Room = 64 - t.Backlog
+			t.Room, t.Limit = 64-t.Backlog, wire.LimitNone
+			if t.Backlog >= 32 {
+				t.Limit = wire.LimitDisk
+			}
 			r.f.report(r.now, *t)
 		}
 		r.f.judge(r.now, rate, testPacketBits, testBlockBits, func(wire.ReceiverID) bool { return true })

@@ -292,15 +292,17 @@ func (e *Engine) refuse() {
 	if len(e.free) > 0 {
 		return
 	}
-	waiting := 0
+	e.slow = e.slow || e.writing()*2 >= len(e.slots)
+}
+
+// writing is the count of slots whose blocks wait for the disk.
+func (e *Engine) writing() (n int) {
 	for i := range e.slots {
 		if e.slots[i].state == slotWriting {
-			waiting++
+			n++
 		}
 	}
-	if waiting*2 >= len(e.slots) {
-		e.slow = true
-	}
+	return n
 }
 
 // forget makes a block one that was never seen.

@@ -385,7 +385,7 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	}
 	r.Limit = wire.LimitNone
 	switch {
-	case e.slow:
+	case e.slow || e.writing()*2 >= len(e.slots):
 		r.Limit = wire.LimitDisk
 	case r.Counts.Dropped > 0:
 		r.Limit = wire.LimitSocket
