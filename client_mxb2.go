@@ -187,7 +187,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 
 	// answers go from hear, which closes it, to loop; what finds it full is dropped.
 	answers := make(chan wire.Description, 8)
-	go s.hear(answers)
+	go s.hear(answers, cancel)
 	var work sync.WaitGroup
 	work.Go(s.solve)
 	work.Go(func() { s.write(cancel) })
@@ -224,8 +224,9 @@ func sessionOf(d *wire.Description) receiver.Session {
 
 func (s *symbolClient) now() time.Duration { return time.Since(s.origin) }
 
-// hear passes on the server's descriptions until the socket closes.
-func (s *symbolClient) hear(answers chan<- wire.Description) {
+// hear passes on the server's descriptions until the socket closes. Another server's, of
+// another image, ends a client that was told no host, by fail.
+func (s *symbolClient) hear(answers chan<- wire.Description, fail func(error)) {
 	defer close(answers)
 	buf := make([]byte, wire.MaxPacketSize)
 	s.conn.SetReadDeadline(time.Time{})
@@ -253,6 +254,9 @@ func (s *symbolClient) hear(answers chan<- wire.Description) {
 			s.answers.bad.Add(1)
 		case f.session == nil || from != s.found.server:
 			s.answers.strangers.Add(1)
+			if f.server = from; s.cfg.ControlHost == "" && from != s.found.server && !s.found.same(f.Description) && time.Since(s.origin) < lateGrace {
+				fail(s.found.rivals(&f))
+			}
 		default:
 			select {
 			case answers <- *f.session:

@@ -25,8 +25,10 @@ const (
 	// address, so that a server that hears the first is not asked thrice.
 	findStep = 250 * time.Millisecond
 	// findGrace is how long other servers may take to answer after the first: with
-	// two images on the network nobody can tell which one is meant.
-	findGrace = 200 * time.Millisecond
+	// two images on the network nobody can tell which one is meant. Over MXB 2 one that
+	// answers within lateGrace still ends the client.
+	findGrace = 60 * time.Millisecond
+	lateGrace = time.Second
 )
 
 var broadcastAll = netip.AddrFrom4([4]byte{255, 255, 255, 255})
@@ -43,6 +45,12 @@ type found struct {
 // same tells whether d describes the image that was found.
 func (f *found) same(d mxb1.Description) bool {
 	return d.SizeBytes == f.SizeBytes && d.Name == f.Name && d.Identity == f.Identity && d.Ours == f.Ours
+}
+
+// rivals is the error of two servers that offer different images.
+func (f *found) rivals(other *found) error {
+	return fail(ErrIntegrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with -s HOST:PORT",
+		f.server, f.Name, f.SizeBytes, other.server, other.Name, other.SizeBytes)
 }
 
 // find asks for a description once a second until one comes. Where no host is
@@ -104,8 +112,7 @@ func (c *Client) find(ctx context.Context, conn *udp.Conn, interfaces []udp.Inte
 		if first == nil {
 			first, grace = &f, time.Now().Add(findGrace)
 		} else if !first.same(f.Description) {
-			return found{}, fail(ErrIntegrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with -s HOST:PORT",
-				first.server, first.Name, first.SizeBytes, f.server, f.Name, f.SizeBytes)
+			return found{}, first.rivals(&f)
 		}
 	}
 }

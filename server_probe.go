@@ -16,7 +16,7 @@ const (
 	// measured: a switch may let some pass at once. A bottleneck spreads the others, and
 	// what fits its queue arrives.
 	probeSmall  = 256 // bytes of payload
-	probeFirst  = 32
+	probeFirst  = 32  // packets of 1472 bytes; fewer if they are larger
 	probeBurst  = 96
 	probeFew    = 8 // in place of them if the rate is given
 	stepSmall   = 0
@@ -101,7 +101,8 @@ func (s *symbolServer) sendTrain(now time.Duration) {
 	probe := wire.Probe{Session: s.session, Train: p.train, Step: stepSmall, Clock: max(1, wire.Clock(now.Microseconds())), Size: probeSmall}
 	s.group.say(probe.AppendTo(p.packet[:0]), s.cfg.Log)
 	probe.Size = uint16(s.packetSize())
-	steps := []uint32{stepFirst: probeFirst, stepBurst: probeBurst}
+	scale := func(packets int) uint32 { return uint32(max(probeFew, min(packets, packets*1472/s.packetSize()))) }
+	steps := []uint32{stepFirst: scale(probeFirst), stepBurst: scale(probeBurst)}
 	if s.cfg.RateBitsPerSec != 0 || s.cfg.Delay != 0 {
 		steps = []uint32{stepFirst: probeFew}
 	}
