@@ -55,7 +55,7 @@ func (s *symbolClient) write(fail func(error)) {
 	if !s.inOrder {
 		for p := range s.toWrite {
 			put(p)
-			s.done <- written1(p, 0)
+			s.done <- written1(p)
 		}
 		return
 	}
@@ -66,7 +66,7 @@ func (s *symbolClient) write(fail func(error)) {
 	for p := range s.toWrite {
 		if p.slot < 0 {
 			zeros.Add(p.zeros)
-			s.done <- written1(p, uint32(next)) // they take no room
+			s.done <- written1(p) // they take no room
 		} else {
 			waiting[uint64(s.slots[p.slot].id)] = p
 		}
@@ -75,7 +75,8 @@ func (s *symbolClient) write(fail func(error)) {
 				put(w)
 				delete(waiting, next)
 				next++
-				s.done <- written1(w, uint32(next))
+				s.done <- written1(w)
+				s.done <- event{kind: reached, position: uint32(next)}
 			} else if run, ok := zeros.Next(next); ok && run.Lo == next {
 				run.Hi = min(run.Hi, next+1)
 				put(piece{slot: -1, zeros: run})
@@ -84,9 +85,10 @@ func (s *symbolClient) write(fail func(error)) {
 				break
 			}
 		}
+		s.done <- event{kind: reached, position: uint32(next)}
 	}
 }
 
-func written1(p piece, position uint32) event {
-	return event{slot: p.slot, zeros: uint32(p.zeros.Len()), kind: written, position: position}
+func written1(p piece) event {
+	return event{slot: p.slot, zeros: uint32(p.zeros.Len()), kind: written}
 }

@@ -98,7 +98,6 @@ type symbolClient struct {
 	// zeros are runs that write has not been handed yet, besides those under way.
 	zeros         []block.Range
 	zerosUnderWay int
-	ordered       uint32 // blocks written from the start on, if inOrder
 	leaving       bool
 	over          bool // the server said that the session is
 }
@@ -135,6 +134,7 @@ const (
 	verified
 	damaged
 	written
+	reached // of a target in order: position
 )
 
 // receiveMXB2 takes the image in and says goodbye.
@@ -177,7 +177,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 		limit = 0
 	}
 	s.engine = receiver.New(0, receiver.Config{
-		Receiver: c.id, Image: g, SymbolSize: found.session.SymbolSize, Window: window,
+		Receiver: c.id, Image: g, SymbolSize: found.session.SymbolSize, Window: window, InOrder: inOrder,
 		SilenceLimit: limit, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}, sessionOf(found.session))
 	s.learn()
@@ -515,10 +515,6 @@ func (s *symbolClient) takeSymbol(now time.Duration, y *wire.Symbol) {
 		s.counts.BadPackets++
 		return
 	}
-	if s.inOrder && y.Object == wire.Image && uint32(y.Block) >= s.ordered+uint32(len(s.slots))-2 {
-		s.counts.MemoryDrops++
-		return
-	}
 	t := s.engine.HandleSymbol(now, y)
 	s.counts.PacketsReceived++
 	s.streamed = s.arrived
@@ -574,6 +570,8 @@ func (s *symbolClient) handZeros() {
 func (s *symbolClient) happened(e event) error {
 	now := s.now()
 	switch {
+	case e.kind == reached:
+		s.engine.Reached(now, e.position)
 	case e.slot < 0:
 		s.solving--
 		s.zerosUnderWay--
@@ -591,7 +589,6 @@ func (s *symbolClient) happened(e event) error {
 		s.solving--
 		s.engine.BlockWritten(now, e.slot)
 	}
-	s.ordered = max(s.ordered, e.position)
 	return nil
 }
 

@@ -34,7 +34,7 @@ const (
 	minSampleTime, maxSampleTime = 80 * time.Millisecond, 2 * time.Second
 	minSamplePackets             = 500
 	// minDiskTime is what a disk's speed is taken over: it comes in blocks.
-	minDiskTime = 400 * time.Millisecond
+	minDiskTime = 800 * time.Millisecond
 	// settleAfter a change the packets from before it are through.
 	settleAfter = 30 * time.Millisecond
 	// moreBacklog is by how many more blocks in memory a target shows that a limit which
@@ -150,6 +150,7 @@ func (f *rateFinder) judge(now time.Duration, bitsPerSec, packetBits, blockBits 
 	}
 	// loss is what three quarters have, or more.
 	loss := quantile(fresh, 1, func(s *rateSample) float64 { return s.loss })
+	written := quantile(fresh, 1, func(s *rateSample) float64 { return s.written })
 	delivered := packetBits * quantile(fresh, 2, func(s *rateSample) float64 { return s.delivered })
 	reason := rateOfPath
 	if quantile(fresh, 2, func(s *rateSample) float64 { return s.dropped }) > loss/2 {
@@ -170,6 +171,8 @@ func (f *rateFinder) judge(now time.Duration, bitsPerSec, packetBits, blockBits 
 			f.set(now, rate, rateOfDisk)
 			f.wait(now)
 		}
+	case f.reason == rateOfDisk && blockBits*written > 1.05*float64(f.limit):
+		f.set(now, margin*blockBits*written, rateOfDisk) // more than came: that is their speed
 	case f.testing:
 		f.testing = false
 		if loss < f.testedLoss/2 {

@@ -17,6 +17,9 @@ type Config struct {
 	// Window is how many blocks the driver has memory for, 1 to 65534. The slots are
 	// numbered from 0.
 	Window int
+	// InOrder: the target takes the image from the beginning on, and blocks that are
+	// verified keep their slots until it is their turn.
+	InOrder bool
 	// SilenceLimit is how long nothing of the sender may come before the receiver
 	// gives up; 0 is for ever.
 	SilenceLimit time.Duration
@@ -50,6 +53,7 @@ type Engine struct {
 	none    uint32 // blocks at placeNone
 	taken   uint32 // blocks at placeTaken
 	written uint32 // of these, those on the disk
+	reached uint32 // InOrder: blocks of the image that are on the target, from the first on
 	done    uint32 // of these, those of the image
 
 	stream   stream
@@ -270,6 +274,9 @@ func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
 	if int(s.K) > g.MaxK(id, e.cfg.SymbolSize) {
 		return Taken{Verdict: Invalid}
 	}
+	if index >= e.horizon() && index < e.image {
+		return Taken{Verdict: NoRoom}
+	}
 	p, evicted, ok := e.room(s.Symbol, s.K)
 	if !ok {
 		e.refuse()
@@ -284,6 +291,28 @@ func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
 	e.none--
 	e.want.retry = wantRetry
 	return Taken{Slot: p}
+}
+
+// Reached takes note that the target of a receiver InOrder has the first count blocks
+// of the image.
+func (e *Engine) Reached(now time.Duration, count uint32) {
+	if count <= e.reached {
+		return
+	}
+	e.reached = count
+	if e.none > 0 && e.want.at == 0 {
+		e.schedule(now)
+		e.rearm()
+	}
+}
+
+// horizon is the block of the image from which on InOrder there is no room: two slots
+// stay free for what has to come first.
+func (e *Engine) horizon() uint32 {
+	if !e.cfg.InOrder {
+		return e.image
+	}
+	return min(e.image, e.reached+uint32(max(1, len(e.slots)-2)))
 }
 
 // refuse takes note that a block found no room. If it is the disk that holds the

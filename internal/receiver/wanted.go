@@ -32,7 +32,7 @@ func (e *Engine) schedule(now time.Duration) {
 	if w.pages > 0 { // under way
 		return
 	}
-	if e.none == 0 || e.slow && len(e.free)*4 < len(e.slots) {
+	if e.none == 0 || e.slow && len(e.free)*4 < len(e.slots) || e.cfg.InOrder && !e.lacksNext() {
 		w.at = 0
 		return
 	}
@@ -55,6 +55,26 @@ func (e *Engine) schedule(now time.Duration) {
 	if w.last != 0 {
 		w.at = max(w.at, w.last+pause)
 	}
+}
+
+// lacksNext tells whether a receiver InOrder has to ask: what comes next is missing, or
+// a quarter of the window's room.
+func (e *Engine) lacksNext() bool {
+	lack := 0
+	for i := e.reached; i < e.horizon(); i++ {
+		if e.place[i] != placeNone {
+			continue
+		}
+		if lack++; i == e.reached || lack*4 >= len(e.slots) {
+			return true
+		}
+	}
+	for _, p := range e.place[e.image:] {
+		if p == placeNone {
+			return true
+		}
+	}
+	return e.horizon() == e.image && lack > 0
 }
 
 // walkedPast tells whether the walk has passed blocks that are missing and were not
@@ -106,7 +126,7 @@ func (e *Engine) beginWanted(now time.Duration) bool {
 		return false
 	}
 	w.left = e.none
-	if e.slow {
+	if e.slow || e.cfg.InOrder {
 		w.left = min(w.left, uint32(len(e.free)))
 	}
 	runs, left := uint32(0), w.left
@@ -133,14 +153,22 @@ func (e *Engine) beginWanted(now time.Duration) bool {
 func (e *Engine) nextWanted() (wire.Range, bool) {
 	w := &e.want
 	end := uint32(len(e.place))
-	for w.from < end && e.place[w.from] != placeNone {
+	if horizon := e.horizon(); w.from < e.image {
+		for w.from < horizon && e.place[w.from] != placeNone {
+			w.from++
+		}
+		if w.from == horizon {
+			w.from = e.image
+		}
+	}
+	for w.from >= e.image && w.from < end && e.place[w.from] != placeNone {
 		w.from++
 	}
 	if w.from == end || w.left == 0 {
 		return wire.Range{}, false
 	}
 	if w.from < e.image {
-		end = e.image
+		end = e.horizon()
 	}
 	o, id := e.ref(w.from)
 	r := wire.Range{Object: o, First: id}
