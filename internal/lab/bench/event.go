@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// pollInterval is between looks at how far a transfer is.
+const pollInterval = 2 * time.Millisecond
+
 // event is what happens once in the course of a transfer, by a system whose clients
 // start after its server.
 type event struct {
@@ -75,6 +78,6 @@ func awaitSent(j *job, share float64, running []*process) error {
 			default:
 			}
 		}
-		time.Sleep(watchInterval)
+		time.Sleep(pollInterval)
 	}
 }

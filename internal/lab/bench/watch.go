@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// watchInterval is how exactly the stream's beginning and end are known.
-	watchInterval = 2 * time.Millisecond
+	// watchInterval, for each host, is how exactly the stream's beginning and end are
+	// known: looking costs the machine some 40 µs a host.
+	watchInterval = 500 * time.Microsecond
 	// dataBytes within an interval are data: more than all that any of the systems
 	// says besides, and less than a packet of data of any.
 	dataBytes = 600
@@ -94,7 +95,7 @@ func (w *watch) streaming() time.Duration { return w.last().Sub(w.first) }
 
 func (w *watch) sample() {
 	defer close(w.stopped)
-	tick := time.NewTicker(watchInterval)
+	tick := time.NewTicker(watchInterval * time.Duration(len(w.files)))
 	defer tick.Stop()
 	before := make([]uint64, len(w.files))
 	buffer := make([]byte, 4096)
