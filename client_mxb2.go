@@ -254,7 +254,7 @@ func (s *symbolClient) hear(answers chan<- wire.Description, fail func(error)) {
 			s.answers.bad.Add(1)
 		case f.session == nil || from != s.found.server:
 			s.answers.strangers.Add(1)
-			if f.server = from; s.cfg.ControlHost == "" && from != s.found.server && !s.found.same(f.Description) && time.Since(s.origin) < lateGrace {
+			if f.server = from; f.session != nil && s.cfg.ControlHost == "" && from != s.found.server && !s.found.same(f.Description) && time.Since(s.origin) < lateGrace {
 				fail(s.found.rivals(&f))
 			}
 		default:

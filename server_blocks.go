@@ -2,6 +2,7 @@ package multiserver
 
 import (
 	"fmt"
+	"time"
 
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
@@ -197,8 +198,7 @@ func (s *symbolServer) readAhead() {
 		if s.skipHole(r) {
 			continue
 		}
-		s.loading[r] = true
-		s.loads <- &load{ref: r, buf: s.buffer()}
+		s.load(&load{ref: r, buf: s.buffer()})
 	}
 	// While there is something to send, the disk is for that: the stream comes by most
 	// of what is unread anyway.
@@ -211,8 +211,7 @@ func (s *symbolServer) readAhead() {
 			if s.skipHole(r) {
 				continue
 			}
-			s.loading[r] = true
-			s.loads <- &load{ref: r, buf: s.buffer(), passing: true}
+			s.load(&load{ref: r, buf: s.buffer(), passing: true})
 		}
 	}
 }
@@ -227,6 +226,23 @@ func (s *symbolServer) skipHole(r sender.Ref) bool {
 	}
 	s.zero(r.Block)
 	return true
+}
+
+// load hands a block to the loaders.
+func (s *symbolServer) load(l *load) {
+	if len(s.loading) == 0 {
+		s.loadedAt = time.Now()
+	}
+	s.loading[l.ref] = true
+	s.loads <- l
+}
+
+// sayStall says, once, that reading the image takes long.
+func (s *symbolServer) sayStall() {
+	if len(s.loading) > 0 && time.Since(s.loadedAt) > stallTime && !s.stallSaid {
+		s.stallSaid = true
+		s.cfg.Log.Warn("the image is not read: its disk does not answer", "file", s.cfg.File)
+	}
 }
 
 // loader reads what readAhead asks for.
@@ -245,6 +261,7 @@ func (s *symbolServer) loader(done <-chan struct{}) {
 // take tells the engine of a block that was read.
 func (s *symbolServer) take(l *load) error {
 	delete(s.loading, l.ref)
+	s.loadedAt, s.stallSaid = time.Now(), false
 	if l.err != nil {
 		return l.err
 	}

@@ -49,6 +49,8 @@ const (
 	rowsAhead = 4
 	// rateInterval is how often the engine is told the rate.
 	rateInterval = 100 * time.Millisecond
+	// stallTime is how long a block may take to be read before that is said.
+	stallTime = 2 * time.Second
 	// holdTick is how often it is asked whether the stream may begin.
 	holdTick = 5 * time.Millisecond
 	// lingerTime is how long the server stays when all are done: a goodbye whose
@@ -120,6 +122,8 @@ type symbolServer struct {
 	uses          uint64
 	spare         [][]byte // buffers of blocks that are not cached any more
 	loading       map[sender.Ref]bool
+	loadedAt      time.Time // when a load last ended, or the only one began
+	stallSaid     bool
 	upcoming      []sender.Ref
 	builder       *codec.ManifestBuilder
 	unread        block.ID // where to look for blocks that no one has read
@@ -497,6 +501,7 @@ func (s *symbolServer) tick() error {
 		s.fly(rate * packetBits)
 	}
 	s.leaveEmpty()
+	s.sayStall()
 	s.lapseUnicast(now)
 	s.seekHearers(now)
 	s.mu.Lock()

@@ -17,7 +17,7 @@ const (
 	// trialStep is how much slower the stream is for a test.
 	trialStep = 0.85
 	// margin keeps the queue of a bottleneck empty.
-	margin = 0.98
+	margin = 0.99
 	// A limit grows by growth each growthPause; one that was only guessed, by
 	// guessGrowth as soon as it is known that all is well.
 	growth, guessGrowth = 1.03, 1.3

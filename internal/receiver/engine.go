@@ -321,13 +321,13 @@ func (e *Engine) refuse() {
 	if len(e.free) > 0 {
 		return
 	}
-	e.slow = e.slow || e.writing()*2 >= len(e.slots)
+	e.slow = e.slow || e.inState(slotWriting)*2 >= len(e.slots)
 }
 
-// writing is the count of slots whose blocks wait for the disk.
-func (e *Engine) writing() (n int) {
+// inState is the count of slots that are so far.
+func (e *Engine) inState(s slotState) (n int) {
 	for i := range e.slots {
-		if e.slots[i].state == slotWriting {
+		if e.slots[i].state == s {
 			n++
 		}
 	}

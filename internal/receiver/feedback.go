@@ -385,8 +385,10 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	}
 	r.Limit = wire.LimitNone
 	switch {
-	case e.slow || e.writing()*2 >= len(e.slots):
+	case e.slow || e.inState(slotWriting)*2 >= len(e.slots):
 		r.Limit = wire.LimitDisk
+	case e.inState(slotSolving)*2 >= len(e.slots):
+		r.Limit = wire.LimitCPU
 	case r.Counts.Dropped > 0:
 		r.Limit = wire.LimitSocket
 	case r.Counts.Lost > 0:

@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -117,4 +118,34 @@ func TestBottleneck(t *testing.T) {
 	if times := r.times(end); times > 1.8 {
 		t.Errorf("the server sent %.2f times the image", times)
 	}
+}
+
+// TestSilenceIsExplained: while nothing comes, the client's display says why.
+func TestSilenceIsExplained(t *testing.T) {
+	t.Parallel()
+	t.Run("the server is gone", func(t *testing.T) {
+		t.Parallel()
+		r := newRoom(t, lab.Config{Hosts: 2}, imageBytes)
+		s, c := r.serve(0, "--rate", "16M"), r.receive(1)
+		c.reaches(0.2)
+		s.kill()
+		r.await("the client says so", func() bool { return strings.Contains(c.now().WaitingFor, "does not answer either") })
+	})
+	t.Run("the group is lost", func(t *testing.T) {
+		t.Parallel()
+		r := newRoom(t, lab.Config{Hosts: 2}, imageBytes)
+		r.serve(0, "--rate", "16M")
+		c := r.receive(1, "--unicast", "never")
+		c.reaches(0.2)
+		r.must(r.Hosts[1].BlockMulticast(true))
+		r.await("the client says so", func() bool { return strings.Contains(c.now().WaitingFor, "is lost") })
+	})
+	t.Run("the server waits", func(t *testing.T) {
+		t.Parallel()
+		r := newRoom(t, lab.Config{Hosts: 2}, imageBytes)
+		r.serve(0, "--min-receivers", "2")
+		c := r.receive(1)
+		c.found()
+		r.await("the client says so", func() bool { return strings.Contains(c.now().WaitingFor, "waits for more clients") })
+	})
 }

@@ -350,7 +350,7 @@ func TestMinReceivers(t *testing.T) {
 func TestPace(t *testing.T) {
 	const (
 		size   = 3 * mib
-		search = 0.2 // seconds that a client waits for other servers
+		search = 0.06 // seconds that a client waits for other servers
 	)
 	inBoth(t, func(t *testing.T, p protocol) {
 		packets, wireBytes := float64(size/1024), 1024+12+28+38.0
