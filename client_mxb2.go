@@ -90,6 +90,7 @@ type symbolClient struct {
 	direct      chan []byte
 	directDrops atomic.Uint64
 	renewed     time.Time
+	switched    time.Time // from the group to unicast, or back
 	inbox       [][]byte
 	asked       time.Time // when the session was last asked for
 	again       regrouping
@@ -225,7 +226,8 @@ func sessionOf(d *wire.Description) receiver.Session {
 func (s *symbolClient) now() time.Duration { return time.Since(s.origin) }
 
 // hear passes on the server's descriptions until the socket closes. Another server's, of
-// another image, ends a client that was told no host, by fail.
+// another image, that answers this client's own offer ends a client that was told no
+// host, by fail.
 func (s *symbolClient) hear(answers chan<- wire.Description, fail func(error)) {
 	defer close(answers)
 	buf := make([]byte, wire.MaxPacketSize)
@@ -277,6 +279,9 @@ func (s *symbolClient) loop(ctx context.Context, answers <-chan wire.Description
 			return err
 		}
 		if s.engine.Complete() && s.solving == 0 {
+			if ctx.Err() != nil { // the last write failed
+				return context.Cause(ctx)
+			}
 			s.counts.BytesDone = s.session.Geometry.ImageSize
 			s.publish()
 			return nil
@@ -400,6 +405,9 @@ func (s *symbolClient) rejoin(d wire.Description) error {
 		return fmt.Errorf("%s was started again with other settings of its network: start this client again", s.found.server)
 	}
 	s.cfg.Log.Info("the server was started again; going on")
+	if d.Completion.ManifestSize == 0 { // it is the same image
+		d.Completion = s.session.Completion
+	}
 	s.session = d
 	s.engine.Restart(s.now(), sessionOf(&d))
 	s.learn()

@@ -112,6 +112,13 @@ func (s *symbolClient) lookAtSize() error {
 		return fmt.Errorf("%w: packets of %d bytes from %s, while small ones do: a part of the network, or this host's %s, has a smaller MTU; start the server without --mtu, or raise that MTU",
 			errPacketSize, int(s.session.SymbolSize)+wire.SymbolHeaderSize+udp.HeaderBytes(s.cfg.Group), s.found.server, interfaceName(s.found.ifIndex))
 	}
+	if s.byUnicast {
+		if s.probes.unheard > lostBlindly && time.Since(s.switched) > unicastPatience {
+			return fmt.Errorf("%w: packets of %d bytes by unicast from %s, while small ones do: a part of the network has a smaller MTU; start the server without --mtu",
+				errPacketSize, int(s.session.SymbolSize)+wire.SymbolHeaderSize+udp.HeaderBytes(s.cfg.Group), s.found.server)
+		}
+		return nil
+	}
 	if s.probes.unheard > lostBlindly && time.Since(s.trainAsked) > trainPause {
 		s.trainAsked = time.Now()
 		s.tell(wire.ProbeReport{Session: s.session.Session, Receiver: s.id}.AppendTo(nil))

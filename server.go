@@ -487,9 +487,22 @@ func (r *serverRun) send(ctx context.Context) error {
 				return err
 			}
 		}
+		failed := 0
 		for _, to := range b.to {
-			if err := r.sendTo(ctx, b, to); err != nil {
-				return err
+			if !r.sendTo(b, to) {
+				failed++
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		// A cable that is out for a moment must not end the session: clients ask again for
+		// what is not sent. One network of several, or one client, holds nobody up.
+		if failed > 0 && failed == len(b.to) && (b.stream == nil || !b.stream.unicast) {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(sendRetryInterval):
 			}
 		}
 		if b.stream == nil {
@@ -501,37 +514,27 @@ func (r *serverRun) send(ctx context.Context) error {
 	}
 }
 
-// sendTo sends a batch one way. A cable that is out for a moment must not end the
-// session: clients ask again for what is not sent.
-func (r *serverRun) sendTo(ctx context.Context, b *batch, to *udp.Sender) error {
-	err := to.Send(b.buf[:b.bytes], b.size)
-	if err == nil {
-		r.refused = false
-		r.mu.Lock()
-		r.stats.PacketsSent += uint64(b.packets)
-		r.stats.ImageBytesSent += uint64(b.image)
-		r.stats.WireBytesSent += uint64(b.wireBytes(r.cfg.Group))
-		r.stats.SendMethod = to.Method().String()
-		r.mu.Unlock()
-		if reason := to.Fallback(); reason != nil && !r.fellBack {
-			r.fellBack = true
-			r.cfg.Log.Warn("sending costs more CPU than it need", "err", reason)
+// sendTo sends a batch one way, and tells whether that went.
+func (r *serverRun) sendTo(b *batch, to *udp.Sender) bool {
+	if err := to.Send(b.buf[:b.bytes], b.size); err != nil {
+		if !r.refused && !errors.Is(err, net.ErrClosed) {
+			r.refused = true
+			r.cfg.Log.Warn("the interface does not take packets; trying on", "err", err)
 		}
-		return nil
+		return false
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+	r.refused = false
+	r.mu.Lock()
+	r.stats.PacketsSent += uint64(b.packets)
+	r.stats.ImageBytesSent += uint64(b.image)
+	r.stats.WireBytesSent += uint64(b.wireBytes(r.cfg.Group))
+	r.stats.SendMethod = to.Method().String()
+	r.mu.Unlock()
+	if reason := to.Fallback(); reason != nil && !r.fellBack {
+		r.fellBack = true
+		r.cfg.Log.Warn("sending costs more CPU than it need", "err", reason)
 	}
-	if !r.refused {
-		r.refused = true
-		r.cfg.Log.Warn("the interface does not take packets; trying on", "err", err)
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(sendRetryInterval):
-		return nil
-	}
+	return true
 }
 
 func (r *serverRun) countBad() {

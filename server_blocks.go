@@ -205,9 +205,10 @@ func (s *symbolServer) readAhead() {
 	if s.manifest != nil || !s.idle {
 		return
 	}
-	for n := block.ID(s.geometry.BlockCount()); s.unread < n && len(s.loading) < loaders; s.unread++ {
-		if !s.builder.Has(uint32(s.unread)) {
-			r := sender.Ref{Object: wire.Image, Block: s.unread}
+	// The builder is gone once a hole was the last that it lacked.
+	for n := block.ID(s.geometry.BlockCount()); s.builder != nil && s.unread < n && len(s.loading) < loaders; s.unread++ {
+		r := sender.Ref{Object: wire.Image, Block: s.unread}
+		if !s.builder.Has(uint32(s.unread)) && !s.loading[r] {
 			if s.skipHole(r) {
 				continue
 			}

@@ -375,7 +375,9 @@ func (s *symbolServer) hear(f feedback) error {
 				s.prober.deaf = false
 			}
 			s.streamOf(p.Receiver).engine.HandleReport(now, p)
-			s.rate.report(now, p)
+			if st := s.streamOf(p.Receiver); st == s.group || s.group.engine.Receivers() == 0 {
+				s.rate.report(now, p)
+			}
 			s.note(f, p.Receiver, func(r *Receiver) { r.report(p, s.geometry) })
 		}
 	case wire.TypeWanted:
@@ -451,7 +453,7 @@ func (s *symbolServer) describe(receiver wire.ReceiverID, to netip.AddrPort) []b
 		FileName:       []byte(wire.FileName(s.source.Name())),
 	}
 	if receiver != 0 {
-		d.Token = s.token(to)
+		d.Token = s.token(receiver, to)
 	}
 	if s.cfg.Unicast == UnicastAlways {
 		d.Data = netip.AddrPort{}

@@ -18,7 +18,7 @@ const (
 	probeSmall  = 256 // bytes of payload
 	probeFirst  = 32  // packets of 1472 bytes; fewer if they are larger
 	probeBurst  = 96
-	probeFew    = 8 // in place of them if the rate is given
+	probeFew    = 8 // in place of them if the rate is given, or known, or the stream runs
 	stepSmall   = 0
 	stepFirst   = 1
 	stepBurst   = 2
@@ -103,7 +103,7 @@ func (s *symbolServer) sendTrain(now time.Duration) {
 	probe.Size = uint16(s.packetSize())
 	scale := func(packets int) uint32 { return uint32(max(probeFew, min(packets, packets*1472/s.packetSize()))) }
 	steps := []uint32{stepFirst: scale(probeFirst), stepBurst: scale(probeBurst)}
-	if s.cfg.RateBitsPerSec != 0 || s.cfg.Delay != 0 {
+	if s.cfg.RateBitsPerSec != 0 || s.cfg.Delay != 0 || s.rate.limit != 0 || !s.held {
 		steps = []uint32{stepFirst: probeFew}
 	}
 	p.packet = p.packet[:0]
@@ -125,12 +125,14 @@ func (s *symbolServer) sendTrain(now time.Duration) {
 func (s *symbolServer) hearProbed(now time.Duration, r wire.ProbeReport) {
 	p := &s.prober
 	if r.Steps.Len() == 0 {
-		if now-p.trainAt >= askedPause || p.trainAt == 0 {
+		if s.cfg.Unicast != UnicastAlways && (p.trainAt == 0 || now-p.trainAt >= askedPause) {
 			s.sendTrain(now)
 		}
 		return
 	}
-	p.deaf = false
+	if s.streamOf(r.Receiver) == s.group && s.knows(r.Receiver) {
+		p.deaf = false
+	}
 	if p.over || !s.knows(r.Receiver) {
 		return
 	}

@@ -54,8 +54,9 @@ type path struct {
 	since   time.Time // when a receiver was last heard there
 }
 
-// pathMemory is how long a network without a receiver gets the stream.
-const pathMemory = 3 * time.Second
+// pathMemory is how long a network without a receiver gets the stream, and four report
+// intervals, but no longer than maxPathMemory besides.
+const pathMemory, maxPathMemory = 3 * time.Second, 10 * time.Second
 
 // sendOn lets the group's stream go out on an interface too.
 func (s *symbolServer) sendOn(ifIndex int) error {
@@ -87,7 +88,7 @@ func (s *symbolServer) heardOn(ifIndex int) {
 // leaveEmpty ends the stream on networks that nobody was heard on lately, but for the
 // last one.
 func (s *symbolServer) leaveEmpty() {
-	oldest := time.Now().Add(-pathMemory - 4*s.group.engine.Interval())
+	oldest := time.Now().Add(-pathMemory - min(4*s.group.engine.Interval(), maxPathMemory))
 	for i := 0; i < len(s.paths) && len(s.paths) > 1; {
 		if s.paths[i].since.Before(oldest) {
 			s.paths = slices.Delete(s.paths, i, i+1)

@@ -32,16 +32,21 @@ type unicastPeer struct {
 	renewed time.Duration
 }
 
-// token proves to the server that whoever brings it hears what is sent to an address.
-func (s *symbolServer) token(addr netip.AddrPort) wire.Token {
+// token proves to the server that a receiver hears what is sent to an address; 0 if that
+// is of no use.
+func (s *symbolServer) token(id wire.ReceiverID, addr netip.AddrPort) wire.Token {
+	if s.cfg.Unicast == UnicastNever {
+		return 0
+	}
 	h := hmac.New(sha256.New, s.secret[:])
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(id)))
 	h.Write([]byte(addr.String()))
 	return wire.Token(binary.BigEndian.Uint64(h.Sum(nil)))
 }
 
 // hearUnicast takes in that a client wants unicast, or no longer.
 func (s *symbolServer) hearUnicast(now time.Duration, f feedback, p wire.UnicastRequest) {
-	if s.cfg.Unicast == UnicastNever || p.Token != s.token(f.from) {
+	if s.cfg.Unicast == UnicastNever || p.Token != s.token(p.Receiver, f.from) {
 		s.countBad()
 		return
 	}
@@ -57,7 +62,11 @@ func (s *symbolServer) hearUnicast(now time.Duration, f feedback, p wire.Unicast
 		s.cfg.Log.Warn("too many clients hear nothing of the multicast group; this one is not served", "client", f.from)
 		return
 	}
-	to, err := s.conn.NewSender(f.from, f.ifIndex, udp.MethodAuto)
+	ifIndex := f.ifIndex
+	if s.conn.WriteTo(s.describe(p.Receiver, f.from), f.from, ifIndex) != nil {
+		ifIndex = 0 // as answer does
+	}
+	to, err := s.conn.NewSender(f.from, ifIndex, udp.MethodAuto)
 	if err != nil {
 		s.cfg.Log.Warn("cannot send by unicast", "client", f.from, "err", err)
 		return
@@ -131,7 +140,8 @@ func (s *symbolServer) streams() []*stream {
 // anything to send.
 func (s *symbolServer) composeNext(b *batch) (filled bool, err error) {
 	order := s.streams()
-	if len(order) == 2 && s.unicastCredit > 0 {
+	ahead := len(order) == 2 && s.unicastCredit >= 0
+	if ahead {
 		order[0], order[1] = order[1], order[0]
 	}
 	for _, st := range order {
@@ -144,8 +154,8 @@ func (s *symbolServer) composeNext(b *batch) (filled bool, err error) {
 		}
 		if st == s.group {
 			s.unicastCredit = min(s.unicastCredit+b.wireBytes(s.cfg.Group)/(unicastShare-1), maxUnicastCredit)
-		} else if s.group.engine.Receivers() > 0 {
-			s.unicastCredit -= b.wireBytes(s.cfg.Group) * len(b.to)
+		} else if cost := b.wireBytes(s.cfg.Group) * len(b.to); ahead && s.group.engine.Receivers() > 0 {
+			s.unicastCredit = max(s.unicastCredit-cost, -cost)
 		}
 		return true, nil
 	}

@@ -116,8 +116,11 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 // partial ones are dropped, because how a block was encoded may differ (J5).
 func (e *Engine) Restart(now time.Duration, s Session) {
 	for p := range e.slots {
-		if st := e.slots[p].state; st == slotFilling || st == slotSolving {
+		switch sl := &e.slots[p]; sl.state {
+		case slotFilling:
 			e.drop(p)
+		case slotSolving:
+			sl.stale = true // the driver is at work in it
 		}
 	}
 	e.begin(now, s)
@@ -321,7 +324,16 @@ func (e *Engine) refuse() {
 	if len(e.free) > 0 {
 		return
 	}
-	e.slow = e.slow || e.inState(slotWriting)*2 >= len(e.slots)
+	e.slow = e.slow || e.diskBound()
+}
+
+// diskBound tells whether half of the window waits for the target, and not, in order,
+// for a block that is still to come.
+func (e *Engine) diskBound() bool {
+	if e.cfg.InOrder && e.reached < e.image && e.place[e.reached] != placeTaken {
+		return false
+	}
+	return e.inState(slotWriting)*2 >= len(e.slots)
 }
 
 // inState is the count of slots that are so far.
@@ -387,6 +399,12 @@ func (e *Engine) ZerosWritten(count uint32) {
 // symbols, 1 at least, are needed.
 func (e *Engine) BlockSingular(now time.Duration, p, more int) {
 	s := &e.slots[p]
+	if s.stale {
+		e.drop(p)
+		e.schedule(now)
+		e.rearm()
+		return
+	}
 	s.state, s.need = slotFilling, uint16(more)
 	s.passed, s.covered, s.tries = false, false, 0
 	if e.quiet {
@@ -433,7 +451,7 @@ func (e *Engine) BlockWritten(now time.Duration, p int) {
 // Complete tells whether every block of the image and of the manifest is in and
 // written. The driver then syncs and verifies, and calls Leave.
 func (e *Engine) Complete() bool {
-	return e.manifest != 0 && e.written == e.image+e.manifest
+	return e.manifest != 0 && e.written == e.image+e.manifest && (!e.cfg.InOrder || e.reached == e.image)
 }
 
 // Missing is the count of blocks that are not verified yet, as far as known.

@@ -385,7 +385,7 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	}
 	r.Limit = wire.LimitNone
 	switch {
-	case e.slow || e.inState(slotWriting)*2 >= len(e.slots):
+	case e.slow || e.diskBound():
 		r.Limit = wire.LimitDisk
 	case e.inState(slotSolving)*2 >= len(e.slots):
 		r.Limit = wire.LimitCPU

@@ -32,7 +32,11 @@ func (e *Engine) schedule(now time.Duration) {
 	if w.pages > 0 { // under way
 		return
 	}
-	if e.none == 0 || e.slow && len(e.free)*4 < len(e.slots) || e.cfg.InOrder && !e.lacksNext() {
+	noRoom := e.slow && len(e.free)*4 < len(e.slots)
+	if e.cfg.InOrder {
+		noRoom = !e.lacksNext()
+	}
+	if e.none == 0 || noRoom {
 		w.at = 0
 		return
 	}

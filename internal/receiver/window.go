@@ -40,6 +40,7 @@ type slot struct {
 	covered bool
 	late    bool   // the receiver came when part of it had been sent
 	waiting bool   // it is not asked for now (R10)
+	stale   bool   // of a session that is over
 	rows    uint32 // repair rows that the sender has made at least
 
 	// askAt is when its deficit goes into a report, unless the sender promises enough
@@ -49,7 +50,7 @@ type slot struct {
 	coverEnds wire.Sequence
 	repair    []block.SymbolID // repair symbols that are in, ascending
 	pass      uint32           // of the sender when it was opened, as far as known
-	_         [20]byte         // to two lines
+	_         [19]byte         // to two lines
 }
 
 // take puts a symbol in and tells whether it is news.

@@ -4,18 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 )
 
 // Sender sends buffers of equal segments from a Conn's socket to one address
-// through one interface. One goroutine may call Send; the others may be called
-// from any.
+// through one interface. Its methods may be called from several goroutines.
 type Sender struct {
 	conn     *Conn
 	dst      netip.AddrPort
 	ifIndex  int
 	method   atomic.Int32
 	fallback atomic.Pointer[error]
+
+	mu sync.Mutex // one Send at a time
 	senderSystem
 }
 
@@ -46,6 +48,8 @@ func (s *Sender) Send(buf []byte, segmentSize int) error {
 	if segmentSize < 1 || segmentSize > MaxPayload {
 		return fmt.Errorf("send to %v: segment size %d is not in 1 to %d", s.dst, segmentSize, MaxPayload)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	batchSize := MaxSegments(segmentSize) * segmentSize
 	for len(buf) > 0 {
 		batch := buf[:min(batchSize, len(buf))]
