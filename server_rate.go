@@ -22,8 +22,9 @@ const (
 	// guessGrowth as soon as it is known that all is well.
 	growth, guessGrowth = 1.03, 1.3
 	growthPause         = 500 * time.Millisecond
-	// growthPauseOfDisk is longer: a target that is too slow shows late.
-	growthPauseOfDisk = 5 * time.Second
+	// Targets show that they are too slow before anything is lost: memory takes what is
+	// too much. So a limit that was set for them grows faster, but waits for them to show.
+	growthOfDisk, growthPauseOfDisk = 1.1, time.Second
 	// What is sent at bindingShare of the limit or more is held back by it; below
 	// idleShare something else sets the pace.
 	bindingShare, idleShare = 0.9, 0.5
@@ -169,7 +170,6 @@ func (f *rateFinder) judge(now time.Duration, bitsPerSec, packetBits, blockBits 
 		rate := margin * blockBits * quantile(disks, 2, func(s *rateSample) float64 { return s.written })
 		if f.limit == 0 || rate < 0.95*float64(f.limit) {
 			f.set(now, rate, rateOfDisk)
-			f.wait(now)
 		}
 	case f.reason == rateOfDisk && blockBits*written > 1.05*float64(f.limit):
 		f.set(now, margin*blockBits*written, rateOfDisk) // more than came: that is their speed
@@ -214,8 +214,11 @@ func (f *rateFinder) pause() time.Duration {
 // grow tries a little more, and drops a limit that is none.
 func (f *rateFinder) grow(now time.Duration, bitsPerSec float64) {
 	guess, by := f.guess, growth
-	if guess {
+	switch {
+	case guess:
 		by = guessGrowth
+	case f.reason == rateOfDisk:
+		by = growthOfDisk
 	}
 	if bitsPerSec < idleShare*float64(f.limit) { // something else sets the pace
 		f.limit, f.reason, f.guess, f.changed = 0, "", false, now
