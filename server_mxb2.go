@@ -431,8 +431,17 @@ func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) err
 	}
 	s.hold.join(now)
 	s.emptyAt = time.Time{}
+	_, again := s.names[offer.Receiver]
 	s.names.keep(offer.Receiver, string(offer.HostName))
-	s.answer(s.describe(offer.Receiver, f.from), f.from, f.ifIndex)
+	answer := s.describe(offer.Receiver, f.from)
+	s.answer(answer, f.from, f.ifIndex)
+	if again && f.from.Addr().Is4() {
+		// Where the question for the client's hardware address is lost, the system asks
+		// again only after a second. A broadcast needs no such address.
+		if err := s.conn.WriteTo(answer, netip.AddrPortFrom(broadcastAll, f.from.Port()), f.ifIndex); err != nil {
+			s.cfg.Log.Debug("answer by broadcast", "client", f.from, "err", err)
+		}
+	}
 	return nil
 }
 
