@@ -383,9 +383,6 @@ func (r *serverRun) forgetClients(now time.Time) {
 	}
 }
 
-// elsewhere is said once for each network.
-const elsewhere = "a client asks from another network than the one that is served: start a second server there, with -i and its own -s port"
-
 // settle makes sure that the stream goes where q was heard and tells whether it
 // does. With an interface named, it always goes there. Otherwise the first to ask
 // decides, until nobody has asked for a while.
@@ -402,7 +399,8 @@ func (r *serverRun) settle(now time.Time, q request) bool {
 	}
 	if !r.elsewhereSaid[q.ifIndex] {
 		r.elsewhereSaid[q.ifIndex] = true
-		r.cfg.Log.Warn(elsewhere, "client", q.from, "served", r.Stats().Interface)
+		r.cfg.Log.Warn("a client asks from another network than the one that is served: start a second server there, with -i and its own -s port",
+			"client", q.from, "served", r.Stats().Interface)
 	}
 	return false
 }
@@ -489,7 +487,7 @@ func (r *serverRun) send(ctx context.Context) error {
 		}
 		failed := 0
 		for _, to := range b.to {
-			if !r.sendTo(b, to) {
+			if !r.sendTo(b, to, wire) {
 				failed++
 			}
 			if ctx.Err() != nil {
@@ -514,8 +512,8 @@ func (r *serverRun) send(ctx context.Context) error {
 	}
 }
 
-// sendTo sends a batch one way, and tells whether that went.
-func (r *serverRun) sendTo(b *batch, to *udp.Sender) bool {
+// sendTo sends a batch one way, where it takes wireBytes, and tells whether that went.
+func (r *serverRun) sendTo(b *batch, to *udp.Sender, wireBytes int) bool {
 	if err := to.Send(b.buf[:b.bytes], b.size); err != nil {
 		if !r.refused && !errors.Is(err, net.ErrClosed) {
 			r.refused = true
@@ -527,7 +525,7 @@ func (r *serverRun) sendTo(b *batch, to *udp.Sender) bool {
 	r.mu.Lock()
 	r.stats.PacketsSent += uint64(b.packets)
 	r.stats.ImageBytesSent += uint64(b.image)
-	r.stats.WireBytesSent += uint64(b.wireBytes(r.cfg.Group))
+	r.stats.WireBytesSent += uint64(wireBytes)
 	r.stats.SendMethod = to.Method().String()
 	r.mu.Unlock()
 	if reason := to.Fallback(); reason != nil && !r.fellBack {
@@ -543,10 +541,10 @@ func (r *serverRun) countBad() {
 	r.mu.Unlock()
 }
 
-// burstPackets is how many packets of a size go to addresses like to in one system call at a rate, in bits a
-// second, or with a pause after each packet: what goes in 150 µs, since a switch's
-// queue must hold them. Where neither is given, the interface's queue sets the pace, and
-// what the kernel takes at once costs the least.
+// burstPackets is how many packets of a size go to addresses like to in one system
+// call at a rate, in bits a second, or with a pause after each packet: what goes in
+// 150 µs, since a switch's queue must hold them. Where neither is given, the
+// interface's queue sets the pace, and what the kernel takes at once costs the least.
 func burstPackets(to netip.Addr, rate uint64, pause time.Duration, size int) int {
 	const burstTime = 150 * time.Microsecond
 	most := udp.MaxSegments(size)

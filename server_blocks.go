@@ -177,7 +177,7 @@ func (s *symbolServer) readAhead() {
 		return
 	}
 	s.upcoming = s.upcoming[:0]
-	for _, st := range s.streams() {
+	for _, st := range s.streams {
 		s.upcoming = st.engine.Upcoming(s.upcoming, readAhead)
 	}
 	for _, r := range s.upcoming {
@@ -282,14 +282,14 @@ func (s *symbolServer) take(l *load) error {
 
 // ready tells the engines that a block can be sent.
 func (s *symbolServer) ready(r sender.Ref, e *encodedBlock) {
-	for _, st := range s.streams() {
+	for _, st := range s.streams {
 		st.engine.Ready(r, uint16(len(e.buf)/int(s.symbolSize)))
 	}
 }
 
 // zero tells the engines that a block of the image is zeros.
 func (s *symbolServer) zero(id block.ID) {
-	for _, st := range s.streams() {
+	for _, st := range s.streams {
 		st.engine.Zero(id)
 	}
 }
@@ -319,7 +319,7 @@ func (s *symbolServer) digested(l *load) error {
 	}
 	if s.builder.Complete() {
 		s.manifest, s.builder = s.builder.Manifest(), nil
-		for _, st := range s.streams() {
+		for _, st := range s.streams {
 			st.engine.SetCompletion(s.now(), s.completion())
 		}
 		s.rememberManifest()

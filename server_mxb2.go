@@ -108,8 +108,9 @@ type symbolServer struct {
 	gone                      chan struct{} // closed by run when it has said its last words
 
 	// Owned by run, from the first offer on:
-	group   *stream // nil before
-	single  *stream // nil while nobody wanted unicast
+	group   *stream   // nil before
+	single  *stream   // nil while nobody wanted unicast
+	streams []*stream // those that there are
 	unicast map[wire.ReceiverID]*unicastPeer
 	// unicastCredit is how many bytes of the wire are unicast's.
 	unicastCredit int
@@ -200,6 +201,7 @@ func (s *symbolServer) begin(ifIndex int) error {
 		return err
 	}
 	s.group = &stream{engine: sender.New(s.now(), sender.Config{Session: s.session, Image: s.geometry})}
+	s.streams = append(s.streams, s.group)
 	if err := s.sendOn(ifIndex); err != nil {
 		return err
 	}
@@ -271,9 +273,7 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 			}
 			continue
 		}
-		if err := s.tick(); err != nil {
-			return err
-		}
+		s.tick()
 		if s.isOver() {
 			return s.verdict()
 		}
@@ -293,7 +293,7 @@ func (s *symbolServer) loop(ctx context.Context) (err error) {
 				continue
 			}
 			s.batches = append(s.batches, b)
-			for _, st := range s.streams() {
+			for _, st := range s.streams {
 				wait = min(wait, max(st.engine.Deadline()-s.now(), 0))
 			}
 			if s.held {
@@ -347,7 +347,7 @@ func (s *symbolServer) sayLastWords(cause error) {
 		state = wire.SenderImageFailed
 	}
 	for range lastWords {
-		for _, st := range s.streams() {
+		for _, st := range s.streams {
 			st.engine.End(s.now(), state)
 			if packet, ok := st.engine.Poll(s.now(), s.packet[:0]); ok {
 				st.say(packet, s.cfg.Log)
@@ -480,7 +480,7 @@ func (s *symbolServer) completion() wire.Completion {
 // tick does, each rateInterval, what need not be done at once: it begins the stream
 // once those are there that it waits for, finds the rate, and notes who has gone
 // silent.
-func (s *symbolServer) tick() error {
+func (s *symbolServer) tick() {
 	now := s.now()
 	if s.held {
 		if !s.hold.released {
@@ -494,7 +494,7 @@ func (s *symbolServer) tick() error {
 	}
 	since := time.Since(s.tickAt)
 	if since < rateInterval {
-		return nil
+		return
 	}
 	s.tickAt = time.Now()
 	packetBits := float64(8 * udp.PacketWireBytes(s.cfg.Group, s.packetSize()))
@@ -527,7 +527,6 @@ func (s *symbolServer) tick() error {
 			r.Outcome = OutcomeLost
 		}
 	}
-	return nil
 }
 
 // fly sets how many batches may be on their way to the socket.
@@ -551,7 +550,7 @@ func (s *symbolServer) knows(id wire.ReceiverID) bool { return s.streamOf(id).en
 
 // unfinished is the count of receivers that are not done.
 func (s *symbolServer) unfinished() (n int) {
-	for _, st := range s.streams() {
+	for _, st := range s.streams {
 		n += st.engine.Receivers()
 	}
 	return n

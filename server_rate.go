@@ -121,7 +121,8 @@ func (f *rateFinder) report(now time.Duration, r wire.Report) {
 	s.disk = r.Limit == wire.LimitDisk || f.reason == rateOfDisk && s.loss < someLoss && r.Backlog >= s.backlog+moreBacklog
 	received := r.Counts.Received - s.counts.Received
 	dropped := r.Counts.Dropped - s.counts.Dropped
-	missing := r.Counts.Lost + dropped - min(s.counts.Lost, r.Counts.Lost+dropped)
+	// What is told as lost may turn out to have been dropped.
+	missing := max(r.Counts.Lost+r.Counts.Dropped, s.counts.Lost+s.counts.Dropped) - s.counts.Lost - s.counts.Dropped
 	took := now - s.since
 	if took < minSampleTime || received+missing < minSamplePackets && took < maxSampleTime {
 		return

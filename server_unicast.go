@@ -78,6 +78,7 @@ func (s *symbolServer) hearUnicast(now time.Duration, f feedback, p wire.Unicast
 			s.single.engine.SetCompletion(now, s.completion())
 		}
 		s.single.engine.SetHold(now, s.held)
+		s.streams = append(s.streams, s.single)
 	}
 	if peer == nil && s.cfg.Unicast == UnicastAuto {
 		s.cfg.Log.Info("a client hears nothing of the multicast group and is served by unicast", "client", f.from)
@@ -128,23 +129,15 @@ func (s *symbolServer) streamOf(id wire.ReceiverID) *stream {
 	return s.group
 }
 
-// streams are those that there are.
-func (s *symbolServer) streams() []*stream {
-	if s.single == nil {
-		return []*stream{s.group}
-	}
-	return []*stream{s.group, s.single}
-}
-
 // composeNext fills b from the stream whose turn it is, and tells whether there is
 // anything to send.
 func (s *symbolServer) composeNext(b *batch) (filled bool, err error) {
-	order := s.streams()
-	ahead := len(order) == 2 && s.unicastCredit >= 0
-	if ahead {
-		order[0], order[1] = order[1], order[0]
-	}
-	for _, st := range order {
+	ahead := s.single != nil && s.unicastCredit >= 0
+	for n := range s.streams {
+		if ahead { // the other one first
+			n = len(s.streams) - 1 - n
+		}
+		st := s.streams[n]
 		if filled, err = s.compose(b, st); err != nil {
 			return false, err
 		}

@@ -90,7 +90,7 @@ func execute() int {
 func seconds(d time.Duration) string { return fmt.Sprintf("%gs", d.Seconds()) }
 
 func (o *options) run(c *command.Command, args []string) error {
-	checking := len(args) > 0 && args[0] == checkArgument
+	checking := len(args) > 0 && args[0] == command.CheckArgument
 	if checking {
 		args = args[1:]
 	}
@@ -102,7 +102,9 @@ func (o *options) run(c *command.Command, args []string) error {
 	}
 	o.config.ControlHost, o.config.ControlPort = o.endpoint.Host, o.endpoint.Port
 	if checking {
-		return o.diagnose()
+		return o.output.Diagnose(func(ctx context.Context, tell func(multiserver.Finding)) error {
+			return multiserver.CheckClient(ctx, o.config, tell)
+		})
 	}
 	toStdout := o.config.Output == stdoutName
 	if toStdout && !o.config.Force && term.IsTerminal(int(os.Stdout.Fd())) {

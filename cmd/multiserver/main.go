@@ -99,7 +99,7 @@ func execute() int {
 }
 
 func (o *options) run(c *command.Command, args []string) error {
-	checking := len(args) > 0 && args[0] == checkArgument
+	checking := len(args) > 0 && args[0] == command.CheckArgument
 	if checking {
 		args = args[1:]
 	}
@@ -115,7 +115,12 @@ func (o *options) run(c *command.Command, args []string) error {
 		return err
 	}
 	if checking {
-		return o.diagnose()
+		if err := o.takeControl(context.Background()); err != nil {
+			return err
+		}
+		return o.output.Diagnose(func(ctx context.Context, tell func(multiserver.Finding)) error {
+			return multiserver.CheckServer(ctx, o.config, tell)
+		})
 	}
 	ctx, received, release := command.Signals(context.Background())
 	defer release()

@@ -16,7 +16,7 @@ import (
 // TestTranscripts runs the scripts in testdata. Times are microseconds; each packet
 // of the stream has the next sequence number. Commands:
 //
-//	new blocks=N window=N [receivers=N] [silence=T]
+//	new blocks=N window=N [receivers=N] [silence=T] [inorder]
 //	symbols block=B k=K ids=(first,last) [lost=(id,…)]
 //	skip n=N             packets of the stream that are lost
 //	zeros first=B count=N
@@ -24,7 +24,8 @@ import (
 //	owed needs=(block,symbols,…)
 //	verified slot=N, written slot=N, failed slot=N, singular slot=N
 //	hold first=B count=N the target has them already
-//	restart, leave, ack
+//	reached blocks=N     the target in order has the first N blocks
+//	restart, switch, leave, ack
 //	state                what is done, and whether and why it gave up
 //	poll at=T            what is due by then, and when the next is
 func TestTranscripts(t *testing.T) {
@@ -64,12 +65,13 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	}
 	switch d.Cmd {
 	case "new":
+		s.now, s.q = 0, 0
 		s.receivers = uint32(arg("receivers"))
 		if s.receivers == 0 {
 			s.receivers = 2
 		}
 		s.e = New(0, Config{
-			Receiver: 7, Window: arg("window"), SymbolSize: 1444, SilenceLimit: time.Duration(arg("silence")) * time.Microsecond, Rand: rand.New(rand.NewPCG(1, 2)),
+			Receiver: 7, Window: arg("window"), InOrder: d.HasArg("inorder"), SymbolSize: 1444, SilenceLimit: time.Duration(arg("silence")) * time.Microsecond, Rand: rand.New(rand.NewPCG(1, 2)),
 			Image: block.Geometry{ImageSize: uint64(arg("blocks")) << 20, BlockSize: 1 << 20},
 		}, s.session(1))
 	case "symbols":
@@ -118,6 +120,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "restart":
 		s.q = 0
 		s.e.Restart(s.now, s.session(2))
+	case "switch":
+		s.q = wire.UnicastSequence
+		s.e.SwitchStream(s.now)
+	case "reached":
+		s.e.Reached(s.now, uint32(arg("blocks")))
 	case "leave":
 		s.e.Leave(s.now, wire.OutcomeDone, "")
 	case "ack":

@@ -270,14 +270,7 @@ func TestIPv6NoAllocations(t *testing.T) {
 		if err := s.Send(data, 1452); err != nil {
 			t.Fatal(err)
 		}
-		for got := 0; got < len(data); {
-			if err := r.Receive(batch); err != nil {
-				t.Fatal(err)
-			}
-			for _, d := range batch.Datagrams() {
-				got += len(d.Payload)
-			}
-		}
+		receiveBytes(t, r, batch, len(data))
 	}); allocations != 0 {
 		t.Errorf("%v allocations a batch", allocations)
 	}

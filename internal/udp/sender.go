@@ -61,9 +61,6 @@ func (s *Sender) Send(buf []byte, segmentSize int) error {
 	return nil
 }
 
-// PacketWireBytes is the function of that name, for what s sends.
-func (s *Sender) PacketWireBytes(payload int) int { return PacketWireBytes(s.dst.Addr(), payload) }
-
 // Method is the method in use now, never MethodAuto.
 func (s *Sender) Method() Method { return Method(s.method.Load()) }
 

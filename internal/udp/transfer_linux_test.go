@@ -244,14 +244,7 @@ func TestNoAllocations(t *testing.T) {
 					if err := s.Send(data, 1472); err != nil {
 						t.Fatal(err)
 					}
-					for got := 0; got < len(data); {
-						if err := r.Receive(batch); err != nil {
-							t.Fatal(err)
-						}
-						for _, d := range batch.Datagrams() {
-							got += len(d.Payload)
-						}
-					}
+					receiveBytes(t, r, batch, len(data))
 				})
 				if allocations != 0 {
 					t.Errorf("%v allocations a batch", allocations)
