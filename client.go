@@ -171,11 +171,21 @@ func (c *Client) run(ctx context.Context) (err error) {
 		stream.Close()
 		return c.receiveMXB2(ctx, conn, found, out)
 	}
-	if err := c.receive(ctx, conn, stream, found, out); err != nil {
+	// Without digests, what is verified is that the target holds what was written to it.
+	written := &remembering{Target: out}
+	to := out
+	if c.cfg.Verify {
+		to = written
+	}
+	if c.cfg.Update {
+		c.cfg.Log.Warn("an original server sends no digests: all of the image is received", "server", found.server)
+	}
+	if err := c.receive(ctx, conn, stream, found, to); err != nil {
 		return err
 	}
 	c.update(func(st *ClientStats) { st.Phase = PhaseSyncing })
-	return out.Sync()
+	written.sort()
+	return c.finish(ctx, out, chunkBlocks*mxb1.BlockSize, written.right)
 }
 
 func (c *Client) openTarget(path string) (target.Target, error) {
@@ -572,6 +582,14 @@ func (c *ClientConfig) validate() error {
 		if *limit.t < 0 && (*limit.t != NoTimeout || limit.name == "QuietTime") {
 			return fail(ErrConfig, "%s: %v is negative", limit.name, *limit.t)
 		}
+	}
+	switch {
+	case c.Update && c.Fresh:
+		return fail(ErrConfig, "Update and Fresh exclude each other")
+	case c.Output == "-" && (c.Update || c.Verify):
+		return fail(ErrConfig, "Update and Verify read the target, and what went to standard output cannot be read")
+	case c.OnlyMXB1 && c.Update:
+		return fail(ErrConfig, "Update needs digests, which MXB 1 has not")
 	}
 	if c.Stdout == nil {
 		c.Stdout = os.Stdout

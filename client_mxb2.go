@@ -99,8 +99,12 @@ type symbolClient struct {
 	// zeros are runs that write has not been handed yet, besides those under way.
 	zeros         []block.Range
 	zerosUnderWay int
-	leaving       bool
-	over          bool // the server said that the session is
+	update        updating
+	// compares is how many blocks write still holds against what the target has at their
+	// places, because there is no manifest to sample by. write owns it.
+	compares int
+	leaving  bool
+	over     bool // the server said that the session is
 }
 
 // slot is the memory of one block of the engine's window.
@@ -126,6 +130,7 @@ type event struct {
 	kind     eventKind
 	more     int // symbols, if singular
 	position uint32
+	check    *checkResult // if checked
 }
 
 type eventKind int
@@ -136,6 +141,8 @@ const (
 	damaged
 	written
 	reached // of a target in order: position
+	checked // what the target holds: check
+	there   // the target held a block already, which came in vain
 )
 
 // receiveMXB2 takes the image in and says goodbye.
@@ -180,8 +187,10 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	s.engine = receiver.New(0, receiver.Config{
 		Receiver: c.id, Image: g, SymbolSize: found.session.SymbolSize, Window: window, InOrder: inOrder,
 		SilenceLimit: limit, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		Pieces: true,
 	}, sessionOf(found.session))
 	s.learn()
+	s.beginUpdate(out)
 	if byUnicast {
 		s.goUnicast()
 	}
@@ -192,6 +201,11 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	var work sync.WaitGroup
 	work.Go(s.solve)
 	work.Go(func() { s.write(cancel) })
+	if s.update.file != nil {
+		for range checkers {
+			work.Go(s.check)
+		}
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -205,6 +219,9 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	}
 	close(s.toSolve)
 	close(s.toWrite)
+	if s.update.file != nil {
+		close(s.update.jobs)
+	}
 	for over := false; !over; { // what the others still tell is of no use
 		select {
 		case <-s.done:
@@ -294,9 +311,10 @@ func (s *symbolClient) step(in *udp.Batch, answers <-chan wire.Description) erro
 	if err := s.drain(answers); err != nil {
 		return err
 	}
+	s.handChecks()
 	s.say()
 	wait := receiveTick
-	if s.solving > 0 || s.leaving {
+	if s.solving > 0 || s.leaving || s.update.underWay > 0 {
 		wait = busyTick
 	}
 	wait = min(wait, max(s.engine.Deadline()-s.now(), 0), s.probes.due(time.Now()))
@@ -495,6 +513,11 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 		if p, err = wire.ParseProbe(b); err == nil {
 			s.probes.hear(s.arrived, p)
 		}
+	case wire.TypePieces:
+		var p wire.Pieces
+		if p, err = wire.ParsePieces(b); err == nil {
+			s.takePieces(p)
+		}
 	case wire.TypeDescription:
 		return // the announcement of this very session
 	default:
@@ -539,22 +562,33 @@ func (s *symbolClient) takeSymbol(now time.Duration, y *wire.Symbol) {
 	}
 	p := &s.slots[t.Slot]
 	if t.First {
-		p.object, p.id = y.Object, y.Block
-		whole := int(y.K) * size
-		if cap(p.buf) < whole {
-			p.buf = make([]byte, max(whole, int(s.session.Geometry.BlockSize)+codec.HeaderSize+size))
-		}
-		p.buf = p.buf[:whole]
-		if err := p.decoder.Reset(p.buf, size); err != nil {
-			panic(fmt.Sprintf("multiserver: K of %d: %v", y.K, err)) // the engine has checked it
-		}
+		s.openSlot(p, y.Object, y.Block, y.K)
 	}
-	if _, err := p.decoder.Add(fec.SymbolID(y.Symbol), y.Data); err != nil {
-		panic(fmt.Sprintf("multiserver: symbol of %d bytes: %v", len(y.Data), err)) // checked above
-	}
+	s.add(p, fec.SymbolID(y.Symbol), y.Data)
 	if t.Complete {
 		s.solving++
 		s.toSolve <- t.Slot
+	}
+}
+
+// openSlot begins a block of k source symbols, which the engine has checked.
+func (s *symbolClient) openSlot(p *slot, object wire.Object, id block.ID, k uint16) {
+	size := int(s.session.SymbolSize)
+	p.object, p.id = object, id
+	whole := int(k) * size
+	if cap(p.buf) < whole {
+		p.buf = make([]byte, max(whole, int(s.session.Geometry.BlockSize)+codec.HeaderSize+size))
+	}
+	p.buf = p.buf[:whole]
+	if err := p.decoder.Reset(p.buf, size); err != nil {
+		panic(fmt.Sprintf("multiserver: K of %d: %v", k, err))
+	}
+}
+
+// add puts a symbol, whose size was checked, into a block.
+func (s *symbolClient) add(p *slot, id fec.SymbolID, data []byte) {
+	if _, err := p.decoder.Add(id, data); err != nil {
+		panic(fmt.Sprintf("multiserver: symbol of %d bytes: %v", len(data), err))
 	}
 }
 
@@ -578,6 +612,13 @@ func (s *symbolClient) handZeros() {
 func (s *symbolClient) happened(e event) error {
 	now := s.now()
 	switch {
+	case e.kind == checked:
+		s.checkedRun(e.check)
+	case e.kind == there:
+		if !s.update.doubting {
+			s.cfg.Log.Info(heldAlready, "output", s.out.Name())
+			s.doubt()
+		}
 	case e.kind == reached:
 		s.engine.Reached(now, e.position)
 	case e.slot < 0:
@@ -661,13 +702,21 @@ func (s *symbolClient) checkManifest() error {
 		at = run.Hi
 	}
 	s.manifest = m
+	s.judgeRead()
+	s.sample()
 	return nil
 }
 
-// sync waits for the disk and keeps reporting meanwhile.
+// sync waits for the disk, verifies what is on it if that is asked for, and keeps
+// reporting meanwhile.
 func (s *symbolClient) sync(ctx context.Context, answers <-chan wire.Description) error {
 	synced := make(chan error, 1)
-	go func() { synced <- s.out.Sync() }()
+	go func() {
+		step := uint64(s.session.Geometry.BlockSize)
+		synced <- s.finish(ctx, s.out, step, func(off uint64, p []byte) bool {
+			return codec.Sum(p) == s.manifest.Digest(uint32(off/step))
+		})
+	}()
 	in := udp.NewBatch()
 	s.leaving = true
 	for {
@@ -744,6 +793,7 @@ func (s *symbolClient) publish() {
 			s.last = time.Now()
 		}
 		st.BytesDone = min(uint64(s.engine.BlocksDone())*uint64(g.BlockSize), g.ImageSize)
+		st.BytesKept = s.counts.BytesKept
 		st.PacketsReceived = s.counts.PacketsReceived
 		st.Duplicates = s.counts.Duplicates
 		st.Strangers = s.counts.Strangers + s.answers.strangers.Load()

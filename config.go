@@ -108,6 +108,13 @@ type ClientConfig struct {
 	// Force writes to a target although it is mounted or in use, and makes a
 	// regular file of a path below /dev that does not exist.
 	Force bool
+	// Update checks all that the target holds before anything is asked for. Without it
+	// that is done once a sample shows that it holds some of the image.
+	Update bool
+	// Fresh writes everything, whatever the target holds.
+	Fresh bool
+	// Verify reads everything back from the target after the last byte was synced.
+	Verify bool
 	// Unicast tells whether to ask the server for unicast.
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.

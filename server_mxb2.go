@@ -392,6 +392,12 @@ func (s *symbolServer) hear(f feedback) error {
 			s.streamOf(p.Receiver).engine.HandleWantedSymbols(now, p)
 			s.note(f, p.Receiver, func(*Receiver) {})
 		}
+	case wire.TypeWantedPieces:
+		var p wire.WantedPieces
+		if p, err = wire.ParseWantedPieces(f.packet); err == nil {
+			s.streamOf(p.Receiver).engine.HandleWantedPieces(now, p)
+			s.note(f, p.Receiver, func(*Receiver) {})
+		}
 	case wire.TypeGoodbye:
 		var p wire.Goodbye
 		if p, err = wire.ParseGoodbye(f.packet); err == nil {

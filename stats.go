@@ -94,11 +94,12 @@ const (
 	PhaseFinding   ClientPhase = iota // looking for a server
 	PhaseReceiving                    // blocks are still missing
 	PhaseSyncing                      // all blocks are in; waiting for the disk
+	PhaseVerifying                    // the target is read back
 	PhaseDone                         // everything is on the target
 )
 
 func (p ClientPhase) String() string {
-	return [...]string{"finding", "receiving", "syncing", "done"}[p]
+	return [...]string{"finding", "receiving", "syncing", "verifying", "done"}[p]
 }
 
 // ClientStats is the state of a Client at one moment.
@@ -116,7 +117,13 @@ type ClientStats struct {
 	// the last one was in.
 	Streaming time.Duration
 
-	BytesDone uint64 // of the image, received
+	BytesDone uint64 // of the image: received, or held already
+	// BytesKept are those of the image that the target held already.
+	BytesKept uint64
+	// BytesVerified are those that were read back, and Verified tells that all were,
+	// and are the image's.
+	BytesVerified uint64
+	Verified      bool
 	// AskedAgainBytes is the sum of the image's bytes that were asked for after
 	// the first request, each time.
 	AskedAgainBytes uint64

@@ -59,6 +59,9 @@ func execute() int {
 		f.StringVarP(&o.config.Output, "output", "o", "", "write to this `PATH`, file or device; - is stdout")
 		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "take all of the file's space, leave no holes")
 		f.BoolVar(&o.config.Force, "force", false, "even if mounted, in use, a terminal, new in /dev")
+		f.BoolVar(&o.config.Update, "update", false, "it holds an older image: fetch what differs")
+		f.BoolVar(&o.config.Fresh, "fresh", false, "write all, whatever it holds")
+		f.BoolVar(&o.config.Verify, "verify", false, "read it back from the disk in the end")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),

@@ -36,8 +36,11 @@ func (s *clientSubject) record(h RecordHead) any { return s.now.record(h) }
 // news says what happened since the sample before. That a server was found is in
 // the log.
 func (c client) news(before client) []string {
-	if before.Phase < multiserver.PhaseSyncing && c.Phase == multiserver.PhaseSyncing {
+	switch {
+	case before.Phase < multiserver.PhaseSyncing && c.Phase == multiserver.PhaseSyncing:
 		return []string{printable("all blocks are in, waiting for " + c.Output + " to sync")}
+	case before.Phase < multiserver.PhaseVerifying && c.Phase == multiserver.PhaseVerifying:
+		return []string{printable("synced, reading back " + c.Output)}
 	}
 	return nil
 }
@@ -59,6 +62,8 @@ func (c client) line() string {
 		fields = append(fields, c.askedAgain()...)
 	case multiserver.PhaseSyncing:
 		fields = []string{"waiting for " + c.Output + " to sync", clockText(c.Elapsed)}
+	case multiserver.PhaseVerifying:
+		fields = []string{"reading back " + c.Output, shareText(c.BytesVerified, c.SizeBytes), clockText(c.Elapsed)}
 	}
 	if c.WaitingFor != "" {
 		fields = append(fields, c.WaitingFor)
@@ -80,6 +85,12 @@ func (c client) bar() barText {
 			fields: append([]string{rateText(c.bytesPerSec), c.etaText(), c.bytesText()}, c.askedAgain()...),
 			hint:   printable(c.WaitingFor),
 		}
+	case multiserver.PhaseVerifying:
+		return barText{
+			done: c.BytesVerified, total: c.SizeBytes,
+			share:  shareText(c.BytesVerified, c.SizeBytes),
+			fields: []string{printable("reading back " + c.Output)},
+		}
 	default:
 		return barText{
 			done: c.BytesDone, total: c.SizeBytes,
@@ -95,6 +106,12 @@ func (c client) summary() []string {
 	lines := []string{printable(fmt.Sprintf("%s is on %s: %s in %s, %s; %s in all%s",
 		c.Name, c.Output, exactSizeText(c.SizeBytes), secondsText(c.Streaming),
 		rateText(meanRate(c.BytesDone, c.Streaming)), secondsText(c.Elapsed), c.askedAgainShare()))}
+	if c.BytesKept > 0 {
+		lines = append(lines, printable(fmt.Sprintf("%s (%s) were on %s already", sizeText(c.BytesKept), shareText(c.BytesKept, c.SizeBytes), c.Output)))
+	}
+	if c.Verified {
+		lines = append(lines, printable(c.Output+" was read back: every byte is the image's"))
+	}
 	if c.SocketDrops > 0 {
 		lines = append(lines, countText(c.SocketDrops, "drop")+
 			" at our own socket for lack of room: raise net.core.rmem_max (sysctl -w net.core.rmem_max=67108864)")

@@ -33,14 +33,17 @@ type RecordHead struct {
 // ClientRecord is the state of multiclient at one moment.
 type ClientRecord struct {
 	RecordHead
-	Phase            string   `json:"phase"`                 // "finding", "receiving", "syncing", "done"
+	Phase            string   `json:"phase"`                 // "finding", "receiving", "syncing", "verifying", "done"
 	Name             string   `json:"name"`                  // of the image; "" until a server is found
 	Output           string   `json:"output"`                // where the image goes
 	Server           string   `json:"server"`                // ADDRESS:PORT that answered; "" until then
 	Protocol         string   `json:"protocol"`              // "mxb1" or "mxb2"; "" until a server is found
 	Interface        string   `json:"interface"`             // in use
 	SizeBytes        uint64   `json:"size_bytes"`            // of the image; 0 until a server is found
-	BytesDone        uint64   `json:"bytes_done"`            // of the image, received
+	BytesDone        uint64   `json:"bytes_done"`            // of the image, received or held already
+	BytesKept        uint64   `json:"bytes_kept"`            // of them, held already
+	BytesVerified    uint64   `json:"bytes_verified"`        // read back from the target
+	Verified         bool     `json:"verified"`              // all was read back, and is the image's
 	BytesPerSecond   uint64   `json:"bytes_per_second"`      // over the last seconds; in EventDone and EventFailed the mean
 	ETASeconds       *float64 `json:"eta_seconds"`           // null if nobody can tell, and at the end
 	ElapsedSeconds   float64  `json:"elapsed_seconds"`       // since the start
@@ -125,6 +128,7 @@ func (c client) record(h RecordHead) ClientRecord {
 		Phase:      c.Phase.String(), Name: c.Name, Output: c.Output,
 		Server: addrText(c.Server), Protocol: c.Protocol, Interface: c.Interface,
 		SizeBytes: c.SizeBytes, BytesDone: c.BytesDone,
+		BytesKept: c.BytesKept, BytesVerified: c.BytesVerified, Verified: c.Verified,
 		BytesPerSecond: uint64(rate), ETASeconds: eta,
 		ElapsedSeconds: seconds(c.Elapsed), StreamingSeconds: seconds(c.Streaming),
 		AskedAgainBytes: c.AskedAgainBytes, PacketsReceived: c.PacketsReceived, Duplicates: c.Duplicates,

@@ -1,0 +1,366 @@
+package multiserver
+
+import (
+	"bytes"
+	"math/bits"
+	"math/rand/v2"
+
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/fec"
+	"multiserver/internal/target"
+	"multiserver/internal/wire"
+)
+
+// Constants of the check of what a target holds already.
+const (
+	// samples is how many blocks of a target are compared before it counts as one that
+	// holds nothing of the image.
+	samples = 64
+	// checkers read and digest the target side by side; each is handed checkBlocks at
+	// a time, and checksInFlight are under way, which is 16 MiB of the default blocks.
+	checkers       = 2
+	checkBlocks    = 4
+	checksInFlight = 4
+	// fillsInFlight bounds the memory of blocks whose pieces are compared.
+	fillsInFlight = 4
+)
+
+const heldAlready = "the target holds some of the image already: only what differs is asked for"
+
+// updating is what a client does about what its target held before: blocks that are
+// there already are not asked for, nor are those parts of others. loop owns it.
+type updating struct {
+	file *target.File // nil if nothing there can be of use
+	// jobs go from loop to check, which has room for all of them; loop closes it.
+	jobs     chan checkJob
+	underWay int
+	samples  []uint32       // blocks that are still to be sampled
+	doubting bool           // what has not come is checked before it is asked for
+	next     uint32         // doubted blocks before it were handed to check
+	own      []codec.Digest // of the blocks in read
+	read     *block.Set     // blocks that were read before the manifest was there
+	pieces   map[block.ID]*pieceList
+	complete []block.ID // of pieces, those that can be compared
+	spare    [][]byte   // memory of blocks
+	fills    int        // jobs with memory of a block
+}
+
+// pieceList are the digests of a block's pieces, as they come.
+type pieceList struct {
+	k       uint16
+	digests []codec.PieceDigest
+	known   []bool
+	missing int
+}
+
+// checkJob is what check does: it digests a run of blocks, or compares a block's pieces.
+type checkJob struct {
+	run    block.Range
+	sample bool
+	list   *pieceList
+	whole  codec.Digest // of the block, if list is not nil
+	buf    []byte       // room for the encoded block, if list is not nil
+}
+
+// checkResult is what came of it.
+type checkResult struct {
+	checkJob
+	digests [checkBlocks]codec.Digest
+	// readable has a bit for each block of run that could be read at all.
+	readable uint
+	have     []uint64 // source symbols that buf holds as they are in the image
+}
+
+// beginUpdate decides what is done about the target's content.
+func (s *symbolClient) beginUpdate(out target.Target) {
+	file, ok := out.(*target.File)
+	if !ok || s.cfg.Fresh || file.New() || !file.Readable() {
+		return
+	}
+	s.update.file = file
+	s.update.jobs = make(chan checkJob, checksInFlight+fillsInFlight)
+	s.update.pieces = map[block.ID]*pieceList{}
+	switch {
+	case s.cfg.Update:
+		s.doubt()
+	case s.session.Completion.ManifestSize == 0:
+		s.compares = samples
+	}
+}
+
+// doubt lets nothing be asked for any more before it was checked.
+func (s *symbolClient) doubt() {
+	u, n := &s.update, s.session.Geometry.BlockCount()
+	if u.doubting {
+		return
+	}
+	u.doubting, u.samples = true, nil
+	u.own = make([]codec.Digest, n)
+	u.read = block.NewSet(uint64(n))
+	s.engine.Doubt(s.now(), block.Range{Lo: 0, Hi: uint64(n)})
+}
+
+// sample chooses the blocks whose digests tell whether the target holds some of the
+// image: not of zeros, which any disk has.
+func (s *symbolClient) sample() {
+	u, n := &s.update, s.session.Geometry.BlockCount()
+	if u.file == nil || u.doubting {
+		return
+	}
+	chosen := map[uint32]bool{}
+	for tries := 0; tries < 16*samples && len(chosen) < samples; tries++ {
+		id := rand.Uint32N(n)
+		if !chosen[id] && s.engine.IsMissing(block.ID(id)) && !s.manifest.IsZeroBlock(id) {
+			chosen[id] = true
+			u.samples = append(u.samples, id)
+		}
+	}
+}
+
+// holds tells whether the target has a block's bytes at its place already. It runs on
+// write's goroutine.
+func (s *symbolClient) holds(plain []byte, off uint64) bool {
+	there := make([]byte, len(plain))
+	return s.update.file.ReadAt(there, off) == nil && bytes.Equal(there, plain)
+}
+
+// judgeRead holds what was read before the manifest came against it.
+func (s *symbolClient) judgeRead() {
+	u := &s.update
+	if !u.doubting {
+		return
+	}
+	for at := uint64(0); ; {
+		run, ok := u.read.Next(at)
+		if !ok {
+			break
+		}
+		for id := run.Lo; id < run.Hi; id++ {
+			s.judge(block.ID(id), u.own[id])
+		}
+		at = run.Hi
+	}
+	u.own, u.read = nil, nil
+}
+
+// handChecks hands check what is to be done next, as long as the target keeps up with
+// what is written to it.
+func (s *symbolClient) handChecks() {
+	u := &s.update
+	if u.file == nil {
+		return
+	}
+	for len(u.complete) > 0 && u.fills < fillsInFlight {
+		id := u.complete[0]
+		u.complete = u.complete[1:]
+		u.fills++
+		s.hand(checkJob{
+			run:  block.Range{Lo: uint64(id), Hi: uint64(id) + 1},
+			list: u.pieces[id], whole: s.manifest.Digest(uint32(id)), buf: s.spareBlock(),
+		})
+		delete(u.pieces, id)
+	}
+	for u.underWay-u.fills < checksInFlight && len(s.toWrite) < len(s.slots)/4 {
+		switch {
+		case len(u.samples) > 0:
+			id := uint64(u.samples[0])
+			u.samples = u.samples[1:]
+			s.hand(checkJob{run: block.Range{Lo: id, Hi: id + 1}, sample: true})
+		case u.doubting:
+			run, ok := s.engine.NextDoubted(u.next)
+			if !ok {
+				return
+			}
+			run.Hi = min(run.Hi, run.Lo+checkBlocks)
+			u.next = uint32(run.Hi)
+			s.hand(checkJob{run: run})
+		default:
+			return
+		}
+	}
+}
+
+func (s *symbolClient) hand(j checkJob) {
+	s.update.underWay++
+	s.update.jobs <- j
+}
+
+// spareBlock is room for an encoded block and the padding of its last symbol.
+func (s *symbolClient) spareBlock() []byte {
+	u := &s.update
+	if n := len(u.spare); n > 0 {
+		b := u.spare[n-1]
+		u.spare = u.spare[:n-1]
+		return b
+	}
+	return make([]byte, codec.HeaderSize+int(s.session.Geometry.BlockSize)+int(s.session.SymbolSize))
+}
+
+// check does its jobs until there are no more.
+func (s *symbolClient) check() {
+	g := s.found.session.Geometry
+	size := int(s.found.session.SymbolSize)
+	plain := make([]byte, g.BlockSize)
+	var own []codec.PieceDigest
+	for job := range s.update.jobs {
+		r := checkResult{checkJob: job}
+		for i := range job.run.Len() {
+			id := block.ID(job.run.Lo + i)
+			n := g.Size(id)
+			if job.list == nil {
+				// What cannot be read is written anew, which mends what can be mended.
+				if s.update.file.ReadAt(plain[:n], g.Offset(id)) == nil {
+					r.digests[i] = codec.Sum(plain[:n])
+					r.readable |= 1 << i
+				}
+				continue
+			}
+			if s.update.file.ReadAt(job.buf[codec.HeaderSize:][:n], g.Offset(id)) != nil {
+				continue
+			}
+			r.readable |= 1
+			own = codec.AppendPieceDigests(own[:0], job.buf[codec.HeaderSize:][:n])
+			r.have = symbolsHeld(job.list, own, n, size)
+			// The block as the server encodes it, where the pieces are the image's.
+			header := codec.Header{Codec: codec.Raw, PlainSize: uint32(n), BodySize: uint32(n), Digest: job.whole}
+			header.AppendTo(job.buf[:0])
+			clear(job.buf[codec.HeaderSize+n:])
+		}
+		s.done <- event{kind: checked, check: &r}
+	}
+}
+
+// symbolsHeld are the source symbols, one bit each, that lie within pieces of a block
+// of n bytes that are the image's. All of them lack the bytes of a piece that is not.
+func symbolsHeld(list *pieceList, own []codec.PieceDigest, n, symbolSize int) []uint64 {
+	have := make([]uint64, (int(list.k)+63)/64)
+	if len(own) != len(list.digests) || (codec.HeaderSize+n+symbolSize-1)/symbolSize != int(list.k) {
+		return have // it goes encoded otherwise
+	}
+	for i := range int(list.k) {
+		// The bytes of the plain block that symbol i carries.
+		lo := max(0, i*symbolSize-codec.HeaderSize)
+		hi := min(n, (i+1)*symbolSize-codec.HeaderSize)
+		same := true
+		for p := lo / codec.PieceSize; same && p*codec.PieceSize < hi; p++ {
+			same = own[p] == list.digests[p]
+		}
+		if same {
+			have[i/64] |= 1 << (i % 64)
+		}
+	}
+	return have
+}
+
+// checkedRun takes in what check found.
+func (s *symbolClient) checkedRun(r *checkResult) {
+	u := &s.update
+	u.underWay--
+	switch {
+	case r.list != nil:
+		u.fills--
+		s.fill(r)
+		u.spare = append(u.spare, r.buf)
+	case r.sample:
+		if id := block.ID(r.run.Lo); !u.doubting && r.readable != 0 && r.digests[0] == s.manifest.Digest(uint32(id)) {
+			s.cfg.Log.Info(heldAlready, "output", s.out.Name())
+			s.doubt()
+			s.judge(id, r.digests[0])
+		}
+	default:
+		for i := range r.run.Len() {
+			id := r.run.Lo + i
+			switch {
+			case r.readable>>i&1 == 0:
+				s.differs(block.ID(id), false)
+			case s.manifest != nil:
+				s.judge(block.ID(id), r.digests[i])
+			default:
+				u.own[id] = r.digests[i]
+				u.read.Add(block.Range{Lo: id, Hi: id + 1})
+			}
+		}
+	}
+}
+
+// judge tells the engine whether the target holds block id, whose digest there is own.
+func (s *symbolClient) judge(id block.ID, own codec.Digest) {
+	if own != s.manifest.Digest(uint32(id)) {
+		s.differs(id, true)
+		return
+	}
+	if s.engine.IsMissing(id) {
+		s.counts.BytesKept += uint64(s.session.Geometry.Size(id))
+	}
+	s.engine.Checked(s.now(), id, true)
+}
+
+// differs: the target does not hold block id. Zeros need nobody.
+func (s *symbolClient) differs(id block.ID, readable bool) {
+	if s.manifest != nil && s.manifest.IsZeroBlock(uint32(id)) {
+		s.runs = s.engine.TakeZeros(block.Range{Lo: uint64(id), Hi: uint64(id) + 1}, s.runs[:0])
+		for _, run := range s.runs {
+			s.takeZeros(run)
+		}
+		return
+	}
+	s.engine.Checked(s.now(), id, false)
+	if !readable {
+		s.engine.Whole(s.now(), id)
+	}
+}
+
+// takePieces gathers the digests of a block's pieces.
+func (s *symbolClient) takePieces(p wire.Pieces) {
+	u := &s.update
+	if u.file == nil || s.manifest == nil || !s.engine.HandlePieces(s.now(), p) {
+		return
+	}
+	l := u.pieces[p.Block]
+	n := (s.session.Geometry.Size(p.Block) + codec.PieceSize - 1) / codec.PieceSize
+	if l == nil || l.k != p.K {
+		l = &pieceList{k: p.K, digests: make([]codec.PieceDigest, n), known: make([]bool, n), missing: n}
+		u.pieces[p.Block] = l
+	}
+	if l.missing == 0 {
+		return // it waits to be compared
+	}
+	for i, d := range p.Digests {
+		if at := int(p.First) + i; at < n && !l.known[at] {
+			l.digests[at], l.known[at] = d, true
+			l.missing--
+		}
+	}
+	if l.missing == 0 {
+		u.complete = append(u.complete, p.Block)
+	}
+}
+
+// fill puts what the target holds of a block into the window, as if it had come.
+func (s *symbolClient) fill(r *checkResult) {
+	id := block.ID(r.run.Lo)
+	held := 0
+	for _, w := range r.have {
+		held += bits.OnesCount64(w)
+	}
+	if held*4 < int(r.list.k) {
+		s.engine.Whole(s.now(), id)
+		return
+	}
+	slot, first, ok := s.engine.Fill(s.now(), id, r.list.k, r.have)
+	if !ok {
+		return
+	}
+	p := &s.slots[slot]
+	size := int(s.session.SymbolSize)
+	if first {
+		s.openSlot(p, wire.Image, id, r.list.k)
+	}
+	for w, set := range r.have {
+		for ; set != 0; set &= set - 1 {
+			i := w*64 + bits.TrailingZeros64(set)
+			s.add(p, fec.SymbolID(i), r.buf[i*size:][:size])
+		}
+	}
+}
