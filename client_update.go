@@ -8,6 +8,7 @@ import (
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
 	"multiserver/internal/fec"
+	"multiserver/internal/receiver"
 	"multiserver/internal/target"
 	"multiserver/internal/wire"
 )
@@ -169,6 +170,11 @@ func (s *symbolClient) handChecks() {
 			s.hand(checkJob{run: block.Range{Lo: id, Hi: id + 1}, sample: true})
 		case u.doubting:
 			run, ok := s.engine.NextDoubted(u.next)
+			if !ok && u.next > 0 && u.read == nil && u.underWay == u.fills {
+				// Once more: some that came in part may be doubted again.
+				u.next = 0
+				run, ok = s.engine.NextDoubted(0)
+			}
 			if !ok {
 				return
 			}
@@ -326,9 +332,9 @@ func (s *symbolClient) takePieces(p wire.Pieces) {
 	if l.missing == 0 {
 		return // it waits to be compared
 	}
-	for i, d := range p.Digests {
+	for i := range p.Digests.Len() {
 		if at := int(p.First) + i; at < n && !l.known[at] {
-			l.digests[at], l.known[at] = d, true
+			l.digests[at], l.known[at] = codec.PieceDigest(p.Digests.At(i)), true
 			l.missing--
 		}
 	}
@@ -348,13 +354,13 @@ func (s *symbolClient) fill(r *checkResult) {
 		s.engine.Whole(s.now(), id)
 		return
 	}
-	slot, first, ok := s.engine.Fill(s.now(), id, r.list.k, r.have)
-	if !ok {
+	t := s.engine.Fill(s.now(), id, r.list.k, r.have)
+	if t.Verdict != receiver.Keep {
 		return
 	}
-	p := &s.slots[slot]
+	p := &s.slots[t.Slot]
 	size := int(s.session.SymbolSize)
-	if first {
+	if t.First {
 		s.openSlot(p, wire.Image, id, r.list.k)
 	}
 	for w, set := range r.have {
@@ -362,5 +368,9 @@ func (s *symbolClient) fill(r *checkResult) {
 			i := w*64 + bits.TrailingZeros64(set)
 			s.add(p, fec.SymbolID(i), r.buf[i*size:][:size])
 		}
+	}
+	if t.Complete {
+		s.solving++
+		s.toSolve <- t.Slot
 	}
 }

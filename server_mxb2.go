@@ -136,6 +136,7 @@ type symbolServer struct {
 	flying        int      // those that are with send
 	flight        int      // as many may be
 	packet        []byte
+	digests       []codec.PieceDigest
 	hold          hold
 	rate          rateFinder
 	table         map[wire.ReceiverID]*Receiver
