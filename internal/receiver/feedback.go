@@ -61,6 +61,9 @@ func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 // slot, twice as many in the next, and each slot is long enough for the echo to
 // silence the following.
 func (e *Engine) backOff(s *slot) time.Duration {
+	if s.unheard() { // nobody knows who lacks it too
+		return e.spreadOthers()
+	}
 	lost := int(s.need) + int(s.rows)
 	mean := (float64(s.k) + float64(s.rows)) * e.stream.loss()
 	others := float64(max(e.session.Receivers, 1)) * atLeast(lost, mean)

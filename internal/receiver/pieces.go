@@ -72,8 +72,7 @@ func (e *Engine) schedulePieces(now time.Duration) {
 	case p.wanted == len(p.asked) || e.piecesRoom() <= 0:
 		p.gathered = 0
 	case p.gathered == 0:
-		others := time.Duration(max(e.session.Receivers, 1) - 1)
-		p.gathered = now + piecesGather + e.spread(min(others*wantSpread, maxSpread))
+		p.gathered = now + piecesGather + e.spreadOthers()
 	}
 	p.at = p.gathered
 	for i := range p.asked {
@@ -85,6 +84,13 @@ func (e *Engine) schedulePieces(now time.Duration) {
 func (e *Engine) piecesPause(tries int) time.Duration {
 	pause := max(8*e.slotTime(), piecesRetry)
 	return min(pause<<tries, max(e.session.ReportInterval, pause))
+}
+
+// spreadOthers is a random time within which one or two of the other receivers would say
+// the same. Alone, a receiver need not wait.
+func (e *Engine) spreadOthers() time.Duration {
+	others := time.Duration(max(e.session.Receivers, 1) - 1)
+	return e.spread(min(others*wantSpread, maxSpread))
 }
 
 // appendWantedPieces appends the packet that asks for pieces, if one is due.

@@ -2,6 +2,7 @@ package room
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"multiserver/internal/block"
@@ -14,6 +15,7 @@ import (
 type Doubt struct {
 	Same      float64       // share of the blocks that are as in the image
 	First     bool          // these are the first ones; otherwise any
+	Common    bool          // all targets of this kind hold the same
 	Alike     float64       // of the other blocks, the share of source symbols that are
 	At        time.Duration // when the receiver begins to doubt; 0: before anything
 	CheckTime time.Duration // to read and compare a block
@@ -24,6 +26,7 @@ type Doubt struct {
 // time: checks come one after the other, and blocks whose pieces are there are between.
 type checker struct {
 	doubt    *Doubt
+	seed     uint64 // of what the target holds
 	target   []bool // the blocks that are as in the image
 	doubtAt  time.Duration
 	manifest bool // it is in, and blocks can be checked
@@ -43,13 +46,15 @@ func newChecker(n *node) checker {
 		return c
 	}
 	c.gathered = map[block.ID]int{}
+	if c.seed = n.room.cfg.Seed << 32; !c.doubt.Common {
+		c.seed += uint64(n.number) + 1
+	}
 	c.target = make([]bool, n.room.cfg.Blocks)
-	for i := range c.target {
+	for k, i := range rand.New(rand.NewPCG(c.seed, 3)).Perm(len(c.target)) {
 		if c.doubt.First {
-			c.target[i] = float64(i) < c.doubt.Same*float64(len(c.target))
-		} else {
-			c.target[i] = n.rand.Float64() < c.doubt.Same
+			i = k
 		}
+		c.target[i] = k < int(c.doubt.Same*float64(len(c.target))+0.5)
 	}
 	return c
 }
@@ -120,6 +125,7 @@ func (c *checker) checked(n *node, now time.Duration) {
 	held := c.target[id] || zero
 	before := n.engine.BlocksDone()
 	n.engine.Checked(now, id, held)
+	n.room.Result.Checked = now
 	if n.engine.BlocksDone() > before && !zero {
 		n.verified[int64(id)]++
 	}
@@ -154,7 +160,7 @@ func (c *checker) fill(n *node, now time.Duration, p wire.Pieces) {
 		return
 	}
 	// What differs lies together.
-	first := n.rand.IntN(alike + 1)
+	first := rand.New(rand.NewPCG(c.seed, 4+uint64(p.Block))).IntN(alike + 1)
 	for i := range int(p.K) {
 		if i < first || i >= first+int(p.K)-alike {
 			have[i/64] |= 1 << (i % 64)

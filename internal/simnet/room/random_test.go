@@ -143,7 +143,7 @@ func randomRoom(seed uint64) Config {
 // to send the block, or as long as a sender may wait for a word.
 func randomDoubt(r *rand.Rand, blockTime time.Duration, moment func(float64) time.Duration) *Doubt {
 	d := &Doubt{
-		Same: r.Float64(), First: r.IntN(3) == 0, Alike: r.Float64(), Pieces: r.IntN(4) > 0,
+		Same: r.Float64(), First: r.IntN(3) == 0, Alike: r.Float64(), Pieces: r.IntN(4) > 0, Common: r.IntN(4) == 0,
 		CheckTime: time.Duration(4 * r.Float64() * float64(blockTime)),
 	}
 	switch r.IntN(10) {

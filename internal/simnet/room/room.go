@@ -154,6 +154,7 @@ type Result struct {
 	Joined     []time.Duration
 	Killed     []bool
 	Finished   time.Duration // the last one
+	Checked    time.Duration // when the last block of a target was
 	Proactive  float64
 	Silent     bool // at the end nothing more was sent
 }
