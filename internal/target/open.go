@@ -21,7 +21,7 @@ type Options struct {
 	// symbolic link in its place is refused.
 	Served bool
 	// Allocate takes all of a regular file's space before anything is written to
-	// it, and leaves no holes.
+	// it, and gives none back.
 	Allocate bool
 	// Force writes to a device although it is mounted, in use, or has other sectors
 	// than the image's partition table counts in, to a regular file that a loop device
