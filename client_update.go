@@ -79,6 +79,10 @@ func (s *symbolClient) beginUpdate(out target.Target) {
 	if !ok || s.cfg.Fresh || file.New() || !file.Readable() {
 		return
 	}
+	if err := file.Settle(); err != nil {
+		s.cfg.Log.Debug("what the target holds is not looked at", "err", err)
+		return
+	}
 	s.checks.file = file
 	s.checks.jobs = make(chan checkJob, checksInFlight+fillsInFlight)
 	s.checks.pieces = map[block.ID]*pieceList{}

@@ -358,6 +358,14 @@ func (f *File) ReadAt(p []byte, off uint64) error {
 	return readFull(f.file, f.name, p, off)
 }
 
+// Settle lets ReadAt tell what the device holds: it writes out what the page cache has
+// of the target, and forgets it. Where a write failed earlier, and somebody was told, the
+// page cache goes on showing bytes that no device has.
+func (f *File) Settle() error {
+	_ = f.file.Sync() // of earlier writes; what came of them will be read
+	return dropCache(f.file, f.device)
+}
+
 // Sync returns after everything written, and the name of a file that Open made, has
 // reached the device.
 func (f *File) Sync() error {
