@@ -135,12 +135,13 @@ func (n *faultyNode) Read(_ context.Context, _ fs.FileHandle, dst []byte, off in
 	return fuse.ReadResultData(dst[:copy(dst, n.content[off:end])]), 0
 }
 
-// Write is pwrite. Of data that goes beyond the offset it takes what comes before it.
+// Write is pwrite. Of data that goes beyond the offset it takes what comes before it,
+// unless it comes late: the kernel would forget the rest without an error.
 func (n *faultyNode) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64) (uint32, syscall.Errno) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if from := n.cfg.FailWritesFrom; from != 0 && off+int64(len(data)) > from {
-		if off >= from {
+		if off >= from || n.cfg.Late {
 			return 0, syscall.EIO
 		}
 		data = data[:from-off]
