@@ -17,6 +17,8 @@ type FaultyConfig struct {
 	// FailWritesFrom and FailReadsFrom are the byte offsets from which on writes and
 	// reads fail with EIO. 0: none fails.
 	FailWritesFrom, FailReadsFrom int64
+	// WrongAt is the byte offset that reads otherwise than it was written. 0: none does.
+	WrongAt int64
 	// Late has the kernel keep what is written, so that not write fails but what
 	// comes after it: fsync, sync_file_range.
 	Late bool
@@ -132,7 +134,11 @@ func (n *faultyNode) Read(_ context.Context, _ fs.FileHandle, dst []byte, off in
 	if off >= end {
 		return fuse.ReadResultData(nil), 0
 	}
-	return fuse.ReadResultData(dst[:copy(dst, n.content[off:end])]), 0
+	read := dst[:copy(dst, n.content[off:end])]
+	if at := n.cfg.WrongAt; at != 0 && at >= off && at < end {
+		read[at-off] ^= 1
+	}
+	return fuse.ReadResultData(read), 0
 }
 
 // Write is pwrite. Of data that goes beyond the offset it takes what comes before it,
