@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"flag"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 // TestDoubtCounts: whatever comes, in whatever order, what the engine counts is what it
 // has, and no block whose pieces are wanted is overlooked.
 func TestDoubtCounts(t *testing.T) {
+	flag.Set("rapid.nofailfile", "true") // it would lie among the transcripts
 	rapid.Check(t, func(t *rapid.T) {
 		const blocks, k = 12, 20
 		now := time.Duration(0)
@@ -190,5 +192,30 @@ func TestDoubtAllocatesNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(50, round); n != 0 {
 		t.Errorf("%v allocations for %d blocks", n, blocks)
+	}
+}
+
+// TestWrongTarget: what the target gives may be wrong however often, and each block then
+// comes whole.
+func TestWrongTarget(t *testing.T) {
+	const k = 20
+	e := New(0, Config{
+		Receiver: 1, Window: 4, SymbolSize: 1444, Rand: rand.New(rand.NewPCG(1, 1)), Pieces: true,
+		Image: block.Geometry{ImageSize: 64 << 20, BlockSize: 1 << 20},
+	}, Session{ID: 1, ReportInterval: time.Second, Receivers: 1})
+	e.Doubt(0, block.Range{Hi: 64})
+	for id := range block.ID(2 * maxDigestFailures) {
+		e.Checked(0, id, false)
+		v := e.Fill(0, id, k, []uint64{1<<k - 1})
+		if !v.Complete {
+			t.Fatalf("block %d: %+v", id, v)
+		}
+		e.BlockFailed(0, v.Slot)
+		if e.place[id] != placeNone {
+			t.Errorf("block %d is at %d", id, e.place[id])
+		}
+	}
+	if _, reason, gaveUp := e.GaveUp(); gaveUp {
+		t.Error("gave up:", reason)
 	}
 }
