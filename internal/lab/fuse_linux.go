@@ -19,6 +19,8 @@ type FaultyConfig struct {
 	FailWritesFrom, FailReadsFrom int64
 	// WrongAt is the byte offset that reads otherwise than it was written. 0: none does.
 	WrongAt int64
+	// WriteFailures is how many writes fail, before all succeed. 0: all fail.
+	WriteFailures int
 	// Late has the kernel keep what is written, so that not write fails but what
 	// comes after it: fsync, sync_file_range.
 	Late bool
@@ -71,8 +73,9 @@ type faultyNode struct {
 	fs.Inode
 	cfg FaultyConfig
 
-	mu      sync.Mutex
-	content []byte
+	mu       sync.Mutex
+	content  []byte
+	failures int // of writes
 }
 
 var (
@@ -146,8 +149,10 @@ func (n *faultyNode) Read(_ context.Context, _ fs.FileHandle, dst []byte, off in
 func (n *faultyNode) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64) (uint32, syscall.Errno) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if from := n.cfg.FailWritesFrom; from != 0 && off+int64(len(data)) > from {
+	lasts := n.cfg.WriteFailures == 0 || n.failures < n.cfg.WriteFailures
+	if from := n.cfg.FailWritesFrom; lasts && from != 0 && off+int64(len(data)) > from {
 		if off >= from || n.cfg.Late {
+			n.failures++
 			return 0, syscall.EIO
 		}
 		data = data[:from-off]

@@ -1,7 +1,8 @@
 // Package target is where a client puts the image: a regular file, a block device
 // or a stream. It keeps the wrong disk from being erased, keeps holes holes in new
-// files, and bounds what waits in the page cache. It leaves to its caller to verify
-// what is written, and to join small writes into runs of about a MiB.
+// files and makes zeros the fastest way elsewhere, and bounds what is in the page
+// cache. It leaves to its caller to verify what is written, and to join small writes
+// into runs of about a MiB.
 //
 // Call Open (or NewStream), then Prepare once with the size of the image, WriteAt
 // for each run, Sync, and Close. Open and Prepare make every check, and Fits those of

@@ -9,7 +9,8 @@ import (
 // Every error of this package wraps exactly one of these two, and the system's
 // error if there is one. Its text is one line with the thing and the place.
 var (
-	// ErrRefused: a check failed; nothing was written to the target.
+	// ErrRefused: a check failed; nothing was written to the target, or, if it is
+	// WriteAt that finds a partition table for other sectors, not the table.
 	ErrRefused = errors.New("target refused")
 	// ErrIO: the target's device or file system failed.
 	ErrIO = errors.New("target failed")

@@ -198,7 +198,7 @@ func TestZerosFailAt(t *testing.T) {
 func TestWriteFailsLate(t *testing.T) {
 	const size = 4 * writebackBytes
 	for _, bad := range []int64{writebackBytes / 2, size - 1} {
-		faulty, f := faultyFile(t, lab.FaultyConfig{SizeBytes: size, FailWritesFrom: bad, Late: true})
+		faulty, f := faultyFile(t, lab.FaultyConfig{SizeBytes: size, FailWritesFrom: bad, WriteFailures: 1, Late: true})
 		err := writeUntilError(t, f, random(1, size))
 		checkIO(t, err, faulty.Path+" between offsets ", ": input/output error")
 		checkStays(t, f, err)
