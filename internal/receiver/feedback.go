@@ -109,9 +109,7 @@ func (e *Engine) HandleOwed(now time.Duration, o wire.Owed) {
 			s.covered, s.coverFrom, s.coverEnds = true, o.Sequence, ends
 		}
 	}
-	if o.Sequence > e.stream.highest && e.stream.first != 0 {
-		e.stream.advance(o.Sequence)
-	}
+	e.stream.tell(o.Sequence)
 	e.quiet = false
 	e.look(now)
 }
@@ -152,9 +150,7 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	case wire.SenderStopped:
 		e.giveUp(now, wire.OutcomeInterrupted, "the server was stopped")
 	}
-	if h.Sequence > e.stream.highest && e.stream.first != 0 {
-		e.stream.advance(h.Sequence)
-	}
+	e.stream.tell(h.Sequence)
 	// A heartbeat that overtook symbols says too early that the pass has ended; so
 	// would one that was late. Both cost a report.
 	e.quiet = h.PassEnded && h.Sequence >= e.stream.highest
@@ -352,7 +348,7 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 		return dst, false
 	}
 	return wire.WantedSymbols{
-		Session: e.session.ID, Receiver: e.cfg.Receiver, Highest: e.stream.highest, Ranges: e.symbols,
+		Session: e.session.ID, Receiver: e.cfg.Receiver, Highest: e.stream.seen(), Ranges: e.symbols,
 	}.AppendTo(dst), true
 }
 
@@ -392,7 +388,7 @@ func (e *Engine) ref(index uint32) (wire.Object, block.ID) {
 func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	r := &e.report
 	r.Session, r.Receiver = e.session.ID, e.cfg.Receiver
-	r.Highest = e.stream.highest
+	r.Highest = e.stream.seen()
 	r.Number++
 	r.Clock, r.ClockHeld = e.clock, 0
 	if e.clock != 0 {

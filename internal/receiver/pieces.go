@@ -133,7 +133,7 @@ func (e *Engine) appendWantedPieces(now time.Duration, dst []byte) ([]byte, bool
 	}
 	p.blocks = p.blocks.Append(run)
 	return wire.WantedPieces{
-		Session: e.session.ID, Receiver: e.cfg.Receiver, Highest: e.stream.highest, Blocks: p.blocks,
+		Session: e.session.ID, Receiver: e.cfg.Receiver, Highest: e.stream.seen(), Blocks: p.blocks,
 	}.AppendTo(dst), true
 }
 

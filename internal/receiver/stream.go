@@ -6,7 +6,8 @@ import "multiserver/internal/wire"
 type stream struct {
 	first    wire.Sequence // the first that was expected; 0 before
 	highest  wire.Sequence
-	recent   uint64 // bit i: highest − i has come
+	told     wire.Sequence // the highest that was told before the first came
+	recent   uint64        // bit i: highest − i has come
 	received uint64
 	dropped  uint64
 
@@ -50,6 +51,19 @@ func (s *stream) advance(q wire.Sequence) {
 	}
 	s.highest = q
 }
+
+// tell takes note that q was sent, by what goes along with the stream. Before the first
+// packet nothing counts as lost.
+func (s *stream) tell(q wire.Sequence) {
+	if s.first != 0 {
+		s.advance(q)
+	} else {
+		s.told = max(s.told, q)
+	}
+}
+
+// seen is up to where the receiver knows what it lacks.
+func (s *stream) seen() wire.Sequence { return max(s.highest, s.told) }
 
 // counts are what became of the packets so far.
 func (s *stream) counts() wire.PacketCounts {

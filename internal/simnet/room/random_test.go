@@ -20,6 +20,8 @@ var (
 var regressions = map[uint64]string{
 	127: "the walk waited for the manifest to be read, and Upcoming did not name it",
 	583: "the same, with receivers that resume",
+
+	12866: "who had heard nothing of the stream named symbols as of sequence 0, and the answer was always on its way",
 }
 
 // TestRandomRooms simulates rooms in which everything may go wrong: whatever does,
