@@ -237,6 +237,9 @@ func (s *symbolClient) check() {
 			header.AppendTo(job.buf[:0])
 			clear(job.buf[codec.HeaderSize+n:])
 		}
+		if job.list == nil {
+			s.checks.file.Forget(g.Offset(block.ID(job.run.Lo)), job.run.Len()*uint64(g.BlockSize))
+		}
 		s.done <- event{kind: checked, check: &r}
 	}
 }

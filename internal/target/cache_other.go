@@ -17,3 +17,6 @@ func reopen(file *os.File) (*os.File, error) {
 func setDirect(*os.File, bool) error { return unix.EINVAL }
 
 func dropCache(file *os.File, _ bool) error { return file.Sync() }
+
+// Forget does nothing.
+func (f *File) Forget(off, n uint64) {}
