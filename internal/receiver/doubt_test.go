@@ -206,6 +206,7 @@ func TestWrongTarget(t *testing.T) {
 	e.Doubt(0, block.Range{Hi: 64})
 	for id := range block.ID(2 * maxDigestFailures) {
 		e.Checked(0, id, false)
+		e.HandlePieces(0, wire.Pieces{Block: id, K: k})
 		v := e.Fill(0, id, k, []uint64{1<<k - 1})
 		if !v.Complete {
 			t.Fatalf("block %d: %+v", id, v)

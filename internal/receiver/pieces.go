@@ -27,6 +27,8 @@ type pieceAsk struct {
 	index uint32
 	at    time.Duration // when to ask again
 	tries int
+	// answered: some have come, so the sender of this session has read the block.
+	answered bool
 }
 
 // usesPieces tells whether it is of use to ask for pieces.
@@ -206,11 +208,12 @@ func (e *Engine) HandlePieces(now time.Duration, w wire.Pieces) (wanted bool) {
 	}
 	if i, asked := p.find(uint32(w.Block)); asked {
 		// The rest of them may come, and the driver has to read its target.
+		p.asked[i].answered = true
 		p.asked[i].at = max(p.asked[i].at, now+4*e.piecesPause(0))
 	} else if e.piecesRoom() <= 0 {
 		return false
 	} else {
-		e.ask(pieceAsk{index: uint32(w.Block), at: now + e.piecesPause(0), tries: 1})
+		e.ask(pieceAsk{index: uint32(w.Block), at: now + e.piecesPause(0), tries: 1, answered: true})
 	}
 	e.schedulePieces(now)
 	e.rearm()
@@ -221,7 +224,8 @@ func (e *Engine) HandlePieces(now time.Duration, w wire.Pieces) (wanted bool) {
 // pieces were wanted: symbol i if bit i%64 of have[i/64] is set. k is the block's, of its
 // pieces. What is left in have afterwards, with Keep, the driver puts into the slot; as
 // with HandleSymbol, whatever the slot held is void with First. The rest of the block is
-// asked for at once. With NoRoom the pieces are asked for again later.
+// asked for at once. With NoRoom, also for pieces of a session that is over, they are asked
+// for again later.
 func (e *Engine) Fill(now time.Duration, id block.ID, k uint16, have []uint64) Taken {
 	t := e.fill(id, k, have)
 	e.look(now)
@@ -243,12 +247,13 @@ func (e *Engine) fill(id block.ID, k uint16, have []uint64) Taken {
 	}
 	first := place > MaxWindow
 	if first {
+		if i, asked := e.pieces.find(index); !asked || !e.pieces.asked[i].answered {
+			return Taken{Verdict: NoRoom} // pieces of a session that is over
+		}
 		n := len(e.free)
 		if n == 0 {
-			if place == placePieces {
-				e.leavePieces(index)
-				e.enterPieces(index)
-			}
+			e.leavePieces(index)
+			e.enterPieces(index)
 			return Taken{Verdict: NoRoom}
 		}
 		place = e.free[n-1]
