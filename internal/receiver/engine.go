@@ -14,12 +14,15 @@ type Config struct {
 	Receiver   wire.ReceiverID
 	Image      block.Geometry
 	SymbolSize uint16
-	// Window is how many blocks the driver has memory for, 1 to 65534. The slots are
+	// Window is how many blocks the driver has memory for, 1 to MaxWindow. The slots are
 	// numbered from 0.
 	Window int
 	// InOrder: the target takes the image from the beginning on, and blocks that are
 	// verified keep their slots until it is their turn.
 	InOrder bool
+	// Pieces: the driver can compare a block of the target by the digests of its pieces.
+	// Otherwise a block that differs is wanted whole.
+	Pieces bool
 	// SilenceLimit is how long nothing of the sender may come before the receiver
 	// gives up; 0 is for ever.
 	SilenceLimit time.Duration
@@ -45,12 +48,13 @@ type Engine struct {
 	manifest     uint32 // blocks of the manifest, 0 while unknown
 	manifestSize uint64 // bytes
 	// place says where each block is, those of the image first and those of the
-	// manifest after them: a slot, placeNone or placeTaken.
+	// manifest after them: a slot or one of the places that are none.
 	place []uint16
 	slots []slot
 	free  []uint16 // slots that are free
 
 	none    uint32 // blocks at placeNone
+	doubted uint32 // blocks at placeDoubted
 	taken   uint32 // blocks at placeTaken
 	written uint32 // of these, those on the disk
 	reached uint32 // InOrder: blocks of the image that are on the target, from the first on
@@ -76,7 +80,8 @@ type Engine struct {
 	symbols  wire.List[wire.SymbolRange]
 	naming   int // slot whose symbols are to be named next, in a round of WantedSymbols
 
-	want wantState
+	want   wantState
+	pieces piecesState
 
 	slow     bool // the disk is slower than the stream
 	failures int  // blocks that failed their digest
@@ -91,7 +96,7 @@ type Engine struct {
 // New returns a receiver of session s to which every block is missing. The
 // description that it rests on arrived at now.
 func New(now time.Duration, cfg Config, s Session) *Engine {
-	if cfg.Window < 1 || cfg.Window >= maxWindow {
+	if cfg.Window < 1 || cfg.Window > MaxWindow {
 		panic(fmt.Sprintf("receiver: window of %d blocks", cfg.Window))
 	}
 	e := &Engine{
@@ -152,24 +157,11 @@ func (e *Engine) begin(now time.Duration, s Session) {
 	e.reportAt = now + e.spread(s.ReportInterval)
 	e.askAt, e.naming = 0, 0
 	e.want = wantState{retry: wantRetry}
+	e.resetPieces()
 	e.quiet = true // until the stream comes
 	e.learn(s.Completion)
 	e.schedule(now)
 	e.rearm()
-}
-
-// Hold takes note that the target holds blocks [r.Lo, r.Hi) of the image already,
-// verified against the manifest.
-func (e *Engine) Hold(r block.Range) {
-	for i := r.Lo; i < min(r.Hi, uint64(e.image)); i++ {
-		if e.place[i] == placeNone {
-			e.place[i] = placeTaken
-			e.none--
-			e.taken++
-			e.written++
-			e.done++
-		}
-	}
 }
 
 // learn takes note of the manifest's size, once it is known.
@@ -243,7 +235,7 @@ func (e *Engine) takeSymbol(s *wire.Symbol) Taken {
 		return Taken{Verdict: Duplicate}
 	}
 	first := false
-	if p == placeNone {
+	if p > MaxWindow {
 		t := e.openSlot(index, s)
 		if t.Verdict != Keep {
 			return t
@@ -286,12 +278,11 @@ func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
 		return Taken{Verdict: NoRoom}
 	}
 	if evicted {
-		e.forget(e.slots[p].index)
+		e.setPlace(e.slots[p].index, e.home(p))
 	}
-	e.slots[p].open(index, s.K, s.Symbol)
+	e.slots[p].open(index, s.K, s.Symbol, e.place[index])
 	e.slots[p].pass = e.pass
-	e.place[index] = uint16(p)
-	e.none--
+	e.setPlace(index, uint16(p))
 	e.want.retry = wantRetry
 	return Taken{Slot: p}
 }
@@ -346,19 +337,40 @@ func (e *Engine) inState(s slotState) (n int) {
 	return n
 }
 
-// forget makes a block one that was never seen.
-func (e *Engine) forget(index uint32) {
-	e.place[index] = placeNone
-	e.none++
-	e.want.lackFrom = min(e.want.lackFrom, index)
-	e.want.declared = min(e.want.declared, index)
+// setPlace moves a block to a place, and counts.
+func (e *Engine) setPlace(index uint32, place uint16) {
+	switch e.place[index] {
+	case placeNone:
+		e.none--
+	case placeDoubted:
+		e.doubted--
+	case placePieces:
+		e.leavePieces(index)
+	}
+	e.place[index] = place
+	switch place {
+	case placeNone:
+		e.none++
+		e.want.lackFrom = min(e.want.lackFrom, index)
+		e.want.declared = min(e.want.declared, index)
+	case placeTaken:
+		e.taken++
+	case placeDoubted:
+		e.doubted++
+	case placePieces:
+		e.enterPieces(index)
+	}
 }
 
 // drop gives up what slot p holds.
-func (e *Engine) drop(p int) {
-	index := e.slots[p].index
-	e.release(p, placeNone)
-	e.forget(index)
+func (e *Engine) drop(p int) { e.release(p, e.home(p)) }
+
+// home is the place of the block in slot p once that is given up.
+func (e *Engine) home(p int) uint16 {
+	if h := e.slots[p].home; h != placePieces || e.usesPieces() {
+		return h
+	}
+	return placeNone
 }
 
 // HandleZeroRun appends to dst the blocks of the image that have become zeros by z;
@@ -370,12 +382,10 @@ func (e *Engine) HandleZeroRun(now time.Duration, z *wire.ZeroRun, dst []block.R
 	}
 	if uint64(z.First)+uint64(z.Count) <= uint64(e.image) {
 		for i := uint32(z.First); i < uint32(z.First)+z.Count; i++ {
-			if e.place[i] != placeNone {
+			if p := e.place[i]; p <= MaxWindow || p == placeTaken {
 				continue
 			}
-			e.place[i] = placeTaken
-			e.none--
-			e.taken++
+			e.setPlace(i, placeTaken)
 			if n := len(dst); n > 0 && dst[n-1].Hi == uint64(i) {
 				dst[n-1].Hi++
 			} else {
@@ -416,15 +426,18 @@ func (e *Engine) BlockSingular(now time.Duration, p, more int) {
 // its slot until BlockWritten.
 func (e *Engine) BlockVerified(p int) {
 	e.slots[p].state = slotWriting
-	e.place[e.slots[p].index] = placeTaken
-	e.taken++
+	e.setPlace(e.slots[p].index, placeTaken)
 }
 
 // BlockFailed takes note that the block in slot p is not what its digest says. All
-// of it is dropped.
+// of it is dropped. If some came from the target, that may have been wrong.
 func (e *Engine) BlockFailed(now time.Duration, p int) {
-	e.drop(p)
-	if e.failures++; e.failures > maxDigestFailures {
+	filled := e.slots[p].filled
+	e.release(p, placeNone)
+	if !filled {
+		e.failures++
+	}
+	if e.failures > maxDigestFailures {
 		e.giveUp(now, wire.OutcomeIntegrity, fmt.Sprintf("%d blocks arrived that are not what their digests say", e.failures))
 	}
 	e.schedule(now)
@@ -442,7 +455,7 @@ func (e *Engine) BlockWritten(now time.Duration, p int) {
 	if e.slow && len(e.free) == len(e.slots) && !e.quiet {
 		e.slow = false // the stream does not keep the disk busy
 	}
-	if e.quiet && e.none > 0 && e.want.at == 0 {
+	if e.quiet && e.none > 0 && e.want.at == 0 || e.pieces.idle() {
 		e.schedule(now)
 		e.rearm()
 	}

@@ -26,7 +26,7 @@ func (e *Engine) look(now time.Duration) {
 		if s.state != slotFilling {
 			continue
 		}
-		over := e.quiet || e.stream.highest > s.last+passedGap
+		over := e.quiet || s.unheard() || e.stream.highest > s.last+passedGap
 		if s.covered && (e.quiet || e.stream.highest > s.coverEnds || over && s.last > s.coverFrom) {
 			s.covered, s.passed = false, false
 		}
@@ -61,6 +61,9 @@ func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 // slot, twice as many in the next, and each slot is long enough for the echo to
 // silence the following.
 func (e *Engine) backOff(s *slot) time.Duration {
+	if s.unheard() { // nobody knows who lacks it too
+		return e.spreadOthers()
+	}
 	lost := int(s.need) + int(s.rows)
 	mean := (float64(s.k) + float64(s.rows)) * e.stream.loss()
 	others := float64(max(e.session.Receivers, 1)) * atLeast(lost, mean)
@@ -125,7 +128,7 @@ func (e *Engine) slotOf(o wire.Object, id block.ID) (p uint16, ok bool) {
 		return 0, false
 	}
 	p = e.place[index]
-	return p, p < maxWindow
+	return p, p <= MaxWindow
 }
 
 // HandleHeartbeat takes note of how far the sender is.
@@ -198,6 +201,9 @@ func (e *Engine) rearm() {
 	if e.want.at != 0 {
 		at = min(at, e.want.at)
 	}
+	if e.pieces.at != 0 {
+		at = min(at, e.pieces.at)
+	}
 	if e.cfg.SilenceLimit > 0 && !e.gaveUp {
 		at = min(at, e.heard+e.cfg.SilenceLimit)
 	}
@@ -246,6 +252,11 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 			return dst, true
 		}
 	}
+	if e.pieces.at != 0 && now >= e.pieces.at {
+		if dst, sent := e.appendWantedPieces(now, dst); sent {
+			return dst, true
+		}
+	}
 	if e.want.at != 0 && now >= e.want.at {
 		return e.appendWanted(now, dst)
 	}
@@ -272,6 +283,10 @@ func (e *Engine) gather(now time.Duration) bool {
 			e.askAt = earliest(e.askAt, s.askAt)
 			continue
 		}
+		if s.foreign() {
+			e.drop(p)
+			continue
+		}
 		named := alone || s.large()
 		if !named && e.report.Deficits.Len() == wire.MaxDeficits { // in the next report, at once
 			e.askAt = earliest(e.askAt, max(now, 1))
@@ -296,6 +311,9 @@ func (e *Engine) gather(now time.Duration) bool {
 // until the walk has come by again. What it brings for the sake of others is then what
 // twenty newcomers would have asked for one by one.
 func (e *Engine) mayWait(s *slot) bool {
+	if s.unheard() || s.foreign() {
+		return false
+	}
 	walkedBy := e.pass != s.pass && e.walk > s.index
 	return (s.large() || s.late) && !e.quiet && !walkedBy && keepRoom*len(e.free) >= len(e.slots)
 }
@@ -380,7 +398,10 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	r.Backlog = uint32(len(e.slots) - len(e.free))
 	r.Room = uint32(len(e.free))
 	r.Phase = wire.PhaseReceiving
-	if e.Complete() {
+	switch {
+	case e.doubted > 0:
+		r.Phase = wire.PhaseChecking
+	case e.Complete():
 		r.Phase = wire.PhaseFinishing
 	}
 	r.Limit = wire.LimitNone

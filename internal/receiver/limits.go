@@ -56,6 +56,20 @@ const (
 	wantRetry    = 10 * time.Millisecond
 	maxWantRetry = time.Second
 
+	// renewals is how often a list that held too much is replaced, in case one is lost.
+	renewals = 2
+	// maxDoubtedRun bounds the runs that NextDoubted looks for.
+	maxDoubtedRun = 1024
+	// piecesGather is how long blocks that differ are gathered before their pieces are
+	// asked for, and maxPiecesAsked how many are waited for at a time: as many fit a packet.
+	piecesGather   = time.Millisecond
+	maxPiecesAsked = 128
+	// piecesRetry is how soon pieces are asked for again, at least, since the sender may
+	// have to read the block; it doubles up to the report interval, and after piecesTries
+	// the block is wanted whole.
+	piecesRetry = 20 * time.Millisecond
+	piecesTries = 6
+
 	// goodbyeRetry is how soon a goodbye is told again; it doubles, and after
 	// goodbyeTries the receiver leaves without an answer: after 6 s with few
 	// receivers.

@@ -8,13 +8,16 @@ import (
 
 // wantState is what the receiver has told of the blocks that it wants whole.
 type wantState struct {
-	at      time.Duration // when the list is due, 0 if it is not
-	inQuiet bool          // at was chosen when the sender owed nothing
-	last    time.Duration // when one was last begun
-	retry   time.Duration
+	at        time.Duration // when the list is due, 0 if it is not
+	inQuiet   bool          // at was chosen when the sender owed nothing
+	inRenewal bool          // at was chosen for renew
+	last      time.Duration // when one was last begun
+	retry     time.Duration
 	// passed: the walk has begun anew since the last list, or the manifest has become
 	// known.
-	passed     bool
+	passed bool
+	// renew is how many lists are to be told because the last held more than is wanted.
+	renew      int
 	generation uint32
 	// declared: what is missing below it was told since the walk began.
 	declared uint32
@@ -28,8 +31,16 @@ type wantState struct {
 
 // schedule decides whether and when the list of wanted blocks is due (R12).
 func (e *Engine) schedule(now time.Duration) {
+	e.schedulePieces(now)
 	w := &e.want
 	if w.pages > 0 { // under way
+		return
+	}
+	if w.renew > 0 {
+		if w.at == 0 || !w.inRenewal {
+			n := time.Duration(max(e.session.Receivers, 1))
+			w.at, w.inRenewal = max(now+1+e.spread(min(n*wantSpread, maxSpread)), w.last+wantRetry), true
+		}
 		return
 	}
 	noRoom := e.slow && len(e.free)*4 < len(e.slots)
@@ -126,7 +137,7 @@ func (e *Engine) appendWanted(now time.Duration, dst []byte) ([]byte, bool) {
 func (e *Engine) beginWanted(now time.Duration) bool {
 	w := &e.want
 	w.at = 0
-	if e.none == 0 {
+	if e.none == 0 && w.renew == 0 {
 		return false
 	}
 	w.left = e.none
@@ -144,6 +155,11 @@ func (e *Engine) beginWanted(now time.Duration) bool {
 	w.from, w.left = 0, left
 	w.generation++
 	w.pages = uint16(min((runs+wire.MaxRanges-1)/wire.MaxRanges, wire.MaxPages))
+	if w.renew > 0 {
+		w.renew--
+		w.inRenewal = false
+		w.pages = max(w.pages, 1) // an empty list ends the one before
+	}
 	w.last = now
 	w.passed = false
 	if !e.quiet {

@@ -11,8 +11,15 @@ import (
 const (
 	placeNone  = 1<<16 - 1 // not held: never seen, refused or evicted
 	placeTaken = 1<<16 - 2 // verified, or zeros: nothing more is needed
-	maxWindow  = placeTaken
+	// placeDoubted: as placeNone, but the target may hold it.
+	placeDoubted = 1<<16 - 3
+	// placePieces: the target holds something else, and the digests of the pieces are to
+	// show what of it is right.
+	placePieces = 1<<16 - 4
 )
+
+// MaxWindow is the greatest Config.Window.
+const MaxWindow = placePieces - 1
 
 // slotState is how far a block in the window is.
 type slotState uint8
@@ -38,10 +45,13 @@ type slot struct {
 	// covered: an echo promised enough for need, in symbols after coverFrom, and before
 	// coverEnds unless the promise does not hold.
 	covered bool
-	late    bool   // the receiver came when part of it had been sent
-	waiting bool   // it is not asked for now (R10)
-	stale   bool   // of a session that is over
-	rows    uint32 // repair rows that the sender has made at least
+	late    bool // the receiver came when part of it had been sent
+	waiting bool // it is not asked for now (R10)
+	stale   bool // of a session that is over
+	filled  bool // symbols of it came from the target
+	// home is the place of its block once the slot is given up.
+	home uint16
+	rows uint32 // repair rows that the sender has made at least
 
 	// askAt is when its deficit goes into a report, unless the sender promises enough
 	// before.
@@ -50,7 +60,7 @@ type slot struct {
 	coverEnds wire.Sequence
 	repair    []block.SymbolID // repair symbols that are in, ascending
 	pass      uint32           // of the sender when it was opened, as far as known
-	_         [19]byte         // to two lines
+	_         [16]byte         // to two lines
 }
 
 // take puts a symbol in and tells whether it is news.
@@ -82,15 +92,15 @@ func (s *slot) takeRepair(id block.SymbolID) bool {
 }
 
 // open makes a free slot hold block index, of k source symbols, of which first came
-// first.
-func (s *slot) open(index uint32, k uint16, first block.SymbolID) {
+// first, and whose place was home.
+func (s *slot) open(index uint32, k uint16, first block.SymbolID, home uint16) {
 	words := (int(k) + 63) / 64
 	if cap(s.bits) < words {
 		s.bits = make([]uint64, words)
 	}
 	s.bits = s.bits[:words]
 	clear(s.bits)
-	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, need: k, state: slotFilling, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
+	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, need: k, state: slotFilling, home: home, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
 }
 
 // large tells whether it lacks so much that source symbols are named.
@@ -129,10 +139,12 @@ func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool
 	return p, true, p >= 0
 }
 
-// release frees slot p; its block's place becomes place.
+// release frees slot p; its block's place becomes place, if it is not there already.
 func (e *Engine) release(p int, place uint16) {
 	s := &e.slots[p]
-	e.place[s.index] = place
+	if e.place[s.index] != place {
+		e.setPlace(s.index, place)
+	}
 	s.state = slotFree
 	e.free = append(e.free, uint16(p))
 }

@@ -105,10 +105,10 @@ func (e *Engine) walked() block.ID {
 	return block.ID(at)
 }
 
-// passEnded tells whether the main class is owed nothing.
+// passEnded tells whether the main class is owed nothing, and nobody pieces.
 func (e *Engine) passEnded() bool {
 	m := &e.main
-	return len(m.members) == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.owed.count == 0 && e.jobs.len() == 0
+	return len(m.members) == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.owed.count == 0 && e.jobs.len() == 0 && !e.pieces.any()
 }
 
 // forget drops receivers that were not heard for long, and what they wanted (S15).

@@ -42,6 +42,8 @@ type Engine struct {
 	cursor  uint32
 	jobs    jobs // source symbols by name
 
+	pieces pieces
+
 	main, tail  walk
 	tailJobs    jobs
 	tailCredit  int // packets of others since the tail's last instalment
@@ -100,6 +102,7 @@ func New(now time.Duration, cfg Config) *Engine {
 		image:     n,
 		blocks:    make([]state, n),
 		owed:      newMarks(most),
+		pieces:    newPieces(n),
 		main:      newWalk(most, false),
 		tail:      newWalk(most, true),
 		peers:     newPeers(),
@@ -142,6 +145,9 @@ func (e *Engine) Ready(r Ref, k uint16) {
 	if b := &e.blocks[i]; b.k == 0 && !b.has(flagZero) {
 		b.k = k
 		b.next |= uint32(k)
+		if i < e.image {
+			e.pieces.ready(i, false)
+		}
 	}
 }
 
@@ -163,6 +169,7 @@ func (e *Engine) Learn(from *Engine) {
 func (e *Engine) Zero(id block.ID) {
 	if uint32(id) < e.image && e.blocks[id].k == 0 {
 		e.blocks[id].set(flagZero)
+		e.pieces.ready(uint32(id), true)
 	}
 }
 
@@ -182,8 +189,9 @@ func (e *Engine) SetCompletion(now time.Duration, c wire.Completion) {
 }
 
 // Upcoming appends to dst those of the next n blocks of each walk that are neither
-// Ready nor Zero. A driver asks when it could read, or every few packets.
+// Ready nor Zero, and n of those whose pieces are owed, one of them first. A driver asks when it could read, or every few packets.
 func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
+	dst, after := e.pieces.upcoming(dst, 0, min(n, 1))
 	for _, w := range []*walk{&e.main, &e.tail} {
 		left := n
 		// In the order in which admit takes them.
@@ -200,6 +208,7 @@ func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
 			}
 		}
 	}
+	dst, _ = e.pieces.upcoming(dst, after, n-1)
 	return dst
 }
 

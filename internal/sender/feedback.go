@@ -349,6 +349,7 @@ func (e *Engine) clear() {
 	}
 	e.jobs.reset()
 	e.tailJobs.reset()
+	e.pieces.reset()
 	for _, w := range []*walk{&e.main, &e.tail} {
 		for _, m := range w.members {
 			e.blocks[m.index].clear(flagGroup)

@@ -73,6 +73,12 @@ const (
 	// repairSpacing: while little is owed, one packet in so many is repair. At 1% in
 	// bursts of 10 to 1000 receivers, one in two sends 1.043.
 	repairSpacing = 8
+	// piecesSpacing: while the stream has something to send, one packet of pieces goes out
+	// for so many of it.
+	piecesSpacing = 3
+	// recentPieces is of how many blocks is kept when their pieces were sent: more than go
+	// out in a round trip.
+	recentPieces = 64
 	// zeroGap is how many packets lie between the two times that a run of zeros is told,
 	// if there are any: 12 ms at 1 Gbit/s.
 	zeroGap = 1024

@@ -36,6 +36,8 @@ func (m *marks) remove(i uint32) {
 	m.count--
 }
 
+func (m *marks) has(i uint32) bool { return m.words[i/64]&(1<<(i%64)) != 0 }
+
 // next returns the first mark from i on.
 func (m *marks) next(i uint32) (uint32, bool) {
 	w := int(i / 64)

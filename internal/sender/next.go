@@ -15,13 +15,17 @@ const (
 	Nothing Kind = iota
 	Symbol
 	ZeroRun
+	Pieces
 )
 
-// Send is a packet of the stream. The driver fills in the symbol's bytes.
+// Send is a packet of the stream. The driver fills in the symbol's bytes. Pieces stands
+// for as many packets as the digests of a block of the image need; they have no sequence
+// number.
 type Send struct {
 	Kind   Kind
 	Symbol wire.Symbol
 	Zeros  wire.ZeroRun
+	Pieces Ref
 }
 
 // Next returns the next packet of the stream, which the driver sends, however long
@@ -32,8 +36,19 @@ func (e *Engine) Next(now time.Duration) Send {
 		return Send{}
 	}
 	e.stalled, e.mainIdle = false, false
+	if e.pieces.due() {
+		e.wake(now)
+		return e.takePieces(now)
+	}
 	i, id, kind, run := e.pick()
-	if e.mainIdle {
+	if kind == Nothing && e.pieces.any() {
+		if e.pieces.queued.count > 0 {
+			e.wake(now)
+			return e.takePieces(now)
+		}
+		e.stalled = true
+	}
+	if e.mainIdle && e.pieces.queued.count == 0 {
 		e.rest(now)
 	} else {
 		e.wake(now)

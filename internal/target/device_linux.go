@@ -48,6 +48,10 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 		file.Close()
 		return nil, refusedBy(name, err)
 	}
+	if f.capacity == 0 {
+		file.Close()
+		return nil, refused(name, "it holds 0 bytes: it has no medium, or was not set up")
+	}
 	return f, nil
 }
 

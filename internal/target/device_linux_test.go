@@ -229,6 +229,10 @@ func fakeTables(t *testing.T, mounts, swaps string) tables {
 		{"251:0", "dm-0", false, []string{"dm-1"}},
 		{"251:1", "dm-1", false, nil},
 		{"252:0", "cciss!c0d0", false, nil},
+		{"253:0", "sdb", false, []string{"dm-2"}}, // all of it, as by multipath
+		{"253:1", "sdb/sdb1", true, nil},
+		{"251:2", "dm-2", false, nil},
+		{"7:0", "loop0", false, nil},
 	} {
 		folder := filepath.Join(dir, "devices", d.folder)
 		// Folders that are no partitions lie there too.
@@ -259,7 +263,9 @@ func fakeTables(t *testing.T, mounts, swaps string) tables {
 		mounts: filepath.Join(dir, "mountinfo"),
 		swaps:  filepath.Join(dir, "swaps"),
 		blocks: filepath.Join(dir, "block"),
+		btrfs:  filepath.Join(dir, "btrfs"),
 		root:   dir,
+		loops:  func() []loop { return nil },
 	}
 }
 
@@ -283,7 +289,9 @@ func TestUse(t *testing.T) {
 		{"partition", mountLine("250:1", "/boot", "none"), sda, "/dev/sda1 is mounted on /boot"},
 		{"partition itself", mountLine("250:1", "/boot", "none"), sda1, "/dev/sda1 is mounted on /boot"},
 		{"another partition", mountLine("250:2", "/boot", "none"), sda1, ""},
-		{"the disk is mounted, the partition is the target", "", sda1, ""},
+		{"the disk is mounted, the partition is the target", mountLine("250:0", "/x", "none"), sda1, "/dev/sda is mounted on /x"},
+		{"the disk is held, the partition is the target", "", unix.Mkdev(253, 1), "/dev/dm-2 lies on it"},
+		{"what holds the disk is mounted, the partition is the target", mountLine("251:2", "/x", "none"), unix.Mkdev(253, 1), "/dev/dm-2 is mounted on /x"},
 		{"holder", "", sda2, "/dev/dm-0 lies on it"},
 		{"holder of a partition", "", sda, "/dev/dm-0 lies on it"},
 		{"holder of a holder", mountLine("251:1", "/home", "none"), sda, "/dev/dm-1 is mounted on /home"},
@@ -295,6 +303,50 @@ func TestUse(t *testing.T) {
 				t.Errorf("use = %q, %v; want %q", why, err, tt.want)
 			}
 		})
+	}
+}
+
+// TestUseByLoop: of a live system, the file on the disk that all of it lies in is
+// open, and its file system need not be in the table of mounts.
+func TestUseByLoop(t *testing.T) {
+	sda, sda1, sda2 := unix.Mkdev(250, 0), unix.Mkdev(250, 1), unix.Mkdev(250, 2)
+	for _, tt := range []struct {
+		mounts string
+		dev    uint64
+		want   string
+	}{
+		{"", sda, "/dev/loop0 lies on it"},
+		{"", sda1, "/dev/loop0 lies on it"},
+		{"", sda2, "/dev/dm-0 lies on it"},
+		{mountLine("7:0", "/", "none"), sda, "/dev/loop0 is mounted on /"},
+		{mountLine("7:0", "/", "none"), unix.Mkdev(252, 0), ""},
+	} {
+		fake := fakeTables(t, tt.mounts, "")
+		fake.loops = func() []loop { return []loop{{unix.Mkdev(7, 0), "/dev/loop0", sda1, 12}} }
+		if why, err := fake.use(tt.dev); err != nil || why != tt.want {
+			t.Errorf("use = %q, %v; want %q", why, err, tt.want)
+		}
+	}
+}
+
+// TestUseByBtrfs: the table of mounts names one device of several.
+func TestUseByBtrfs(t *testing.T) {
+	fake := fakeTables(t, "", "")
+	devices := filepath.Join(fake.btrfs, "11-22/devices")
+	if err := os.MkdirAll(devices, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(fake.blocks, "250:1"), filepath.Join(devices, "sda1")); err != nil {
+		t.Fatal(err)
+	}
+	for dev, want := range map[uint64]string{
+		unix.Mkdev(250, 0): "/dev/dm-0 lies on it",
+		unix.Mkdev(250, 1): "/dev/sda1 is a part of a btrfs that is mounted",
+		unix.Mkdev(252, 0): "",
+	} {
+		if why, err := fake.use(dev); err != nil || why != want {
+			t.Errorf("use = %q, %v; want %q", why, err, want)
+		}
 	}
 }
 
@@ -505,11 +557,11 @@ func TestWriteback(t *testing.T) {
 }
 
 func FuzzParseSwaps(f *testing.F) {
-	f.Add("Filename\tType\n/dev/null   partition\t1\t0\t-2\n")
+	f.Add("Filename\tType\n/dev/null   partition\t1\t0\t-2\n/a\\040b file\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		devs, err := parseSwaps(strings.NewReader(text))
-		if err == nil && len(devs) > strings.Count(text, "/dev/") {
-			t.Errorf("%d devices in %q", len(devs), text)
+		paths := parseSwaps(text)
+		if len(paths) > strings.Count(text, "/") {
+			t.Errorf("%d paths in %q", len(paths), text)
 		}
 	})
 }

@@ -41,8 +41,10 @@ type File struct {
 	size     uint64 // of the image
 	// written are the chunks that hold data that we wrote. Zeros are only left out
 	// where they are not: WriteAt may overwrite. nil if zeros are never left out.
-	written   *block.Set
-	writeback writeback
+	written *block.Set
+	// plainZeros: zeros are written as data, since nothing else worked.
+	plainZeros bool
+	writeback  writeback
 	// table waits for the partition table; nil if that is of no interest any more.
 	table *table
 	// err is the first failure. It stays: the kernel tells of a page that it could
@@ -167,15 +169,14 @@ func (f *File) hasRoom(size int64) error {
 func (f *File) takeSpace(info os.FileInfo, size int64) error {
 	err := allocate(f.file, size)
 	if errors.Is(err, errors.ErrUnsupported) {
-		err = writeZeros(f.file, info.Size(), size)
+		err = extend(f.file, info.Size(), size)
 	}
 	return f.noRoom(fmt.Sprintf("allocate %d bytes", size), err)
 }
 
-// writeZeros writes zeros to bytes [lo, hi), for file systems that allocate nothing
+// extend writes zeros to bytes [lo, hi), for file systems that allocate nothing
 // without data. What the file held before stays, holes included.
-func writeZeros(file *os.File, lo, hi int64) error {
-	zeros := make([]byte, 1<<20)
+func extend(file *os.File, lo, hi int64) error {
 	for lo < hi {
 		n, err := file.WriteAt(zeros[:min(hi-lo, int64(len(zeros)))], lo)
 		if err != nil {
@@ -260,26 +261,69 @@ func (f *File) writeData(p []byte, off uint64) error {
 	return nil
 }
 
-// zeros is what WriteZeros writes at once.
+// zeros is what is written where zeros are written as data.
 var zeros [1 << 20]byte
 
+// zeroStep bounds one call of zeroOut, which cannot be interrupted.
+const zeroStep = 64 << 20
+
 // WriteZeros makes n bytes from byte offset off on zeros: in a file that held
-// nothing there, they are already.
+// nothing there, they are already. Otherwise the device or the file system makes
+// them, if it can, and a file gives the space back unless Options.Allocate took it.
+// Its errors are as those of WriteAt.
 func (f *File) WriteZeros(off, n uint64) error {
-	if f.err == nil && n > 0 && off <= f.size && n <= f.size-off && f.written != nil {
+	if f.err == nil {
+		f.err = f.writeZeros(off, n)
+	}
+	return f.err
+}
+
+func (f *File) writeZeros(off, n uint64) error {
+	if off > f.size || n > f.size-off {
+		return writeFailed(f.name, off, fmt.Errorf("%d bytes do not fit into an image of %d", n, f.size))
+	}
+	if n == 0 {
+		return nil
+	}
+	if err := f.admit(zeros[:min(n, partition.HeadSize)], off); err != nil {
+		return err
+	}
+	if f.written != nil {
 		if r, ok := f.written.Next(off / chunkBytes); !ok || r.Lo > (off+n-1)/chunkBytes {
 			return nil
 		}
 	}
-	return writeZerosTo(f, off, n)
+	// A device makes zeros of whole sectors only.
+	grain := max(uint64(f.sector), 1)
+	lo, hi := (off+grain-1)/grain*grain, (off+n)/grain*grain
+	if n < chunkBytes || lo >= hi {
+		return f.fillZeros(off, off+n)
+	}
+	if err := f.fillZeros(off, lo); err != nil {
+		return err
+	}
+	for ; lo < hi && !f.plainZeros; lo += min(zeroStep, hi-lo) {
+		// Why it fails does not matter: if it is the device, data fails too.
+		if err := f.zeroOut(lo, min(zeroStep, hi-lo)); err != nil {
+			f.plainZeros = true
+			break
+		}
+	}
+	return f.fillZeros(lo, off+n)
 }
 
-// writeZerosTo writes zeros piece by piece.
-func writeZerosTo(t Target, off, n uint64) error {
-	for end := off + n; off < end; off += uint64(len(zeros)) {
-		if err := t.WriteAt(zeros[:min(end-off, uint64(len(zeros)))], off); err != nil {
+// fillZeros writes zeros as data to bytes [lo, hi), but where there never was any.
+func (f *File) fillZeros(lo, hi uint64) error {
+	put := f.write
+	if f.written != nil {
+		put = f.writeData
+	}
+	for lo < hi {
+		n := min(hi-lo, uint64(len(zeros)))
+		if err := put(zeros[:n], lo); err != nil {
 			return err
 		}
+		lo += n
 	}
 	return nil
 }

@@ -261,14 +261,14 @@ func TestAllocateTakesSpaceFirst(t *testing.T) {
 	}
 }
 
-// TestWriteZeros stands for a file system that allocates nothing without data.
-func TestWriteZeros(t *testing.T) {
+// TestExtend stands for a file system that allocates nothing without data.
+func TestExtend(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.img")
 	old := random(1, 5000)
 	writeFile(t, path, old)
 	f := mustOpen(t, Options{Path: path})
 	const size = 3<<20 + 5
-	if err := writeZeros(f.file, int64(len(old)), size); err != nil {
+	if err := extend(f.file, int64(len(old)), size); err != nil {
 		t.Fatal(err)
 	}
 	checkContent(t, path, append(old, make([]byte, size-len(old))...))

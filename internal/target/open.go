@@ -21,11 +21,12 @@ type Options struct {
 	// symbolic link in its place is refused.
 	Served bool
 	// Allocate takes all of a regular file's space before anything is written to
-	// it, and leaves no holes.
+	// it, and gives none back.
 	Allocate bool
 	// Force writes to a device although it is mounted, in use, or has other sectors
-	// than the image's partition table counts in, and to a regular file below /dev. A
-	// target that cannot take the image is refused all the same.
+	// than the image's partition table counts in, to a regular file that a loop device
+	// lies on, and to one below /dev. A target that cannot take the image is refused
+	// all the same.
 	Force bool
 }
 
@@ -133,6 +134,11 @@ func openRegular(o Options, missing bool) (*File, error) {
 	flags := unix.O_NOFOLLOW | unix.O_NONBLOCK
 	if missing {
 		flags |= os.O_CREATE | os.O_EXCL
+	}
+	if !missing {
+		if err := checkFile(o.Path, path, o.Force); err != nil {
+			return nil, err
+		}
 	}
 	file, readable, err := openWritable(path, flags)
 	if err != nil {

@@ -51,7 +51,14 @@ func (s *Stream) WriteAt(p []byte, off uint64) error {
 }
 
 // WriteZeros writes n zeros, which must begin where the last run ended.
-func (s *Stream) WriteZeros(off, n uint64) error { return writeZerosTo(s, off, n) }
+func (s *Stream) WriteZeros(off, n uint64) error {
+	for end := off + n; off < end; off += uint64(len(zeros)) {
+		if err := s.WriteAt(zeros[:min(end-off, uint64(len(zeros)))], off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Sync syncs a writer that can be synced, such as a file. A pipe cannot.
 func (s *Stream) Sync() error {

@@ -1,10 +1,8 @@
 package target
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,18 +17,24 @@ type tables struct {
 	mounts string // mountinfo
 	swaps  string
 	blocks string // folder with a link MAJOR:MINOR for each block device
+	btrfs  string // folder with a folder for each mounted btrfs
 	root   string // folder of the running system
+	// loops tells of each loop device on which file system its file lies.
+	loops func() []loop
 }
 
 var system = tables{
 	mounts: "/proc/self/mountinfo",
 	swaps:  "/proc/swaps",
 	blocks: "/sys/dev/block",
+	btrfs:  "/sys/fs/btrfs",
 	root:   "/",
+	loops:  loops,
 }
 
-// member is a device whose bytes are bytes of the target: itself, a partition, or
-// what holds one of those (device-mapper, md).
+// member is a device that has bytes in common with the target: itself, a partition,
+// the disk that it is a partition of, or what holds one of those (device-mapper, md,
+// bcache, a loop device whose file lies there).
 type member struct {
 	dev    uint64
 	name   string // "/dev/sda1"
@@ -42,6 +46,9 @@ type member struct {
 func (t tables) use(dev uint64) (string, error) {
 	family, err := t.family(dev, false, nil)
 	if err != nil {
+		return "", err
+	}
+	if family, err = t.whole(dev, family); err != nil {
 		return "", err
 	}
 	mounts, err := t.mounted()
@@ -67,7 +74,41 @@ func (t tables) use(dev uint64) (string, error) {
 			return m.name + " lies on it", nil
 		}
 	}
+	for _, m := range family {
+		if t.inBtrfs(m.dev) {
+			return m.name + " is a part of a btrfs that is mounted", nil
+		}
+	}
 	return "", nil
+}
+
+// whole appends the disk that dev is a partition of, and all that holds the whole of
+// it, to found. The other partitions have no byte of dev.
+func (t tables) whole(dev uint64, found []member) ([]member, error) {
+	folder, err := filepath.EvalSymlinks(t.folder(dev))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(folder, "partition")); err != nil {
+		return found, nil
+	}
+	disk, err := readDev(filepath.Join(filepath.Dir(folder), "dev"))
+	if err != nil {
+		return nil, err
+	}
+	return t.held(disk, append(found, member{disk, t.deviceName(disk), false}))
+}
+
+// inBtrfs tells whether a device is a part of a mounted btrfs. Of a file system on
+// several devices, the table of mounts names one.
+func (t tables) inBtrfs(dev uint64) bool {
+	parts, _ := filepath.Glob(filepath.Join(t.btrfs, "*/devices/*/dev"))
+	for _, p := range parts {
+		if d, err := readDev(p); err == nil && d == dev {
+			return true
+		}
+	}
+	return false
 }
 
 // family appends dev, its partitions, and all that holds them.
@@ -95,16 +136,30 @@ func (t tables) family(dev uint64, holder bool, found []member) ([]member, error
 			return nil, err
 		}
 	}
-	holders, err := os.ReadDir(filepath.Join(folder, "holders"))
+	return t.held(dev, found)
+}
+
+// held appends all that holds dev.
+func (t tables) held(dev uint64, found []member) ([]member, error) {
+	folder := filepath.Join(t.folder(dev), "holders")
+	holders, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for _, h := range holders {
-		dev, err := readDev(filepath.Join(folder, "holders", h.Name(), "dev"))
+		dev, err := readDev(filepath.Join(folder, h.Name(), "dev"))
 		if err != nil {
 			return nil, err
 		}
 		if found, err = t.family(dev, true, found); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range t.loops() {
+		if l.fileSystem != dev {
+			continue
+		}
+		if found, err = t.family(l.dev, true, found); err != nil {
 			return nil, err
 		}
 	}
@@ -172,28 +227,35 @@ func (t tables) mounted() (map[uint64]string, error) {
 
 // swapping is the set of the block devices that are swapped to.
 func (t tables) swapping() (map[uint64]bool, error) {
-	file, err := os.Open(t.swaps)
-	if errors.Is(err, fs.ErrNotExist) { // a kernel without swap
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return parseSwaps(file)
-}
-
-// parseSwaps reads a table of which the first word of each line but the first is a path.
-func parseSwaps(r io.Reader) (map[uint64]bool, error) {
+	paths, err := t.swapPaths()
 	devs := make(map[uint64]bool)
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		path, _, _ := strings.Cut(lines.Text(), " ")
+	for _, path := range paths {
 		if dev, ok := blockDevice(path); ok {
 			devs[dev] = true
 		}
 	}
-	return devs, lines.Err()
+	return devs, err
+}
+
+// swapPaths is the paths of devices and files that are swapped to.
+func (t tables) swapPaths() ([]string, error) {
+	text, err := os.ReadFile(t.swaps)
+	if errors.Is(err, fs.ErrNotExist) { // a kernel without swap
+		return nil, nil
+	}
+	return parseSwaps(string(text)), err
+}
+
+// parseSwaps reads a table of which the first word of each line but the first is a
+// path. The kernel writes a space in it as \040.
+func parseSwaps(text string) (paths []string) {
+	for line := range strings.Lines(text) {
+		path, _, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(path, "/") {
+			paths = append(paths, strings.ReplaceAll(path, `\040`, " "))
+		}
+	}
+	return paths
 }
 
 // blockDevice is the number of the block device at path, which must be below /dev:

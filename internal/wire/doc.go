@@ -19,10 +19,12 @@
 //	receiver → control port of GROUP, of a broadcast or of HOST   Offer, behind MXB 1's map request
 //	sender   → where the offer came from                          Description
 //	sender   → control port of GROUP, and the data group          Description as an announcement
-//	sender   → the data group, and receivers served by unicast    Symbol, ZeroRun, Heartbeat, GoodbyeAck
+//	sender   → the data group, and receivers served by unicast    Symbol, ZeroRun, Heartbeat, GoodbyeAck,
+//	                                                              Pieces
 //	sender   → the data group                                     Probe, Owed
 //	receiver → where the description came from                    Report, Wanted, WantedSymbols,
-//	                                                              ProbeReport, Goodbye, UnicastRequest
+//	                                                              WantedPieces, ProbeReport, Goodbye,
+//	                                                              UnicastRequest
 //
 // The sender sends all of it from its control port, and a receiver all of its own
 // from the port that its offer came from, so that a firewall which follows

@@ -49,6 +49,7 @@ const (
 	TypeProbe       Type = 5
 	TypeGoodbyeAck  Type = 6
 	TypeDescription Type = 7
+	TypePieces      Type = 8
 
 	TypeReport         Type = 0x81
 	TypeWanted         Type = 0x82
@@ -56,6 +57,7 @@ const (
 	TypeProbeReport    Type = 0x84
 	TypeGoodbye        Type = 0x85
 	TypeUnicastRequest Type = 0x86
+	TypeWantedPieces   Type = 0x87
 )
 
 // SessionID is the random number of a session, new at each start of a sender.

@@ -26,16 +26,20 @@ const (
 	// and the round trip that back-off is scaled by.
 	MaxInterval = time.Minute
 
-	// MaxDeficits, MaxOwed, MaxRanges, MaxSymbolRanges and MaxGoodbyeAcks are what
-	// fits MaxControlSize.
+	// MaxDeficits, MaxOwed, MaxRanges, MaxSymbolRanges, MaxPieceRanges, MaxPieces and
+	// MaxGoodbyeAcks are what fits MaxControlSize.
 	MaxDeficits     = (MaxControlSize - reportSize) / needSize
 	MaxOwed         = (MaxControlSize - owedSize) / needSize
 	MaxRanges       = (MaxControlSize - wantedSize) / rangeSize
 	MaxSymbolRanges = (MaxControlSize - wantedSymbolsSize) / symbolRangeSize
+	MaxPieceRanges  = (MaxControlSize - wantedPiecesSize) / rangeSize
+	MaxPieces       = (MaxControlSize - piecesSize) / pieceDigestSize
 	MaxGoodbyeAcks  = (MaxControlSize - goodbyeAckSize) / receiverIDSize
 	// MaxPages of a list of wanted ranges: 152,576 ranges, 8 bytes each at the sender.
 	// A receiver with more asks for the first ones first.
 	MaxPages = 1024
+	// MaxPiecesPerBlock are those of the greatest block.
+	MaxPiecesPerBlock = block.MaxBlockSize / block.PieceSize
 	// MaxProbeSteps: doubling from 1 Mbit/s, 32 steps pass any network.
 	MaxProbeSteps = 32
 )

@@ -236,7 +236,15 @@ var parsers = map[string]func([]byte) error{
 		}
 		return err
 	},
-	"wanted symbols":  func(b []byte) error { _, err := ParseWantedSymbols(b); return err },
+	"wanted symbols": func(b []byte) error { _, err := ParseWantedSymbols(b); return err },
+	"pieces": func(b []byte) error {
+		p, err := ParsePieces(b)
+		for d := range p.Digests.All() {
+			sink += uint64(d)
+		}
+		return err
+	},
+	"wanted pieces":   func(b []byte) error { _, err := ParseWantedPieces(b); return err },
 	"probe report":    func(b []byte) error { _, err := ParseProbeReport(b); return err },
 	"goodbye":         func(b []byte) error { _, err := ParseGoodbye(b); return err },
 	"unicast request": func(b []byte) error { _, err := ParseUnicastRequest(b); return err },

@@ -36,10 +36,11 @@ type node struct {
 	done      time.Duration
 	heardAt   time.Duration
 	badBlocks int
+	checker   checker
 	lies      uint32
-	held      []map[block.SymbolID]bool // strict: what each slot holds
-	index     []int64                   // strict: the block in each slot
-	verified  map[int64]int             // strict: how often each block was
+	held      []map[block.SymbolID]bool // strict, or with doubts: what each slot holds
+	index     []int64                   // the same: the block in each slot
+	verified  map[int64]int             // the same: how often each block was
 	buffer    []byte
 	runs      []block.Range
 }
@@ -60,7 +61,8 @@ func newNode(r *Room, number int, spec Spec) *node {
 	}
 	n.loss = simnet.NewLoss(spec.Loss, max(spec.Burst, 1), n.rand)
 	n.delay = spec.Delay - jitter/2 + time.Duration(n.rand.Int64N(int64(jitter)))
-	if r.cfg.Strict {
+	n.checker = newChecker(n)
+	if r.cfg.Strict || spec.Doubt != nil {
 		n.held = make([]map[block.SymbolID]bool, spec.Window)
 		n.index = make([]int64, spec.Window)
 		n.verified = map[int64]int{}
@@ -84,8 +86,10 @@ func (n *node) begin(now time.Duration, s receiver.Session) {
 	if n.engine == nil {
 		n.engine = receiver.New(now, receiver.Config{
 			Receiver: n.id, Image: n.room.geometry, SymbolSize: symbolSize, Window: n.spec.Window, Rand: n.rand,
+			Pieces: n.spec.Doubt != nil && n.spec.Doubt.Pieces,
 		}, s)
 		n.hold()
+		n.checker.begin(n, now)
 	} else if n.engine.Session() != s.ID {
 		n.engine.Restart(now, s)
 	}
@@ -120,6 +124,7 @@ func (n *node) answer(now time.Duration, s receiver.Session) {
 func (n *node) arm() {
 	at := min(n.joins, n.answerAt, n.diskAt, n.late.At())
 	if n.engine != nil && n.room != nil {
+		at = min(at, n.checker.wake(n))
 		at = min(at, n.engine.Deadline(), n.heardAt+time.Second)
 	}
 	if n.spec.Kill > 0 {
@@ -235,19 +240,33 @@ func (n *node) take(now time.Duration, p *packet) {
 
 // keep notes what a slot holds, in strict rooms.
 func (n *node) keep(s *wire.Symbol, t receiver.Taken) {
-	index := int64(s.Object)<<32 | int64(s.Block)
+	n.open(int64(s.Object)<<32|int64(s.Block), t)
+	n.put(s.Symbol, t)
+	n.count(s.K, t)
+}
+
+// open notes that a symbol of a block goes into a slot.
+func (n *node) open(index int64, t receiver.Taken) {
 	if t.First {
 		n.held[t.Slot], n.index[t.Slot] = map[block.SymbolID]bool{}, index
 	}
 	if n.index[t.Slot] != index {
 		n.room.err = fmt.Errorf("receiver %d puts block %x where block %x is", n.number, index, n.index[t.Slot])
 	}
-	if n.held[t.Slot][s.Symbol] {
-		n.room.err = fmt.Errorf("receiver %d keeps symbol %d of block %x twice", n.number, s.Symbol, index)
+}
+
+// put notes that a slot holds a symbol.
+func (n *node) put(id block.SymbolID, t receiver.Taken) {
+	if n.held[t.Slot][id] {
+		n.room.err = fmt.Errorf("receiver %d keeps symbol %d of block %x twice", n.number, id, n.index[t.Slot])
 	}
-	n.held[t.Slot][s.Symbol] = true
-	if t.Complete && len(n.held[t.Slot]) < int(s.K) {
-		n.room.err = fmt.Errorf("receiver %d calls block %x complete with %d of %d symbols", n.number, index, len(n.held[t.Slot]), s.K)
+	n.held[t.Slot][id] = true
+}
+
+// count holds what a slot has against what is said of it.
+func (n *node) count(k uint16, t receiver.Taken) {
+	if enough := len(n.held[t.Slot]) >= int(k); t.Complete && !enough {
+		n.room.err = fmt.Errorf("receiver %d calls block %x complete with %d of %d symbols", n.number, n.index[t.Slot], len(n.held[t.Slot]), k)
 	}
 }
 
@@ -266,6 +285,9 @@ func (n *node) solve(now time.Duration, slot int) {
 	e.BlockVerified(slot)
 	if n.verified != nil {
 		n.verified[n.index[slot]]++
+		if n.index[slot]>>32 != 0 { // it has one block
+			n.checker.manifest = true
+		}
 	}
 	if n.spec.Disk == 0 {
 		e.BlockWritten(now, slot)
@@ -331,6 +353,10 @@ func (n *node) takeControl(now time.Duration, c *control) {
 		e.HandleOwed(now, c.owed)
 	case wire.TypeHeartbeat:
 		e.HandleHeartbeat(now, c.heartbeat)
+	case wire.TypePieces:
+		if n.checker.doubt != nil {
+			n.checker.take(n, now, c.pieces)
+		}
 	case wire.TypeGoodbyeAck:
 		e.HandleGoodbyeAck(now, c.ack)
 		n.gone = e.Gone()
@@ -387,6 +413,7 @@ func (n *node) act(now time.Duration) {
 		n.engine.BlockWritten(now, slot)
 		n.check(now)
 	}
+	n.checker.act(n, now)
 	for n.engine.Deadline() <= now {
 		b, ok := n.engine.Poll(now, n.buffer[:0])
 		n.buffer = b
@@ -442,7 +469,8 @@ func (n *node) lie(now time.Duration, b *[]byte) {
 	wanted.Ranges = wanted.Ranges.Append(wire.Range{Count: n.room.cfg.Blocks})
 	symbols := wire.WantedSymbols{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
 	symbols.Ranges = symbols.Ranges.Append(wire.SymbolRange{Block: any(), Count: n.room.cfg.K})
-	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil)} {
+	pieces := wire.WantedPieces{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest, Blocks: wanted.Ranges}
+	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil), pieces.AppendTo(nil)} {
 		n.room.feedback.Push(now+n.delay, message{packet: p})
 	}
 }

@@ -86,6 +86,7 @@ func randomRoom(seed uint64) Config {
 	if maybe(0.2) {
 		cfg.CommonLoss = r.Float64() * 0.2
 	}
+	cfg.NoPieces = seed%8 == 0
 	loss := []float64{0, 0.001, 0.01, 0.1, 0.3}[r.IntN(5)]
 	for range 1 + r.IntN(many) {
 		s := Spec{Loss: loss, Delay: time.Duration(50+r.IntN(200)) * time.Microsecond}
@@ -129,10 +130,32 @@ func randomRoom(seed uint64) Config {
 		if maybe(0.1) {
 			s.Holds = r.Float64()
 		}
+		if maybe(0.3) {
+			s.Doubt = randomDoubt(r, about/time.Duration(cfg.Blocks), moment)
+		}
 		s.Liar = maybe(0.05)
 		cfg.Receivers = append(cfg.Receivers, s)
 	}
 	return cfg
+}
+
+// randomDoubt is a target with something on it. A check takes up to four times as long as
+// to send the block, or as long as a sender may wait for a word.
+func randomDoubt(r *rand.Rand, blockTime time.Duration, moment func(float64) time.Duration) *Doubt {
+	d := &Doubt{
+		Same: r.Float64(), First: r.IntN(3) == 0, Alike: r.Float64(), Pieces: r.IntN(4) > 0, Common: r.IntN(4) == 0,
+		CheckTime: time.Duration(4 * r.Float64() * float64(blockTime)),
+	}
+	switch r.IntN(10) {
+	case 0:
+		d.CheckTime += time.Duration(r.IntN(3)) * time.Second
+	case 1:
+		d.Same = 1
+	}
+	if r.IntN(2) == 0 {
+		d.At = moment(1)
+	}
+	return d
 }
 
 func ExampleConfig() {

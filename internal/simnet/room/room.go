@@ -31,6 +31,7 @@ type Config struct {
 	Deaths   []time.Duration
 	DeadTime time.Duration
 	Stalls   []Span
+	NoPieces bool // the sender knows nothing of pieces
 	// CommonLoss is lost for all receivers.
 	CommonLoss float64
 	Limit      time.Duration // the room fails after that time
@@ -57,6 +58,7 @@ type Spec struct {
 	Window    int           // blocks; 0 is 64
 	Holds     float64       // share of the blocks that its target has from the start
 	Liar      bool          // asks for a quarter of every block
+	Doubt     *Doubt        // what else its target has, nil if it is not looked at
 	BadBlocks int           // that many blocks fail their digest
 }
 
@@ -70,6 +72,8 @@ const (
 	jitter = 20 * time.Microsecond
 	// singular is how often K symbols with two repair symbols or more do not suffice.
 	singular = 1.0 / 256
+	// piecesPackets is how many packets the digests of a block's pieces take.
+	piecesPackets = (1<<20/block.PieceSize + wire.MaxPieces - 1) / wire.MaxPieces
 )
 
 // packet is one on its way to all receivers.
@@ -86,6 +90,7 @@ type control struct {
 	owed      wire.Owed
 	heartbeat wire.Heartbeat
 	ack       wire.GoodbyeAck
+	pieces    wire.Pieces
 	kind      wire.Type
 	session   wire.SessionID
 }
@@ -138,6 +143,7 @@ type Room struct {
 // Result is what came of a room.
 type Result struct {
 	Symbols, ZeroRuns, Control uint64 // packets sent
+	Pieces                     uint64 // of Control, those with digests of pieces
 	Source                     uint64 // source symbols in the image
 	// LastSource is when the last source symbol of the image was sent in the first pass.
 	LastSource time.Duration
@@ -148,6 +154,7 @@ type Result struct {
 	Joined     []time.Duration
 	Killed     []bool
 	Finished   time.Duration // the last one
+	Checked    time.Duration // when the last block of a target was
 	Proactive  float64
 	Silent     bool // at the end nothing more was sent
 }

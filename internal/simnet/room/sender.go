@@ -3,6 +3,7 @@ package room
 import (
 	"time"
 
+	"multiserver/internal/block"
 	"multiserver/internal/sender"
 	"multiserver/internal/simnet"
 	"multiserver/internal/wire"
@@ -111,6 +112,8 @@ func (r *Room) next(t time.Duration) {
 			r.Result.LastSource = t
 		}
 		r.put(t, packet{symbol: s.Symbol}, r.cfg.PacketTime)
+	case sender.Pieces:
+		r.sendPieces(t, s.Pieces)
 	case sender.ZeroRun:
 		r.Result.ZeroRuns++
 		r.put(t, packet{control: &control{kind: wire.TypeZeroRun, session: r.session, zeros: s.Zeros}}, r.cfg.PacketTime/10)
@@ -139,6 +142,21 @@ func (r *Room) send(t time.Duration, c *control, size int) {
 	r.put(t, packet{control: c}, r.cfg.PacketTime*time.Duration(size+wireOverhead)/(symbolSize+wire.SymbolHeaderSize+wireOverhead))
 }
 
+// sendPieces sends the digests of a block's pieces.
+func (r *Room) sendPieces(t time.Duration, ref sender.Ref) {
+	left := 1 << 20 / block.PieceSize
+	for first := 0; left > 0; first += wire.MaxPieces {
+		p := wire.Pieces{Session: r.session, Block: ref.Block, K: r.sender.K(ref.Block), First: uint16(first)}
+		for range min(left, wire.MaxPieces) {
+			p.Digests = p.Digests.Append(0)
+			left--
+		}
+		r.Result.Pieces++
+		b := p.AppendTo(nil)
+		r.send(t, parseControl(b), len(b))
+	}
+}
+
 // pollSender sends what is due.
 func (r *Room) pollSender(t time.Duration) {
 	for {
@@ -161,6 +179,8 @@ func parseControl(b []byte) *control {
 		c.owed, err = wire.ParseOwed(b)
 	case wire.TypeHeartbeat:
 		c.heartbeat, err = wire.ParseHeartbeat(b)
+	case wire.TypePieces:
+		c.pieces, err = wire.ParsePieces(b)
 	case wire.TypeGoodbyeAck:
 		c.ack, err = wire.ParseGoodbyeAck(b)
 	}
@@ -238,6 +258,11 @@ func (r *Room) hear(t time.Duration, m message) {
 		if p, err := wire.ParseWantedSymbols(m.packet); err == nil {
 			r.Result.Feedback[kind]++
 			r.sender.HandleWantedSymbols(t, p)
+		}
+	case wire.TypeWantedPieces:
+		if p, err := wire.ParseWantedPieces(m.packet); err == nil && !r.cfg.NoPieces {
+			r.Result.Feedback[kind]++
+			r.sender.HandleWantedPieces(t, p)
 		}
 	case wire.TypeGoodbye:
 		if p, err := wire.ParseGoodbye(m.packet); err == nil {

@@ -1,0 +1,51 @@
+package room
+
+import (
+	"testing"
+	"time"
+)
+
+// checkTime is of a block of 1 MiB at 500 MB/s.
+const checkTime = 2 * time.Millisecond
+
+// TestDelta: what differs is about all that is sent, and the end comes soon.
+func TestDelta(t *testing.T) {
+	half := Doubt{Same: 0.98, Alike: 0.5, Pieces: true, CheckTime: checkTime}
+	page := Doubt{Same: 0.98, Alike: 0.97, Pieces: true, CheckTime: checkTime}
+	whole := Doubt{Same: 0.98, CheckTime: checkTime}
+	nothing := Doubt{Same: 0.98, Pieces: true, CheckTime: checkTime}
+	resumed := Doubt{Same: 0.7, First: true, Pieces: true, CheckTime: checkTime, At: 5 * time.Millisecond}
+	for _, test := range []struct {
+		name   string
+		all    []Spec
+		wanted float64
+	}{
+		{"one, blocks differ whole", receivers(1, Spec{Doubt: &whole}), 0.03},
+		{"one, blocks differ whole, by pieces", receivers(1, Spec{Doubt: &nothing}), 0.03},
+		{"one, blocks differ by half", receivers(1, Spec{Doubt: &half}), 0.02},
+		{"one, blocks differ by little", receivers(1, Spec{Doubt: &page}), 0.02},
+		{"four, blocks differ whole", receivers(4, Spec{Doubt: &whole}), 0.09},
+		{"four, blocks differ whole, by pieces", receivers(4, Spec{Doubt: &nothing}), 0.09},
+		{"four, blocks differ by half", receivers(4, Spec{Doubt: &half}), 0.06},
+		{"four, blocks differ by little", receivers(4, Spec{Doubt: &page}), 0.03},
+		{"four, blocks differ by little, 1%", receivers(4, Spec{Doubt: &page, Loss: 0.01}), 0.03},
+		{"a hundred, the same blocks by half, 1%", receivers(100, Spec{Doubt: common(half), Loss: 0.01}), 0.03},
+		{"a hundred, the same blocks by little, 1%", receivers(100, Spec{Doubt: common(page), Loss: 0.01}), 0.03},
+		{"a hundred, the same blocks whole, 1%", receivers(100, Spec{Doubt: common(nothing), Loss: 0.01}), 0.03},
+		{"ten, and ten new ones, 1%", append(receivers(10, Spec{Doubt: &page, Loss: 0.01}), receivers(10, Spec{Loss: 0.01})...), 1.05},
+		{"one resumes at 70%", receivers(1, Spec{Doubt: &resumed}), 0.315},
+		{"four resume at 70%, 1%", receivers(4, Spec{Doubt: &resumed, Loss: 0.01}), 0.33},
+	} {
+		const blocks = 512
+		r := simulate(t, Config{Blocks: blocks, Receivers: test.all})
+		t.Logf("%s: %.4f sent, %d symbols, %d pieces, %d control, feedback %v, done at %v, %v after the last check", test.name, r.Sent(), r.Symbols, r.Pieces, r.Control, r.Feedback, r.Finished, r.Finished-r.Checked)
+		if r.Sent() > test.wanted {
+			t.Errorf("%s: %.4f sent, want at most %.4f", test.name, r.Sent(), test.wanted)
+		}
+	}
+}
+
+func common(d Doubt) *Doubt {
+	d.Common = true
+	return &d
+}

@@ -1,0 +1,38 @@
+package target
+
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// loop is a loop device that is set up.
+type loop struct {
+	dev        uint64
+	name       string // "/dev/loop0"
+	fileSystem uint64 // number of the one that its file lies on
+	inode      uint64 // of its file
+}
+
+// loops asks the loop devices, not /sys: that knows a path, which says nothing once
+// the file system was moved or unmounted, while the device still has the file open.
+// One that cannot be asked is left out.
+func loops() []loop {
+	set, _ := filepath.Glob("/sys/block/loop*/loop")
+	var all []loop
+	for _, path := range set {
+		name := "/dev/" + filepath.Base(filepath.Dir(path))
+		file, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		info, err := unix.IoctlLoopGetStatus64(int(file.Fd()))
+		dev, isDevice := blockDevice(name)
+		if err == nil && isDevice {
+			all = append(all, loop{dev, name, info.Device, info.Inode})
+		}
+		file.Close()
+	}
+	return all
+}

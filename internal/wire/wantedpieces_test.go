@@ -1,0 +1,31 @@
+package wire
+
+import (
+	"testing"
+
+	"multiserver/internal/block"
+)
+
+func TestWantedPieces(t *testing.T) {
+	w := WantedPieces{
+		Session: 0x0123456789abcdef, Receiver: 0xfedcba9876543210, Highest: 100000,
+		Blocks: List[Range]{}.Append(Range{First: 7, Count: 1}).Append(Range{First: 9, Count: 3}),
+	}
+	checkVector(t, "wanted pieces", w, ParseWantedPieces)
+	checkCommon(t, "wanted pieces", ParseWantedPieces)
+	checkRefused(t, "wanted pieces", ParseWantedPieces, []refused{
+		{"sequence", set64(24, uint64(MaxSequence)+1), ErrBounds},
+		{"more ranges than bytes", set16(2, 3), ErrLength},
+		{"more ranges than fit", set16(2, MaxPieceRanges+1), ErrBounds},
+		{"empty range", set32(wantedPiecesSize+4, 0), ErrBounds},
+		{"overlap", set32(wantedPiecesSize+4, 3), ErrBounds},
+		{"of the manifest", set32(wantedPiecesSize+8, 1<<31), ErrBounds},
+		{"past the last block", set32(wantedPiecesSize+12, block.MaxBlockCount), ErrBounds},
+	})
+	w.Blocks = w.Blocks.Append(Range{Object: Manifest, Count: 1})
+	if !panics(func() { w.AppendTo(nil) }) {
+		t.Error("pieces of the manifest are asked for")
+	}
+}
+
+func FuzzWantedPieces(f *testing.F) { fuzz(f, ParseWantedPieces) }
