@@ -86,18 +86,21 @@ type table map[key]result
 // measure runs each system once a round.
 func (b *bench) measure(ctx context.Context, systems []system) ([]result, error) {
 	b.image = filepath.Join(b.folder, "image.img")
-	defer os.Remove(b.image)
-	if err := b.makeImage(); err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(b.cache())
-
 	systems = slices.DeleteFunc(slices.Clone(systems), func(s system) bool {
 		if len(b.row.only) == 0 {
 			return s.optional
 		}
 		return !slices.Contains(b.row.only, s.name)
 	})
+	if len(systems) == 0 {
+		return nil, nil
+	}
+	defer os.Remove(b.image)
+	if err := b.makeImage(); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(b.cache())
+
 	var failures []error
 	failed := map[string]bool{}
 	runs := map[string][]figures{}

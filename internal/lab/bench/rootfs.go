@@ -115,7 +115,10 @@ func playRoot(folder string) error {
 		},
 		program("chroot", root, "apt-get", "update"),
 		program("chroot", root, "apt-get", "clean"),
-		// What is free holds zeros again, and not what was deleted.
+		program("umount", root),
+		program("mount", "-o", "loop", before, root),
+		// What is free holds zeros again, and not what was deleted; what was deleted a
+		// moment ago becomes free some time later.
 		program("fstrim", root),
 		program("umount", root),
 		func() error { return copyData(before, after) },
@@ -124,6 +127,8 @@ func playRoot(folder string) error {
 		program("chroot", install...),
 		program("chroot", root, "apt-get", "clean"),
 		program("umount", filepath.Join(root, "proc")),
+		program("umount", root),
+		program("mount", "-o", "loop", after, root),
 		program("fstrim", root),
 		program("umount", root),
 		func() error { return os.Remove(root) },
