@@ -99,7 +99,7 @@ type symbolClient struct {
 	// zeros are runs that write has not been handed yet, besides those under way.
 	zeros         []block.Range
 	zerosUnderWay int
-	update        updating
+	checks        checking
 	// compares is how many blocks write still holds against what the target has at their
 	// places, because there is no manifest to sample by. write owns it.
 	compares int
@@ -201,7 +201,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	var work sync.WaitGroup
 	work.Go(s.solve)
 	work.Go(func() { s.write(cancel) })
-	if s.update.file != nil {
+	if s.checks.file != nil {
 		for range checkers {
 			work.Go(s.check)
 		}
@@ -219,8 +219,8 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	}
 	close(s.toSolve)
 	close(s.toWrite)
-	if s.update.file != nil {
-		close(s.update.jobs)
+	if s.checks.file != nil {
+		close(s.checks.jobs)
 	}
 	for over := false; !over; { // what the others still tell is of no use
 		select {
@@ -314,7 +314,7 @@ func (s *symbolClient) step(in *udp.Batch, answers <-chan wire.Description) erro
 	s.handChecks()
 	s.say()
 	wait := receiveTick
-	if s.solving > 0 || s.leaving || s.update.underWay > 0 {
+	if s.solving > 0 || s.leaving || s.checks.underWay > 0 {
 		wait = busyTick
 	}
 	wait = min(wait, max(s.engine.Deadline()-s.now(), 0), s.probes.due(time.Now()))
@@ -615,7 +615,7 @@ func (s *symbolClient) happened(e event) error {
 	case e.kind == checked:
 		s.checkedRun(e.check)
 	case e.kind == there:
-		if !s.update.doubting {
+		if !s.checks.doubting {
 			s.cfg.Log.Info(heldAlready, "output", s.out.Name())
 			s.doubt()
 		}

@@ -19,7 +19,7 @@ func (s *symbolClient) silence() string {
 		return fmt.Sprintf("nothing from %s for %s: %s", s.found.server, quiet.Round(time.Second), s.silenceHint())
 	case dry <= worryTime:
 		return ""
-	case s.update.doubting && s.manifestBytes == nil:
+	case s.checks.doubting && s.manifestBytes == nil:
 		return fmt.Sprintf("%s reads its image for the first time: what of it %s holds is known after that", s.found.server, s.out.Name())
 	case s.state == wire.SenderWaiting:
 		return fmt.Sprintf("%s waits for more clients before it begins", s.found.server)

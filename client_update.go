@@ -29,9 +29,9 @@ const (
 
 const heldAlready = "the target holds some of the image already: only what differs is asked for"
 
-// updating is what a client does about what its target held before: blocks that are
+// checking is what a client does about what its target held before: blocks that are
 // there already are not asked for, nor are those parts of others. loop owns it.
-type updating struct {
+type checking struct {
 	file *target.File // nil if nothing there can be of use
 	// jobs go from loop to check, which has room for all of them; loop closes it.
 	jobs     chan checkJob
@@ -79,9 +79,13 @@ func (s *symbolClient) beginUpdate(out target.Target) {
 	if !ok || s.cfg.Fresh || file.New() || !file.Readable() {
 		return
 	}
-	s.update.file = file
-	s.update.jobs = make(chan checkJob, checksInFlight+fillsInFlight)
-	s.update.pieces = map[block.ID]*pieceList{}
+	if err := file.Settle(); err != nil {
+		s.cfg.Log.Debug("what the target holds is not looked at", "err", err)
+		return
+	}
+	s.checks.file = file
+	s.checks.jobs = make(chan checkJob, checksInFlight+fillsInFlight)
+	s.checks.pieces = map[block.ID]*pieceList{}
 	switch {
 	case s.cfg.Update:
 		s.doubt()
@@ -92,7 +96,7 @@ func (s *symbolClient) beginUpdate(out target.Target) {
 
 // doubt lets nothing be asked for any more before it was checked.
 func (s *symbolClient) doubt() {
-	u, n := &s.update, s.session.Geometry.BlockCount()
+	u, n := &s.checks, s.session.Geometry.BlockCount()
 	if u.doubting {
 		return
 	}
@@ -105,7 +109,7 @@ func (s *symbolClient) doubt() {
 // sample chooses the blocks whose digests tell whether the target holds some of the
 // image: not of zeros, which any disk has.
 func (s *symbolClient) sample() {
-	u, n := &s.update, s.session.Geometry.BlockCount()
+	u, n := &s.checks, s.session.Geometry.BlockCount()
 	if u.file == nil || u.doubting {
 		return
 	}
@@ -123,12 +127,12 @@ func (s *symbolClient) sample() {
 // write's goroutine.
 func (s *symbolClient) holds(plain []byte, off uint64) bool {
 	there := make([]byte, len(plain))
-	return s.update.file.ReadAt(there, off) == nil && bytes.Equal(there, plain)
+	return s.checks.file.ReadAt(there, off) == nil && bytes.Equal(there, plain)
 }
 
 // judgeRead holds what was read before the manifest came against it.
 func (s *symbolClient) judgeRead() {
-	u := &s.update
+	u := &s.checks
 	if !u.doubting {
 		return
 	}
@@ -148,7 +152,7 @@ func (s *symbolClient) judgeRead() {
 // handChecks hands check what is to be done next, as long as the target keeps up with
 // what is written to it.
 func (s *symbolClient) handChecks() {
-	u := &s.update
+	u := &s.checks
 	if u.file == nil {
 		return
 	}
@@ -188,13 +192,13 @@ func (s *symbolClient) handChecks() {
 }
 
 func (s *symbolClient) hand(j checkJob) {
-	s.update.underWay++
-	s.update.jobs <- j
+	s.checks.underWay++
+	s.checks.jobs <- j
 }
 
 // spareBlock is room for an encoded block and the padding of its last symbol.
 func (s *symbolClient) spareBlock() []byte {
-	u := &s.update
+	u := &s.checks
 	if n := len(u.spare); n > 0 {
 		b := u.spare[n-1]
 		u.spare = u.spare[:n-1]
@@ -209,20 +213,20 @@ func (s *symbolClient) check() {
 	size := int(s.found.session.SymbolSize)
 	plain := make([]byte, g.BlockSize)
 	var own []codec.PieceDigest
-	for job := range s.update.jobs {
+	for job := range s.checks.jobs {
 		r := checkResult{checkJob: job}
 		for i := range job.run.Len() {
 			id := block.ID(job.run.Lo + i)
 			n := g.Size(id)
 			if job.list == nil {
 				// What cannot be read is written anew, which mends what can be mended.
-				if s.update.file.ReadAt(plain[:n], g.Offset(id)) == nil {
+				if s.checks.file.ReadAt(plain[:n], g.Offset(id)) == nil {
 					r.digests[i] = codec.Sum(plain[:n])
 					r.readable |= 1 << i
 				}
 				continue
 			}
-			if s.update.file.ReadAt(job.buf[codec.HeaderSize:][:n], g.Offset(id)) != nil {
+			if s.checks.file.ReadAt(job.buf[codec.HeaderSize:][:n], g.Offset(id)) != nil {
 				continue
 			}
 			r.readable |= 1
@@ -261,7 +265,7 @@ func symbolsHeld(list *pieceList, own []codec.PieceDigest, n, symbolSize int) []
 
 // checkedRun takes in what check found.
 func (s *symbolClient) checkedRun(r *checkResult) {
-	u := &s.update
+	u := &s.checks
 	u.underWay--
 	switch {
 	case r.list != nil:
@@ -319,7 +323,7 @@ func (s *symbolClient) differs(id block.ID, readable bool) {
 
 // takePieces gathers the digests of a block's pieces.
 func (s *symbolClient) takePieces(p wire.Pieces) {
-	u := &s.update
+	u := &s.checks
 	if u.file == nil || s.manifest == nil || !s.engine.HandlePieces(s.now(), p) {
 		return
 	}

@@ -105,7 +105,7 @@ func (c client) bar() barText {
 func (c client) summary() []string {
 	lines := []string{printable(fmt.Sprintf("%s is on %s: %s in %s, %s; %s in all%s",
 		c.Name, c.Output, exactSizeText(c.SizeBytes), secondsText(c.Streaming),
-		rateText(meanRate(c.BytesDone, c.Streaming)), secondsText(c.Elapsed), c.askedAgainShare()))}
+		rateText(meanRate(c.received(), c.Streaming)), secondsText(c.Elapsed), c.askedAgainShare()))}
 	if c.BytesKept > 0 {
 		lines = append(lines, printable(fmt.Sprintf("%s (%s) were on %s already", sizeText(c.BytesKept), shareText(c.BytesKept, c.SizeBytes), c.Output)))
 	}
@@ -140,6 +140,9 @@ func (c client) bytesText() string {
 }
 
 func (c client) etaText() string { return etaText(c.restBytes(), c.bytesPerSec) }
+
+// received is what of the image came from the server.
+func (c client) received() uint64 { return c.BytesDone - min(c.BytesKept, c.BytesDone) }
 
 func (c client) restBytes() uint64 { return c.SizeBytes - min(c.BytesDone, c.SizeBytes) }
 

@@ -32,6 +32,9 @@ func TestClientLine(t *testing.T) {
 		}), 0}, "13.6%, 587 MB of 4.3 GB, 0:06, 0.0 MB/s, ETA -, asked again 1.2 MB, no block for 3s"},
 		{"syncing", client{with(done, func(s *multiserver.ClientStats) { s.Phase = multiserver.PhaseSyncing }), 0},
 			"waiting for /dev/sda to sync, 0:38"},
+		{"verifying", client{with(done, func(s *multiserver.ClientStats) {
+			s.Phase, s.BytesVerified = multiserver.PhaseVerifying, 1<<30
+		}), 0}, "reading back /dev/sda, 25.0%, 0:38"},
 		{"done", client{done, 0}, "done"},
 	} {
 		if got := c.in.line(); got != c.want {
@@ -57,6 +60,9 @@ func TestClientBar(t *testing.T) {
 		}), 0}, barText{done: 4 << 30, total: 4 << 30, share: "100.0%", fields: []string{"syncing ?[2J"}}},
 		{"syncing", client{with(done, func(s *multiserver.ClientStats) { s.Phase = multiserver.PhaseSyncing }), 0},
 			barText{done: 4 << 30, total: 4 << 30, share: "100.0%", fields: []string{"syncing /dev/sda"}}},
+		{"verifying", client{with(done, func(s *multiserver.ClientStats) {
+			s.Phase, s.BytesVerified = multiserver.PhaseVerifying, 1<<30
+		}), 0}, barText{done: 1 << 30, total: 4 << 30, share: "25.0%", fields: []string{"reading back /dev/sda"}}},
 	} {
 		if diff := cmp.Diff(c.want, c.in.bar(), cmp.AllowUnexported(barText{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -75,6 +81,8 @@ func TestClientNews(t *testing.T) {
 		{"found", finding, receiving, nil},
 		{"all in", receiving, syncing, []string{"all blocks are in, waiting for /dev/sda to sync"}},
 		{"synced", syncing, done, nil},
+		{"synced, to be verified", syncing, with(done, func(s *multiserver.ClientStats) { s.Phase = multiserver.PhaseVerifying }),
+			[]string{"synced, reading back /dev/sda"}},
 	} {
 		if diff := cmp.Diff(c.want, client{ClientStats: c.now}.news(client{ClientStats: c.before})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -99,6 +107,11 @@ func TestClientSummary(t *testing.T) {
 			"1 block asked for again because the target was too slow to take them",
 			"5 packets from somebody else on our group and port: give each server its own (-g, -p)",
 			"2 bad packets ignored",
+		}},
+		{"half of it was there", with(done, func(s *multiserver.ClientStats) { s.BytesKept, s.Verified = 2<<30, true }), []string{
+			"debian.img is on /dev/sda: 4294967296 bytes (4.3 GB, 4.0 GiB) in 36.6 s, 58.7 MB/s; 38.1 s in all, nothing asked again",
+			"2.1 GB (50.0%) were on /dev/sda already",
+			"/dev/sda was read back: every byte is the image's",
 		}},
 		{"MXB 2 asks for no given block", with(done, func(s *multiserver.ClientStats) { s.Protocol = "mxb2" }), []string{clean}},
 		{"no time at all", with(done, func(s *multiserver.ClientStats) { s.Streaming, s.Elapsed = 0, time.Millisecond }),

@@ -44,7 +44,7 @@ type ClientRecord struct {
 	BytesKept        uint64   `json:"bytes_kept"`            // of them, held already
 	BytesVerified    uint64   `json:"bytes_verified"`        // read back from the target
 	Verified         bool     `json:"verified"`              // all was read back, and is the image's
-	BytesPerSecond   uint64   `json:"bytes_per_second"`      // over the last seconds; in EventDone and EventFailed the mean
+	BytesPerSecond   uint64   `json:"bytes_per_second"`      // over the last seconds; in EventDone and EventFailed the mean of what was received
 	ETASeconds       *float64 `json:"eta_seconds"`           // null if nobody can tell, and at the end
 	ElapsedSeconds   float64  `json:"elapsed_seconds"`       // since the start
 	StreamingSeconds float64  `json:"streaming_seconds"`     // since the first block, until the last one was in
@@ -121,7 +121,7 @@ type ServedClientRecord struct {
 func (c client) record(h RecordHead) ClientRecord {
 	rate, eta := c.bytesPerSec, c.etaSeconds()
 	if h.Event != EventProgress {
-		rate, eta = meanRate(c.BytesDone, c.Streaming), nil
+		rate, eta = meanRate(c.received(), c.Streaming), nil
 	}
 	return ClientRecord{
 		RecordHead: h,

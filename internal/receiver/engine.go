@@ -380,21 +380,27 @@ func (e *Engine) HandleZeroRun(now time.Duration, z *wire.ZeroRun, dst []block.R
 	if !e.stream.arrive(z.Sequence) {
 		return dst
 	}
-	if uint64(z.First)+uint64(z.Count) <= uint64(e.image) {
-		for i := uint32(z.First); i < uint32(z.First)+z.Count; i++ {
-			if p := e.place[i]; p <= MaxWindow || p == placeTaken {
-				continue
-			}
-			e.setPlace(i, placeTaken)
-			if n := len(dst); n > 0 && dst[n-1].Hi == uint64(i) {
-				dst[n-1].Hi++
-			} else {
-				dst = append(dst, block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
-			}
-		}
+	if run := (block.Range{Lo: uint64(z.First), Hi: uint64(z.First) + uint64(z.Count)}); run.Hi <= uint64(e.image) {
+		dst = e.TakeZeros(run, dst)
 	}
 	if e.stream.highest >= e.lookAt {
 		e.look(now)
+	}
+	return dst
+}
+
+// TakeZeros is HandleZeroRun for blocks that the driver knows to be zeros by the manifest.
+func (e *Engine) TakeZeros(r block.Range, dst []block.Range) []block.Range {
+	for i := r.Lo; i < r.Hi; i++ {
+		if p := e.place[i]; p <= MaxWindow || p == placeTaken {
+			continue
+		}
+		e.setPlace(uint32(i), placeTaken)
+		if n := len(dst); n > 0 && dst[n-1].Hi == i {
+			dst[n-1].Hi++
+		} else {
+			dst = append(dst, block.Range{Lo: i, Hi: i + 1})
+		}
 	}
 	return dst
 }

@@ -66,9 +66,12 @@ const (
 	maxPiecesAsked = 128
 	// piecesRetry is how soon pieces are asked for again, at least, since the sender may
 	// have to read the block; it doubles up to the report interval, and after piecesTries
-	// the block is wanted whole.
-	piecesRetry = 20 * time.Millisecond
-	piecesTries = 6
+	// the block is wanted whole: after piecesTriesComing while the last packet of pieces,
+	// of whatever block, came within piecesComing.
+	piecesRetry       = 20 * time.Millisecond
+	piecesTries       = 6
+	piecesTriesComing = 40
+	piecesComing      = time.Second
 
 	// goodbyeRetry is how soon a goodbye is told again; it doubles, and after
 	// goodbyeTries the receiver leaves without an answer: after 6 s with few

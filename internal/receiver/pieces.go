@@ -17,6 +17,7 @@ type piecesState struct {
 	asked    []pieceAsk    // those that were asked for, ascending
 	from     uint32        // below it, all were
 	heard    bool          // the sender has sent pieces
+	heardAt  time.Duration // when the last of them came
 	refused  bool          // it sends none
 	blocks   wire.List[wire.Range]
 }
@@ -107,7 +108,7 @@ func (e *Engine) appendWantedPieces(now time.Duration, dst []byte) ([]byte, bool
 			i++
 			continue
 		}
-		if a.tries == piecesTries {
+		if a.tries >= p.tries(now) {
 			e.whole(a.index)
 			if !p.heard {
 				e.refusePieces()
@@ -134,6 +135,15 @@ func (e *Engine) appendWantedPieces(now time.Duration, dst []byte) ([]byte, bool
 	return wire.WantedPieces{
 		Session: e.session.ID, Receiver: e.cfg.Receiver, Highest: e.stream.highest, Blocks: p.blocks,
 	}.AppendTo(dst), true
+}
+
+// tries is how often pieces are asked for in vain: more often while those of other blocks
+// come, since the sender may be at work on thousands.
+func (p *piecesState) tries(now time.Duration) int {
+	if p.heard && now < p.heardAt+piecesComing {
+		return piecesTriesComing
+	}
+	return piecesTries
 }
 
 // admitPieces makes the next blocks due to be asked for, as many as there is room for.
@@ -182,7 +192,7 @@ func (e *Engine) refusePieces() {
 func (e *Engine) HandlePieces(now time.Duration, w wire.Pieces) (wanted bool) {
 	e.heard = now
 	p := &e.pieces
-	p.heard = true
+	p.heard, p.heardAt = true, now
 	if uint32(w.Block) >= e.image || int(w.K) > e.cfg.Image.MaxK(w.Block, e.cfg.SymbolSize) {
 		return false
 	}

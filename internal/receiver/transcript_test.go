@@ -16,7 +16,7 @@ import (
 // TestTranscripts runs the scripts in testdata. Times are microseconds; each packet
 // of the stream has the next sequence number. Commands:
 //
-//	new blocks=N window=N [receivers=N] [silence=T] [inorder]
+//	new blocks=N window=N [receivers=N] [silence=T] [inorder] [pieces]
 //	symbols block=B k=K ids=(first,last) [lost=(id,…)]
 //	skip n=N             packets of the stream that are lost
 //	zeros first=B count=N
@@ -24,6 +24,10 @@ import (
 //	owed needs=(block,symbols,…)
 //	verified slot=N, written slot=N, failed slot=N, singular slot=N
 //	hold first=B count=N the target has them already
+//	doubt first=B count=N, checked block=B [held]
+//	next from=B          what is to be checked
+//	pieces block=B k=K   a packet of them
+//	fill block=B k=K have=(first,count,…), whole block=B
 //	reached blocks=N     the target in order has the first N blocks
 //	restart, switch, leave, ack
 //	state                what is done, and whether and why it gave up
@@ -71,7 +75,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			s.receivers = 2
 		}
 		s.e = New(0, Config{
-			Receiver: 7, Window: arg("window"), InOrder: d.HasArg("inorder"), SymbolSize: 1444, SilenceLimit: time.Duration(arg("silence")) * time.Microsecond, Rand: rand.New(rand.NewPCG(1, 2)),
+			Receiver: 7, Window: arg("window"), InOrder: d.HasArg("inorder"), Pieces: d.HasArg("pieces"), SymbolSize: 1444, SilenceLimit: time.Duration(arg("silence")) * time.Microsecond, Rand: rand.New(rand.NewPCG(1, 2)),
 			Image: block.Geometry{ImageSize: uint64(arg("blocks")) << 20, BlockSize: 1 << 20},
 		}, s.session(1))
 	case "symbols":
@@ -110,6 +114,20 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.e.BlockSingular(s.now, arg("slot"), 1)
 	case "hold":
 		s.e.Hold(block.Range{Lo: uint64(arg("first")), Hi: uint64(arg("first") + arg("count"))})
+	case "doubt":
+		s.e.Doubt(s.now, block.Range{Lo: uint64(arg("first")), Hi: uint64(arg("first") + arg("count"))})
+		return fmt.Sprintln(s.e.Doubted(), "doubted")
+	case "checked":
+		s.e.Checked(s.now, block.ID(arg("block")), d.HasArg("held"))
+	case "next":
+		r, ok := s.e.NextDoubted(uint32(arg("from")))
+		return fmt.Sprintln(r, ok)
+	case "pieces":
+		return fmt.Sprintln("wanted:", s.e.HandlePieces(s.now, wire.Pieces{Block: block.ID(arg("block")), K: uint16(arg("k"))}))
+	case "fill":
+		return s.fill(arg("block"), arg("k"), list("have"))
+	case "whole":
+		s.e.Whole(s.now, block.ID(arg("block")))
 	case "state":
 		o, reason, gaveUp := s.e.GaveUp()
 		out := fmt.Sprintf("%d done, %d missing, complete %v", s.e.BlocksDone(), s.e.Missing(), s.e.Complete())
@@ -142,6 +160,41 @@ func (s *script) session(id wire.SessionID) Session {
 	return Session{ID: id, ReportInterval: time.Second, Receivers: s.receivers}
 }
 
+// fill has source symbols in ranges, and prints which ones were news.
+func (s *script) fill(b, k int, ranges []int) string {
+	have := make([]uint64, (k+63)/64)
+	for ; len(ranges) > 1; ranges = ranges[2:] {
+		for i := ranges[0]; i < ranges[0]+ranges[1]; i++ {
+			have[i/64] |= 1 << (i % 64)
+		}
+	}
+	t := s.e.Fill(s.now, block.ID(b), uint16(k), have)
+	var out strings.Builder
+	printTaken(&out, t)
+	if t.Verdict == Keep {
+		fmt.Fprint(&out, ":")
+		for i := range k {
+			if have[i/64]&(1<<(i%64)) != 0 {
+				fmt.Fprintf(&out, " %d", i)
+			}
+		}
+	}
+	return out.String() + "\n"
+}
+
+func printTaken(out *strings.Builder, t Taken) {
+	fmt.Fprint(out, [...]string{"keep", "duplicate", "no room", "invalid"}[t.Verdict])
+	if t.Verdict == Keep {
+		fmt.Fprintf(out, " in slot %d", t.Slot)
+	}
+	if t.First {
+		fmt.Fprint(out, ", the first")
+	}
+	if t.Complete {
+		fmt.Fprint(out, ", complete")
+	}
+}
+
 // symbols hands over symbols of a block and prints where the verdict changes.
 func (s *script) symbols(b, k int, ids, lost []int) string {
 	var out strings.Builder
@@ -152,19 +205,11 @@ func (s *script) symbols(b, k int, ids, lost []int) string {
 			continue
 		}
 		v := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, Block: block.ID(b), Symbol: block.SymbolID(id), K: uint16(k)})
-		text := [...]string{"keep", "duplicate", "no room", "invalid"}[v.Verdict]
-		if v.Verdict == Keep {
-			text += fmt.Sprintf(" in slot %d", v.Slot)
-		}
-		if v.First {
-			text += ", the first"
-		}
-		if v.Complete {
-			text += ", complete"
-		}
-		if text != before {
-			fmt.Fprintf(&out, "%d: %s\n", id, text)
-			before = text
+		var text strings.Builder
+		printTaken(&text, v)
+		if text.String() != before {
+			before = text.String()
+			fmt.Fprintf(&out, "%d: %s\n", id, before)
 		}
 	}
 	return out.String()
@@ -197,6 +242,9 @@ func (s *script) poll() string {
 			if r.Limit == wire.LimitDisk {
 				fmt.Fprint(&out, ", the disk is slow")
 			}
+			if r.Phase == wire.PhaseChecking {
+				fmt.Fprint(&out, ", checking")
+			}
 		} else if w, err := wire.ParseWanted(b); err == nil {
 			fmt.Fprintf(&out, "wanted, list %d, page %d of %d:", w.Generation, w.Page+1, w.Pages)
 			for r := range w.Ranges.All() {
@@ -206,6 +254,11 @@ func (s *script) poll() string {
 			fmt.Fprint(&out, "wanted symbols:")
 			for r := range w.Ranges.All() {
 				fmt.Fprintf(&out, " block %d: %d+%d", r.Block, r.First, r.Count)
+			}
+		} else if w, err := wire.ParseWantedPieces(b); err == nil {
+			fmt.Fprint(&out, "wanted pieces:")
+			for r := range w.Blocks.All() {
+				fmt.Fprintf(&out, " %d+%d", r.First, r.Count)
 			}
 		} else if g, err := wire.ParseGoodbye(b); err == nil {
 			fmt.Fprintf(&out, "goodbye, outcome %d", g.Outcome)

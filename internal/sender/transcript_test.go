@@ -19,6 +19,7 @@ import (
 //	wanted id=R seen=Q blocks=(first,count,…)
 //	report id=R seen=Q [received=N lost=N] [disk] [deficits=(block,symbols,…)]
 //	symbols id=R seen=Q ranges=(block,first,count,…)
+//	pieces id=R seen=Q blocks=(first,count,…)
 //	goodbye id=R
 //	ready block=B k=K, zero block=B, hold on|off, end state=N, completion
 //	upcoming         the blocks to be read next
@@ -100,6 +101,12 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			w.Ranges = w.Ranges.Append(wire.SymbolRange{Block: block.ID(n[0]), First: uint16(n[1]), Count: uint16(n[2])})
 		}
 		s.e.HandleWantedSymbols(s.now, w)
+	case "pieces":
+		w := wire.WantedPieces{Receiver: id, Highest: seen}
+		for b := list("blocks"); len(b) > 1; b = b[2:] {
+			w.Blocks = w.Blocks.Append(wire.Range{First: block.ID(b[0]), Count: uint32(b[1])})
+		}
+		s.e.HandleWantedPieces(s.now, w)
 	case "goodbye":
 		s.e.HandleGoodbye(s.now, wire.Goodbye{Receiver: id})
 	case "ready":
@@ -134,11 +141,14 @@ func (s *script) next(n int) string {
 	var order []block.ID
 	var out strings.Builder
 	nothing := 0
+	var pieces []block.ID
 	for range n {
 		p := s.e.Next(s.now)
 		switch p.Kind {
 		case Nothing:
 			nothing++
+		case Pieces:
+			pieces = append(pieces, p.Pieces.Block)
 		case ZeroRun:
 			fmt.Fprintf(&out, "%d: zeros %d+%d\n", p.Zeros.Sequence, p.Zeros.First, p.Zeros.Count)
 		case Symbol:
@@ -156,6 +166,9 @@ func (s *script) next(n int) string {
 		b := sent[id]
 		fmt.Fprintf(&out, "block %d: %d symbols, %d to %d, in packets %d to %d\n",
 			id, b.count, b.first.Symbol, b.last.Symbol, b.first.Sequence, b.last.Sequence)
+	}
+	if len(pieces) > 0 {
+		fmt.Fprintf(&out, "pieces of blocks %d\n", pieces)
 	}
 	if nothing > 0 {
 		fmt.Fprintf(&out, "nothing, %d times\n", nothing)

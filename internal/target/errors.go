@@ -54,6 +54,20 @@ func writeFailed(name string, off uint64, err error) error {
 	return failedAt("write", name, off, err)
 }
 
+// extent is the bytes [lo, hi) of a target, of which n were written: what comes in
+// any order leaves gaps, and those cost nothing, as they are not dirty.
+type extent struct{ lo, hi, n uint64 }
+
+// failedIn is failed with where it was, as far as the system tells: what it fails to
+// write behind our back it does not name.
+func failedIn(action, name string, in extent, err error) error {
+	if in.n == 0 {
+		return failed(action, name, err)
+	}
+	err = bare(err)
+	return &failure{fmt.Sprintf("%s %s between offsets %d and %d: %v", action, name, in.lo, in.hi, err), ErrIO, err}
+}
+
 // bare takes off the operation and the path that package os puts before an error.
 func bare(err error) error {
 	var p *fs.PathError

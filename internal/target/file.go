@@ -341,7 +341,7 @@ func (f *File) write(p []byte, off uint64) error {
 		done += max(n, 0)
 	}
 	if err := f.writeback.wrote(off, uint64(len(p))); err != nil {
-		return writeFailed(f.name, off, err)
+		return failedIn("write", f.name, f.writeback.pending(), err)
 	}
 	return nil
 }
@@ -358,20 +358,40 @@ func (f *File) ReadAt(p []byte, off uint64) error {
 	return readFull(f.file, f.name, p, off)
 }
 
+// Settle lets ReadAt tell what the device holds: it writes out what the page cache has
+// of the target, and forgets it. Where a write failed earlier, and somebody was told, the
+// page cache goes on showing bytes that no device has.
+func (f *File) Settle() error {
+	_ = f.file.Sync() // of earlier writes; what came of them will be read
+	return dropCache(f.file, f.device)
+}
+
 // Sync returns after everything written, and the name of a file that Open made, has
 // reached the device.
 func (f *File) Sync() error {
 	if f.err != nil {
 		return f.err
 	}
+	f.err = f.sync()
+	return f.err
+}
+
+func (f *File) sync() error {
 	if err := f.file.Sync(); err != nil {
-		f.err = failed("sync", f.name, err)
-		return f.err
+		return failedIn("sync", f.name, f.writeback.pending(), err)
+	}
+	// What lies beyond the end of a device that has shrunk is lost without an error.
+	end, err := f.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return failed("size of", f.name, err)
+	}
+	if uint64(end) < f.size {
+		return failedAt("write", f.name, uint64(end), fmt.Errorf("it has shrunk to %d bytes, the image has %d", end, f.size))
 	}
 	if f.created {
-		f.err = syncFolder(filepath.Dir(f.path))
+		return syncFolder(filepath.Dir(f.path))
 	}
-	return f.err
+	return nil
 }
 
 // syncFolder makes the names in a folder durable. A folder that we may not read

@@ -19,12 +19,19 @@ type writeback struct {
 	sent     extent // on its way
 }
 
-// extent is the bytes [lo, hi) of a file, of which n were written: what comes in
-// any order leaves gaps, and those cost nothing, as they are not dirty.
-type extent struct{ lo, hi, n uint64 }
+// pending is what was written and not yet known to be on the device.
+func (w *writeback) pending() extent {
+	switch {
+	case w.sent.n == 0:
+		return w.dirty
+	case w.dirty.n == 0:
+		return w.sent
+	}
+	return extent{min(w.sent.lo, w.dirty.lo), max(w.sent.hi, w.dirty.hi), w.sent.n + w.dirty.n}
+}
 
-// wrote notes n bytes at off. Its errors are those of the device; that the file
-// cannot do this is none.
+// wrote notes n bytes at off. Its errors are those of the device, which lie in what
+// was pending; that the file cannot do this is none.
 func (w *writeback) wrote(off, n uint64) error {
 	d := &w.dirty
 	if d.n == 0 {
@@ -40,8 +47,9 @@ func (w *writeback) wrote(off, n uint64) error {
 	if err == nil && w.sent.n != 0 {
 		err = w.sync(w.sent, unix.SYNC_FILE_RANGE_WRITE_AND_WAIT)
 	}
-	w.sent, w.dirty = w.dirty, extent{}
 	switch {
+	case err == nil:
+		w.sent, w.dirty = w.dirty, extent{}
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ESPIPE), errors.Is(err, unix.EPERM):
 		w.disabled = true
 		return nil

@@ -122,7 +122,7 @@ func TestUpdate(t *testing.T) {
 			r := newRoom(t, lab.Config{Hosts: 4}, 1)
 			r.fill(size)
 			r.learned()
-			s := r.serve(0, "--rate", "200M")
+			s := r.serve(0, "--rate", "200M", "--min-receivers", "3")
 			var all []client
 			for host := 1; host < len(r.Hosts); host++ {
 				old := r.path(fmt.Sprint("old", host))
