@@ -11,6 +11,8 @@
 //   - after Complete, once it has rebuilt the block, one of BlockVerified, BlockSingular
 //     and BlockFailed; and BlockWritten when a verified block is on the disk;
 //   - HandleZeroRun, HandleOwed, HandleHeartbeat and HandleGoodbyeAck;
+//   - Doubt where the target may hold a part of the image, and Checked for each block that
+//     it has compared; where blocks differ, HandlePieces, and then Fill or Whole;
 //   - Restart when a description of another session of the same image has arrived;
 //   - Poll, until there is nothing to send, at Deadline and after any other call;
 //   - Leave, when Complete and the target is synced, when GaveUp, or when it failed;

@@ -274,6 +274,7 @@ func (e *Engine) gather(now time.Duration) bool {
 	e.report.Deficits = e.report.Deficits.Reset()
 	e.askAt = 0
 	alone := e.session.Receivers <= 1
+	dropped := false
 	for p := range e.slots {
 		s := &e.slots[p]
 		if s.state != slotFilling || !s.passed || s.covered || s.waiting {
@@ -285,6 +286,7 @@ func (e *Engine) gather(now time.Duration) bool {
 		}
 		if s.foreign() {
 			e.drop(p)
+			dropped = true
 			continue
 		}
 		named := alone || s.large()
@@ -303,6 +305,9 @@ func (e *Engine) gather(now time.Duration) bool {
 		}
 		o, id := e.ref(s.index)
 		e.report.Deficits = e.report.Deficits.Append(wire.Need{Object: o, Block: id, Symbols: s.need})
+	}
+	if dropped {
+		e.schedule(now)
 	}
 	return e.report.Deficits.Len() > 0
 }

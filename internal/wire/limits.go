@@ -38,6 +38,9 @@ const (
 	// MaxPages of a list of wanted ranges: 152,576 ranges, 8 bytes each at the sender.
 	// A receiver with more asks for the first ones first.
 	MaxPages = 1024
+	// MaxPieceBlocks bounds the work that a packet can make: receivers ask for half of
+	// that at a time.
+	MaxPieceBlocks = 256
 	// MaxPiecesPerBlock are those of the greatest block.
 	MaxPiecesPerBlock = block.MaxBlockSize / block.PieceSize
 	// MaxProbeSteps: doubling from 1 Mbit/s, 32 steps pass any network.

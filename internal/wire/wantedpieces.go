@@ -20,7 +20,8 @@ type WantedPieces struct {
 	Session  SessionID
 	Receiver ReceiverID
 	Highest  Sequence // seen
-	// Blocks are MaxPieceRanges at most, ascending, of the image, and do not overlap.
+	// Blocks are MaxPieceRanges at most, and MaxPieceBlocks in all of them; they ascend, are
+	// of the image, and do not overlap.
 	Blocks List[Range]
 }
 
@@ -28,7 +29,7 @@ const wantedPiecesSize = 32 // without the ranges
 
 // AppendTo appends the packet to dst.
 func (w WantedPieces) AppendTo(dst []byte) []byte {
-	must(w.ofImage(), "pieces of the manifest wanted")
+	must(w.bounded(), "wanted pieces out of bounds")
 	start := len(dst)
 	dst = appendHeader(dst, TypeWantedPieces, uint16(w.Blocks.Len()), w.Session)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(w.Receiver))
@@ -52,14 +53,19 @@ func ParseWantedPieces(b []byte) (WantedPieces, error) {
 		Highest:  Sequence(binary.BigEndian.Uint64(b[24:])),
 		Blocks:   blocks,
 	}
-	if w.Highest > MaxSequence || !w.ofImage() {
+	if w.Highest > MaxSequence || !w.bounded() {
 		return WantedPieces{}, ErrBounds
 	}
 	return w, nil
 }
 
-// ofImage: those of the manifest would be the last.
-func (w *WantedPieces) ofImage() bool {
-	n := w.Blocks.Len()
-	return n == 0 || w.Blocks.At(n-1).Object == Image
+func (w *WantedPieces) bounded() bool {
+	blocks := uint64(0)
+	for r := range w.Blocks.All() {
+		if r.Object != Image {
+			return false
+		}
+		blocks += uint64(r.Count)
+	}
+	return blocks <= MaxPieceBlocks
 }

@@ -20,6 +20,7 @@ func TestWantedPieces(t *testing.T) {
 		{"empty range", set32(wantedPiecesSize+4, 0), ErrBounds},
 		{"overlap", set32(wantedPiecesSize+4, 3), ErrBounds},
 		{"of the manifest", set32(wantedPiecesSize+8, 1<<31), ErrBounds},
+		{"too many blocks", set32(wantedPiecesSize+12, MaxPieceBlocks), ErrBounds},
 		{"past the last block", set32(wantedPiecesSize+12, block.MaxBlockCount), ErrBounds},
 	})
 	w.Blocks = w.Blocks.Append(Range{Object: Manifest, Count: 1})

@@ -116,6 +116,9 @@ func (c *checker) act(n *node, now time.Duration) {
 		}
 		c.checking, c.cursor = uint32(r.Lo), uint32(r.Lo)+1
 		c.checkAt = now + c.doubt.CheckTime
+		if n.room.Result.Checking == 0 {
+			n.room.Result.Checking = now
+		}
 	}
 }
 

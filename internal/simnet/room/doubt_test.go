@@ -45,6 +45,30 @@ func TestDelta(t *testing.T) {
 	}
 }
 
+// TestCheckFeedsTheStream: where all blocks differ and are found one by one, faster than
+// they can be sent, the wire is never idle for long, whether pieces are asked for or not;
+// and where they are found more slowly, the last one comes at once.
+func TestCheckFeedsTheStream(t *testing.T) {
+	const blocks, blockTime = 64, 727 * packetTime
+	for _, pieces := range []bool{false, true} {
+		for _, check := range []time.Duration{checkTime, 2 * blockTime} {
+			r := simulate(t, Config{Blocks: blocks, Receivers: receivers(1, Spec{Doubt: &Doubt{Pieces: pieces, CheckTime: check}})})
+			took := r.Finished - r.Checking
+			wanted := blocks*blockTime*102/100 + 15*time.Millisecond
+			if check > blockTime {
+				wanted = blocks*check + blockTime + 15*time.Millisecond
+				if pieces {
+					wanted += check // the last block is read once more
+				}
+			}
+			t.Logf("pieces %v, %v for a check: %v for %d blocks, %v after the last check", pieces, check, took, blocks, r.Finished-r.Checked)
+			if took > wanted {
+				t.Errorf("pieces %v, %v for a check: %v for %d blocks, want at most %v", pieces, check, took, blocks, wanted)
+			}
+		}
+	}
+}
+
 func common(d Doubt) *Doubt {
 	d.Common = true
 	return &d

@@ -469,7 +469,8 @@ func (n *node) lie(now time.Duration, b *[]byte) {
 	wanted.Ranges = wanted.Ranges.Append(wire.Range{Count: n.room.cfg.Blocks})
 	symbols := wire.WantedSymbols{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
 	symbols.Ranges = symbols.Ranges.Append(wire.SymbolRange{Block: any(), Count: n.room.cfg.K})
-	pieces := wire.WantedPieces{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest, Blocks: wanted.Ranges}
+	pieces := wire.WantedPieces{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
+	pieces.Blocks = pieces.Blocks.Append(wire.Range{Count: min(n.room.cfg.Blocks, wire.MaxPieceBlocks)})
 	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil), pieces.AppendTo(nil)} {
 		n.room.feedback.Push(now+n.delay, message{packet: p})
 	}

@@ -154,7 +154,8 @@ type Result struct {
 	Joined     []time.Duration
 	Killed     []bool
 	Finished   time.Duration // the last one
-	Checked    time.Duration // when the last block of a target was
+	Checking   time.Duration // when the first check of a block of a target began
+	Checked    time.Duration // when the last one ended
 	Proactive  float64
 	Silent     bool // at the end nothing more was sent
 }

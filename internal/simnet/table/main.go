@@ -152,6 +152,8 @@ func rows() []row {
 		{"one arrives every T/10 for 5 T: the slowest's time ÷ T", arrivals, "≤ 1.1"},
 		{"a third of 1000 killed, 1%: the others' time", killed, "≤ 1.02"},
 		{"sender killed and restarted, 1%, N = 100: sent", restarted, "≤ 1.05"},
+		{"4 update, each has 2% of its own that differ, 1%: sent", update, "≤ 0.09"},
+		{"one resumes at 70%: sent", resume, "≤ 0.31"},
 		{"feedback ÷ packets sent, 1%, N = 10000", feedbackShare, "≤ 0.01"},
 		{"  the most in a second", feedbackRate, "≤ 2000"},
 		{"last source symbol to last receiver done, 1%, N = 100", endGame, "≤ 30ms"},
@@ -239,6 +241,25 @@ func killed() (string, bool, string) {
 func restarted() (string, bool, string) {
 	r := run(room.Config{Receivers: specs(100, room.Spec{Loss: 0.01}), Deaths: []time.Duration{pass / 2}, DeadTime: time.Second})
 	return fmt.Sprintf("%.4f", r.Sent()), r.Sent() <= 1.05, fmt.Sprintf("%.3f", resends(alike(100, 0.01)...))
+}
+
+// checkTime is what a check of a block takes at 500 MB/s.
+const checkTime = 2 * time.Millisecond
+
+func update() (string, bool, string) {
+	s := room.Spec{Loss: 0.01, Doubt: &room.Doubt{Same: 0.98, CheckTime: checkTime, Pieces: true}}
+	four, one := run(room.Config{Receivers: specs(4, s)}), run(room.Config{Receivers: specs(1, s)})
+	s.Doubt = &room.Doubt{Same: 0.98, Alike: 0.97, CheckTime: checkTime, Pieces: true}
+	pages := run(room.Config{Receivers: specs(4, s)})
+	figure := fmt.Sprintf("%.4f (1: %.4f, by little: %.4f)", four.Sent(), one.Sent(), pages.Sent())
+	return figure, four.Sent() <= 0.09 && one.Sent() <= 0.03 && pages.Sent() <= 0.09, fmt.Sprintf("%.3f", 0.08*resends(0.01))
+}
+
+func resume() (string, bool, string) {
+	r := run(room.Config{Receivers: specs(1, room.Spec{Doubt: &room.Doubt{
+		Same: 0.7, First: true, At: 5 * time.Millisecond, CheckTime: checkTime, Pieces: true,
+	}})})
+	return fmt.Sprintf("%.4f", r.Sent()), r.Sent() <= 0.31, "0.300"
 }
 
 func in10000() *room.Result {
