@@ -59,7 +59,7 @@ func heldRows(sizeBytes int64, cut lab.Config) []row {
 			served: true, during: &event{at: 0.7 * sentPerByte, do: restartLast},
 			only:   []string{ours},
 			wanted: []figure{atMost(ours, "sent after the second start ÷ image", 0.35, of(rest, rowResumed, ours))},
-			note:   "killed when 0.7 of the image's bytes had left the server's interface, headers not counted, and started again by the same command once the server had sent all that it was asked for; what was on its way and what blocks lacked at the kill is sent again",
+			note:   "an image of four times -size, 1 GiB at most; killed when 0.7 of the image's bytes had left the server's interface, headers not counted, and started again by the same command once the server had sent all that it was asked for; what was on its way and what blocks lacked at the kill is sent again",
 		},
 		{
 			name: rowOverOther, clients: 1, sizeBytes: sizeBytes, config: cut,
