@@ -55,9 +55,11 @@ func bareSystem(name string, packets int) system {
 	}
 }
 
-// play is an end of the bare loop.
+// play is an end of the bare loop, or makes root images.
 func play(role string, arguments []string) error {
 	switch {
+	case role == rootRole && len(arguments) == 1:
+		return playRoot(arguments[0])
 	case role == "send" && len(arguments) == 3:
 		sizeBytes, err1 := strconv.ParseInt(arguments[0], 10, 64)
 		packets, err2 := strconv.Atoi(arguments[1])

@@ -121,6 +121,7 @@ func TestVerdicts(t *testing.T) {
 	wanted := []figure{
 		atLeast(ours, "÷ bare", 0.85, of(toBare, "row", ours)),
 		moreThan(ours, "÷ udpcast's", 1, ratio(goodput, "row", ours, "row", "udpcast")),
+		told("UFTP", "goodput", of(goodput, "row", "UFTP")),
 	}
 	for _, c := range []struct {
 		results []result
@@ -141,6 +142,16 @@ func TestVerdicts(t *testing.T) {
 		if got := verdicts(wanted, bareLoop, good); got != "" {
 			t.Errorf("of the bare loop is wanted: %s", got)
 		}
+		if got := verdicts(wanted, "UFTP", good); got != "goodput: not measured" {
+			t.Errorf("of UFTP is told: %s", got)
+		}
+	}
+}
+
+func TestVerdictWithoutLimit(t *testing.T) {
+	good := table{key{"row", ours}: {median: figures{rest: 0.0625}}}
+	if got := verdicts([]figure{told(ours, "rest", of(rest, "row", ours))}, ours, good); got != "rest: 0.062" {
+		t.Errorf("got %s", got)
 	}
 }
 
@@ -155,7 +166,7 @@ func TestRows(t *testing.T) {
 	// Every figure refers to what is measured: with all results there is one.
 	all := table{}
 	for _, r := range rows(256 << 20) {
-		for _, name := range []string{bareLoop, ours, oursMXB1, "udpcast", udpcastLimited, "UFTP"} {
+		for _, name := range []string{bareLoop, ours, oursMXB1, oursFresh, "udpcast", udpcastLimited, "UFTP"} {
 			if len(r.only) == 0 || slices.Contains(r.only, name) {
 				k := key{r.name, name}
 				all[k] = result{key: k}

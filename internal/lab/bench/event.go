@@ -38,6 +38,21 @@ func stopLast(_ *job, _ system, o *outcome) error {
 
 func startLast(_ *job, _ system, o *outcome) error { return o.clients[len(o.clients)-1].start() }
 
+// restartLast kills the last client and starts it again once the server has sent all that
+// it was asked for, since nobody told it.
+func restartLast(j *job, s system, o *outcome) error {
+	n := len(o.clients) - 1
+	o.clients[n].abandoned = true
+	o.clients[n].kill()
+	sent, err := awaitQuiet(j)
+	if err != nil {
+		return err
+	}
+	o.sentBefore = sent
+	o.clients[n] = newProcess(o.clients[n].name+" again", s.client(j, n))
+	return o.clients[n].start()
+}
+
 // restartServer kills the server and starts another after a while.
 func restartServer(after time.Duration) func(*job, system, *outcome) error {
 	return func(j *job, s system, o *outcome) error {
@@ -54,6 +69,32 @@ func stallDisk(stall time.Duration) func(*job, system, *outcome) error {
 	return func(j *job, _ system, _ *outcome) error {
 		j.gate.shut(stall)
 		return nil
+	}
+}
+
+const (
+	// quietBytes within quietTime are what is said without a stream.
+	quietBytes = 16 << 10
+	quietTime  = time.Second
+)
+
+// awaitQuiet returns when there is no stream any more, and what has left the server's
+// interface by then.
+func awaitQuiet(j *job) (sent uint64, err error) {
+	for {
+		before, err := j.lab.Hosts[0].Counters()
+		if err != nil {
+			return 0, err
+		}
+		select {
+		case <-j.ctx.Done():
+			return 0, j.ctx.Err()
+		case <-time.After(quietTime):
+		}
+		now, err := j.lab.Hosts[0].Counters()
+		if err != nil || now.SentBytes-before.SentBytes <= quietBytes {
+			return now.SentBytes, err
+		}
 	}
 }
 

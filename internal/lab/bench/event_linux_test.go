@@ -30,6 +30,7 @@ func TestEvents(t *testing.T) {
 		{"stopped", event{at: 0.5, do: stopLast}, false},
 		{"joined", event{at: 0.5, do: startLast, startsLast: true}, true},
 		{"restarted", event{at: 0.5, do: restartServer(100 * time.Millisecond)}, true},
+		{"killed and started again", event{at: 0.5, do: restartLast}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, err := measureOurs(t, func(r *row) { r.during = &c.event })
@@ -37,6 +38,9 @@ func TestEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			if f.othersSeconds <= 0 || f.othersSeconds > f.wallSeconds || (f.lastSeconds > 0) != c.finishes || f.clientPeakBytes < 1<<20 {
+				t.Errorf("%+v", f)
+			}
+			if again := c.name == "killed and started again"; (f.rest > 0) != again || f.rest >= f.sent {
 				t.Errorf("%+v", f)
 			}
 		})

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -25,7 +26,7 @@ import (
 	"multiserver/internal/lab"
 )
 
-// roleVariable makes this program play an end of the bare loop.
+// roleVariable makes this program play a part.
 const roleVariable = "MULTISERVER_BENCH_ROLE"
 
 const quickSizeBytes = 16 << 20
@@ -50,6 +51,9 @@ func main() {
 	o := parse()
 	// In the lab there is no way to a package server.
 	installPeers()
+	if o.only.MatchString(rowInstalled) && o.by.MatchString(ours) {
+		findRootImages()
+	}
 	lab.Enter()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -104,13 +108,28 @@ func (o *options) run(ctx context.Context) error {
 	}
 	defer unmountMemory(folder)
 
+	disk, err := makeTargetsFolder()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(disk)
+
 	var results []result
 	var failures []error
 	for _, r := range rows(o.sizeBytes) {
 		if !o.only.MatchString(r.name) {
 			continue
 		}
-		b := bench{row: r, folder: folder, rounds: o.runs, discard: o.runs > 1}
+		if r.missing != nil {
+			if reason := r.missing(); reason != "" {
+				notes = append(notes, fmt.Sprintf("%q is left out: %s", r.name, reason))
+				continue
+			}
+		}
+		if r.note != "" {
+			notes = append(notes, fmt.Sprintf("%q: %s", r.name, r.note))
+		}
+		b := bench{row: r, folder: folder, disk: disk, rounds: o.runs * max(1, r.times), discard: o.runs > 1 || r.served}
 		rowResults, err := b.measure(ctx, systems)
 		if ctx.Err() != nil {
 			failures = append(failures, fmt.Errorf("interrupted: %s and what follows is not measured", r.name))
@@ -122,7 +141,7 @@ func (o *options) run(ctx context.Context) error {
 		}
 	}
 	if len(results) == 0 && len(failures) == 0 {
-		return fmt.Errorf("no row matches %q", o.only)
+		return fmt.Errorf("no row matches %q, or it is left out: %s", o.only, strings.Join(notes, "; "))
 	}
 	fmt.Print(report{o, results, notes}.String())
 	return errors.Join(failures...)
@@ -141,6 +160,22 @@ func mountMemory() (string, error) {
 		return "", fmt.Errorf("mount a file system in memory (needs root or user namespaces): %w", err)
 	}
 	return folder, nil
+}
+
+// cacheFolder is where what is made once is kept, and where targets on a disk are.
+func cacheFolder() string {
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		folder = os.TempDir()
+	}
+	return filepath.Join(folder, "multiserver-bench")
+}
+
+func makeTargetsFolder() (string, error) {
+	if err := os.MkdirAll(cacheFolder(), 0o700); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(cacheFolder(), "targets-")
 }
 
 func unmountMemory(folder string) {

@@ -34,7 +34,8 @@ const (
 type bench struct {
 	row     row
 	folder  string
-	rounds  int // that count
+	disk    string // a folder on a disk, for targets that are to be there
+	rounds  int    // that count
 	discard bool
 	image   string
 }
@@ -55,6 +56,17 @@ type figures struct {
 	rampSeconds    float64 // as watch.ramp
 	silenceSeconds float64 // as watch.silence
 
+	// sentToDiffering is the bytes that left the server's interface ÷ those of the image
+	// that are in pieces of 4 KiB which a target did not hold before; 0 unless targets held
+	// something.
+	sentToDiffering float64
+	// rest is the bytes that left the server's interface after the last client was started
+	// again ÷ image; 0 if it was not.
+	rest float64
+	// readBack is the time from the first byte that the client read of its target to its
+	// end ÷ that of reading the target; 0 unless the row is about that.
+	readBack float64
+
 	serverCPUSeconds, clientCPUSeconds float64 // of the clients, the mean
 	serverPeakBytes, clientPeakBytes   float64 // of the clients, the largest
 }
@@ -74,17 +86,21 @@ type table map[key]result
 // measure runs each system once a round.
 func (b *bench) measure(ctx context.Context, systems []system) ([]result, error) {
 	b.image = filepath.Join(b.folder, "image.img")
-	if err := lab.SparseFile(b.image, b.row.sizeBytes, imageSeed, b.row.data()...); err != nil {
-		return nil, err
-	}
-	defer os.Remove(b.image)
-
 	systems = slices.DeleteFunc(slices.Clone(systems), func(s system) bool {
 		if len(b.row.only) == 0 {
 			return s.optional
 		}
 		return !slices.Contains(b.row.only, s.name)
 	})
+	if len(systems) == 0 {
+		return nil, nil
+	}
+	defer os.Remove(b.image)
+	if err := b.makeImage(); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(b.cache())
+
 	var failures []error
 	failed := map[string]bool{}
 	runs := map[string][]figures{}
@@ -133,6 +149,16 @@ func (b *bench) measure(ctx context.Context, systems []system) ([]result, error)
 	return results, errors.Join(failures...)
 }
 
+func (b *bench) makeImage() error {
+	if b.row.source != nil {
+		return copyData(b.row.source(), b.image)
+	}
+	return lab.SparseFile(b.image, b.row.sizeBytes, imageSeed, b.row.data()...)
+}
+
+// cache is where servers keep manifests; it lasts for a row.
+func (b *bench) cache() string { return filepath.Join(b.folder, "cache") }
+
 // transfer carries the image once with a system.
 func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	config := b.row.config
@@ -156,7 +182,10 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	defer cancel()
 	j := &job{
 		ctx: ctx, lab: l, image: b.image, sizeBytes: b.row.sizeBytes, lossPercent: config.LossPercent,
-		folder: filepath.Join(b.folder, "run"), row: b.row,
+		folder: filepath.Join(b.folder, "run"), cache: b.cache(), row: b.row,
+	}
+	if b.row.readsBack {
+		j.folder = filepath.Join(b.disk, "run")
 	}
 	defer os.RemoveAll(j.folder)
 	for n := range j.clients() {
@@ -169,6 +198,12 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 			return f, err
 		}
 		defer j.gate.close()
+	}
+	var differing int64
+	if b.row.holds != nil {
+		if differing, err = j.fillTargets(); err != nil {
+			return f, err
+		}
 	}
 	w, err := newWatch(j.clients())
 	if err != nil {
@@ -193,6 +228,14 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 			return f, err
 		}
 	}
+	if b.row.readsBack {
+		reading, err := readingTime(j.output(0))
+		if err != nil {
+			return f, err
+		}
+		f.readBack = o.ended.Sub(o.readBack).Seconds() / reading.Seconds()
+		fmt.Fprintf(os.Stderr, "read back in %v, read in %v\n", o.ended.Sub(o.readBack), reading)
+	}
 	for n, c := range o.clients {
 		switch {
 		case c.abandoned:
@@ -214,6 +257,12 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	f.wallSeconds = o.ended.Sub(o.started).Seconds()
 	f.goodput = size / w.streaming().Seconds()
 	f.sent = float64(counters.SentBytes) / size
+	if differing > 0 {
+		f.sentToDiffering = float64(counters.SentBytes) / float64(differing)
+	}
+	if o.sentBefore > 0 {
+		f.rest = float64(counters.SentBytes-o.sentBefore) / size
+	}
 	f.startSeconds = w.first.Sub(o.started).Seconds()
 	f.endSeconds = o.ended.Sub(w.last()).Seconds()
 	f.rampSeconds, f.silenceSeconds = w.ramp().Seconds(), w.silence.Seconds()
@@ -249,6 +298,23 @@ type outcome struct {
 	ended   time.Time  // the last of those that end by themselves
 	servers []*process // more than one if it was started again
 	clients []*process
+	// sentBefore is what had left the server's interface when the last client was started
+	// again; 0 if it was not.
+	sentBefore uint64
+	readBack   time.Time // when client 0 began to read its target; zero unless the row is about that
+}
+
+// fillTargets has each target hold what the row says, and returns how much of the image
+// is in pieces that differ in at least one of them.
+func (j *job) fillTargets() (differing int64, err error) {
+	var targets []string
+	for n := range j.clients() {
+		if err := j.row.holds(j, n); err != nil {
+			return 0, err
+		}
+		targets = append(targets, j.output(n))
+	}
+	return differingBytes(j.image, targets)
 }
 
 // run starts both sides and returns once all have ended.
@@ -293,6 +359,12 @@ func (o *outcome) carry(j *job, s system, waiting []*process, hosts []*lab.Host,
 	}
 	if err := startAll(first); err != nil {
 		return err
+	}
+	if j.row.readsBack {
+		var err error
+		if o.readBack, err = awaitReadBack(active[0]); err != nil {
+			return err
+		}
 	}
 	if during != nil {
 		if err := awaitSent(j, during.at, first); err != nil {
@@ -450,6 +522,7 @@ func (f *figures) each() []*float64 {
 		&f.wallSeconds, &f.othersSeconds, &f.lastSeconds,
 		&f.goodput, &f.toBare, &f.sent,
 		&f.startSeconds, &f.endSeconds, &f.rampSeconds, &f.silenceSeconds,
+		&f.sentToDiffering, &f.rest, &f.readBack,
 		&f.serverCPUSeconds, &f.clientCPUSeconds, &f.serverPeakBytes, &f.clientPeakBytes,
 	}
 }

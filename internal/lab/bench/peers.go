@@ -38,8 +38,13 @@ func installPeers() {
 	if len(missing) == 0 {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "bench: installing", strings.Join(missing, ", "))
-	for _, arguments := range [][]string{{"update"}, append([]string{"install", "-y", "--no-install-recommends"}, missing...)} {
+	installPackages(missing...)
+}
+
+// installPackages installs Debian's packages, or says why it could not.
+func installPackages(names ...string) {
+	fmt.Fprintln(os.Stderr, "bench: installing", strings.Join(names, ", "))
+	for _, arguments := range [][]string{{"update"}, append([]string{"install", "-y", "--no-install-recommends"}, names...)} {
 		install := exec.Command("apt-get", arguments...)
 		install.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if output, err := install.CombinedOutput(); err != nil {

@@ -74,6 +74,8 @@ func verdicts(wanted []figure, system string, good table) string {
 		switch {
 		case !ok:
 			texts = append(texts, f.text+": not measured")
+		case f.unlimited:
+			texts = append(texts, fmt.Sprintf("%s: %.3f", f.text, value))
 		case reached:
 			texts = append(texts, fmt.Sprintf("%s: reached, %.2f", f.text, value))
 		default:

@@ -21,8 +21,20 @@ type row struct {
 	prepare func(*lab.Lab) error
 	// extents are where the image holds data; everywhere if nil.
 	extents []lab.Extent
-	// serverFlags are more flags of our server.
-	serverFlags []string
+	// source is a file that is the image; noise if nil.
+	source func() string
+	// holds makes what the n-th client's target holds before; it does not exist if nil.
+	holds func(j *job, n int) error
+	// served: the server has the image's manifest from a session before.
+	served bool
+	// readsBack: the only client has its target on a disk, and reads it in the end.
+	readsBack bool
+	// times is how many times as many rounds count as elsewhere; 1 if 0.
+	times int
+	// missing is why it cannot be measured here, or ""; nothing is missing if nil.
+	missing func() string
+	// serverFlags and clientFlags are more flags of our programs.
+	serverFlags, clientFlags []string
 	// pipeBytesPerSec is, for each client, what the pipe takes that it writes to, and 0
 	// if that is a file; files for all if nil.
 	pipeBytesPerSec []float64
@@ -32,6 +44,7 @@ type row struct {
 	// only are the systems that can do it and finish; all if empty.
 	only   []string
 	wanted []figure
+	note   string // on how to read it, for the report
 }
 
 // data is where the image holds data.
@@ -49,6 +62,8 @@ type figure struct {
 	// reached returns the value and whether it is what is wanted; ok is false if
 	// that cannot be told, because a system was left out or failed.
 	value func(t table) (value float64, reached, ok bool)
+	// unlimited: it is only told.
+	unlimited bool
 }
 
 // Names of rows that figures refer to.
@@ -112,7 +127,7 @@ func rows(sizeBytes int64) []row {
 	lossy3 := cut
 	lossy3.LossPercent = 3
 	large := min(4*sizeBytes, 1<<30)
-	return []row{
+	return append([]row{
 		{name: rowNoLoss, clients: 4, sizeBytes: sizeBytes, config: whole, wanted: []figure{
 			atLeast(oursMXB1, "÷ bare", 0.85, of(toBare, rowNoLoss, oursMXB1)),
 			moreThan(oursMXB1, "goodput ÷ udpcast's", 1, ratio(goodput, rowNoLoss, oursMXB1, rowNoLoss, "udpcast")),
@@ -269,7 +284,7 @@ func rows(sizeBytes int64) []row {
 			only:   []string{ours, "udpcast", udpcastLimited},
 			wanted: []figure{atMost(ours, "sent ÷ image", 1.07, of(sent, rowStalled, ours))},
 		},
-	}
+	}, heldRows(sizeBytes, cut)...)
 }
 
 // switchQueueBytes is what a small switch has for a port.
@@ -291,6 +306,10 @@ func start(r result) float64   { return r.median.startSeconds }
 func end(r result) float64     { return r.median.endSeconds }
 func ramp(r result) float64    { return r.median.rampSeconds }
 func silence(r result) float64 { return r.median.silenceSeconds }
+
+func sentToDiffering(r result) float64 { return r.median.sentToDiffering }
+func rest(r result) float64            { return r.median.rest }
+func readBack(r result) float64        { return r.median.readBack }
 
 func serverCPU(r result) float64     { return r.median.serverCPUSeconds }
 func clientCPU(r result) float64     { return r.median.clientCPUSeconds }
@@ -337,6 +356,19 @@ func moreThan(system, what string, limit float64, value func(table) (float64, bo
 
 func atMost(system, what string, limit float64, value func(table) (float64, bool)) figure {
 	return compared(system, what, "≤", limit, value, func(v float64) bool { return v <= limit })
+}
+
+// told is a figure without a limit.
+func told(system, what string, value func(table) (float64, bool)) figure {
+	return figure{
+		system: system,
+		text:   what,
+		value: func(t table) (float64, bool, bool) {
+			v, ok := value(t)
+			return v, ok, ok
+		},
+		unlimited: true,
+	}
 }
 
 func compared(system, what, sign string, limit float64, value func(table) (float64, bool), holds func(float64) bool) figure {

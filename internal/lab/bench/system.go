@@ -18,6 +18,8 @@ const (
 	ours     = "multiserver"
 	oursMXB1 = "multiserver, MXB 1"
 	bareLoop = "bare loop"
+	// oursFresh looks at nothing that a target holds.
+	oursFresh = "multiserver, --fresh"
 )
 
 // system is a pair of programs that carries an image to many machines.
@@ -46,6 +48,7 @@ type job struct {
 	sizeBytes   int64
 	lossPercent float64
 	folder      string
+	cache       string // of the server's manifests
 	row         row
 	gate        *gate // before the image; nil unless the row has it
 }
@@ -88,7 +91,7 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	for _, s := range []system{
 		bareSystem(bareLoop, barePackets), bareSystem(bareLoop+", packet by packet", 1),
 		multiserverSystem(ours, programs), multiserverSystem(oursMXB1, programs, "--mxb1"),
-		udpcastSystem(), udpcastLimitedSystem(), uftpSystem(),
+		freshSystem(programs), udpcastSystem(), udpcastLimitedSystem(), uftpSystem(),
 	} {
 		if !o.by.MatchString(s.name) {
 			continue
@@ -109,6 +112,12 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	return there, notes, nil
 }
 
+func freshSystem(programs lab.Programs) system {
+	s := multiserverSystem(oursFresh, programs, "--fresh")
+	s.optional = true
+	return s
+}
+
 // multiserverSystem is ours as anybody would run it, or, with a name and flags of
 // its own, a way of it that a figure is about.
 func multiserverSystem(name string, programs lab.Programs, clientFlags ...string) system {
@@ -116,7 +125,9 @@ func multiserverSystem(name string, programs lab.Programs, clientFlags ...string
 		name: name,
 		server: func(j *job) *lab.Cmd {
 			flags := append([]string{"-i", "eth0", "-f", j.image}, j.row.serverFlags...)
-			return j.lab.Hosts[0].Command(j.ctx, programs.Server, flags...)
+			c := j.lab.Hosts[0].Command(j.ctx, programs.Server, flags...)
+			c.Env = append(os.Environ(), "XDG_CACHE_HOME="+j.cache)
+			return c
 		},
 		client: func(j *job, n int) *lab.Cmd {
 			output := j.output(n)
@@ -124,6 +135,7 @@ func multiserverSystem(name string, programs lab.Programs, clientFlags ...string
 				output = "-"
 			}
 			flags := append([]string{"-i", "eth0", "-o", output}, clientFlags...)
+			flags = append(flags, j.row.clientFlags...)
 			return j.clients()[n].Command(j.ctx, programs.Client, flags...)
 		},
 		check: sameAsImage,
