@@ -134,4 +134,6 @@ type ClientStats struct {
 	// WaitingFor says what has not come for a while and the likely cause; empty
 	// while all is well.
 	WaitingFor string
+	// Verified: everything was read back past the page cache, and has its digests.
+	Verified bool
 }
