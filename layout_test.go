@@ -15,7 +15,7 @@ import (
 // mayImport is the table of ARCHITECTURE.md: what each folder may import from the
 // project. Tests may import more, to put things together.
 var mayImport = map[string][]string{
-	".": {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/mxb1", "internal/netcheck", "internal/receiver",
+	".": {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/mxb1", "internal/netcheck", "internal/partition", "internal/receiver",
 		"internal/sender", "internal/target", "internal/udp", "internal/wire"},
 	"internal/block":       {},
 	"internal/udp":         {},
@@ -27,7 +27,8 @@ var mayImport = map[string][]string{
 	"internal/receiver":    {"internal/block", "internal/wire"},
 	"internal/image":       {"internal/block"},
 	"internal/mxb1":        {"internal/block"},
-	"internal/target":      {"internal/block"},
+	"internal/partition":   {},
+	"internal/target":      {"internal/block", "internal/partition"},
 	"internal/progress":    {"."},
 	"cmd/internal/command": {".", "internal/progress"},
 	"cmd/multiserver":      {".", "internal/progress", "cmd/internal/command"},

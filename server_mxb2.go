@@ -15,6 +15,7 @@ import (
 	"multiserver/internal/codec"
 	"multiserver/internal/fec"
 	"multiserver/internal/image"
+	"multiserver/internal/partition"
 	"multiserver/internal/sender"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
@@ -92,10 +93,11 @@ type feedback struct {
 // read blocks.
 type symbolServer struct {
 	*serverRun
-	origin   time.Time
-	session  wire.SessionID
-	identity wire.Identity
-	geometry block.Geometry
+	origin     time.Time
+	session    wire.SessionID
+	identity   wire.Identity
+	geometry   block.Geometry
+	sectorSize uint32 // that the image's partition table is written for; 0: unknown
 
 	// feedback goes from listen to run; when it is full, listen drops, as any
 	// packet may be. loads go from run to the loaders and loaded back; each has room
@@ -150,15 +152,21 @@ func newSymbolServer(r *serverRun) (*symbolServer, error) {
 		return nil, err
 	}
 	digest := sha256.Sum256([]byte(line))
+	head := make([]byte, min(r.source.Size(), partition.HeadSize))
+	if _, err := r.source.ReadAt(head, 0); err != nil {
+		return nil, err
+	}
 	s := &symbolServer{
-		serverRun: r,
-		origin:    time.Now(),
-		session:   wire.SessionID(rand.Uint64()),
-		identity:  wire.Identity(digest[:16]),
-		geometry:  block.Geometry{ImageSize: r.source.Size(), BlockSize: block.DefaultBlockSize},
-		feedback:  make(chan feedback, feedbackQueueLen),
-		loads:     make(chan *load, loadsInFlight),
-		loaded:    make(chan *load, loadsInFlight),
+		serverRun:  r,
+		origin:     time.Now(),
+		session:    wire.SessionID(rand.Uint64()),
+		identity:   wire.Identity(digest[:16]),
+		geometry:   block.Geometry{ImageSize: r.source.Size(), BlockSize: block.DefaultBlockSize},
+		sectorSize: partition.SectorSize(head),
+
+		feedback: make(chan feedback, feedbackQueueLen),
+		loads:    make(chan *load, loadsInFlight),
+		loaded:   make(chan *load, loadsInFlight),
 
 		emptySymbols: make(chan *batch, maxFlight),
 		fullSymbols:  make(chan *batch, maxFlight),
@@ -459,6 +467,7 @@ func (s *symbolServer) describe(receiver wire.ReceiverID, to netip.AddrPort) []b
 		Completion:     s.completion(),
 		ReportInterval: s.group.engine.Interval(),
 		Receivers:      uint32(s.unfinished()),
+		SectorSize:     s.sectorSize,
 		FileName:       []byte(wire.FileName(s.source.Name())),
 	}
 	if receiver != 0 {

@@ -28,22 +28,22 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	}
 	// O_EXCL fails with EBUSY if the kernel or another program holds the device, in
 	// whatever namespace, and keeps it from being mounted while we write.
-	flags := os.O_WRONLY | unix.O_EXCL
+	flags := unix.O_EXCL
 	if o.Force {
-		flags = os.O_WRONLY
+		flags = 0
 	} else if why, err := system.use(dev); err != nil {
 		return nil, refused(name, "cannot tell whether it is in use: "+err.Error()+" (--force writes anyway)")
 	} else if why != "" {
 		return nil, refused(name, why+" (--force writes anyway)")
 	}
-	file, err := os.OpenFile(o.Path, flags, 0)
+	file, readable, err := openWritable(o.Path, flags)
 	if errors.Is(err, unix.EBUSY) && !o.Force {
 		return nil, refused(name, "it is in use (--force writes anyway)")
 	}
 	if err != nil {
 		return nil, refusedBy(name, err)
 	}
-	f := &File{file: file, name: o.Path, device: true}
+	f := &File{file: file, name: o.Path, readable: readable, force: o.Force, device: true}
 	if err := f.measure(dev); err != nil {
 		file.Close()
 		return nil, refusedBy(name, err)
@@ -52,7 +52,7 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 }
 
 // measure checks that the file is the device that the safeguards looked at, and
-// sets its capacity.
+// sets its capacity and the size of its sectors.
 func (f *File) measure(dev uint64) error {
 	info, err := f.file.Stat()
 	if err != nil {
@@ -62,7 +62,11 @@ func (f *File) measure(dev uint64) error {
 		return errors.New("it was replaced while it was opened")
 	}
 	end, err := f.file.Seek(0, io.SeekEnd)
-	f.capacity = uint64(end)
+	if err != nil {
+		return err
+	}
+	sector, err := unix.IoctlGetInt(int(f.file.Fd()), unix.BLKSSZGET)
+	f.capacity, f.sector = uint64(end), uint32(sector)
 	return err
 }
 

@@ -51,7 +51,7 @@ func deviceForced(t *testing.T, device, want string) {
 	if err != nil {
 		t.Fatalf("with Force: %v", err)
 	}
-	if err := f.Prepare(512); err != nil {
+	if err := f.Prepare(512, 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.WriteAt(readDevice(t, device)[:512], 0); err != nil {
@@ -101,7 +101,7 @@ func TestDeviceTooSmall(t *testing.T) {
 	device := loopDevice(t, diskBytes, 0)
 	for _, force := range []bool{false, true} {
 		f := mustOpen(t, Options{Path: device, Force: force})
-		checkRefused(t, f.Prepare(diskBytes+1), device, "it holds 1048576 bytes, the image has 1048577")
+		checkRefused(t, f.Prepare(diskBytes+1, 0), device, "it holds 1048576 bytes, the image has 1048577")
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +362,7 @@ func smallFileSystem(t *testing.T, size int) string {
 func TestFileSystemFull(t *testing.T) {
 	path := filepath.Join(smallFileSystem(t, 1<<20), "out.img")
 	f := mustOpen(t, Options{Path: path})
-	if err := f.Prepare(4 << 20); err != nil {
+	if err := f.Prepare(4<<20, 0); err != nil {
 		t.Fatal(err)
 	}
 	image := random(1, 4<<20)
@@ -383,7 +383,7 @@ func TestFailsInTheMiddle(t *testing.T) {
 	device := loopDevice(t, diskBytes, 0)
 	f := mustOpen(t, Options{Path: device})
 	f.capacity += 1 << 20 // a device that holds less than it says
-	if err := f.Prepare(diskBytes + 10000); err != nil {
+	if err := f.Prepare(diskBytes+10000, 0); err != nil {
 		t.Fatal(err)
 	}
 	checkIO(t, f.WriteAt(random(1, 20000), diskBytes-10000), "write "+device+" at offset 1048576: no space left on device")
@@ -394,10 +394,10 @@ func TestAllocateFull(t *testing.T) {
 	path := filepath.Join(dir, "out.img")
 	writeFile(t, path, []byte("old"))
 	f := mustOpen(t, Options{Path: path, Allocate: true})
-	checkRefused(t, f.Prepare(2<<20), path, "its file system has 1044480 bytes free, the image needs 2093056 more")
+	checkRefused(t, f.Prepare(2<<20, 0), path, "its file system has 1044480 bytes free, the image needs 2093056 more")
 	checkContent(t, path, []byte("old"))
 	// What the file holds already need not be free: 1 MiB fits.
-	if err := f.Prepare(1 << 20); err != nil {
+	if err := f.Prepare(1<<20, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := allocatedBytes(t, path); got != 1<<20 {
@@ -442,7 +442,7 @@ func TestAllocateFailsLate(t *testing.T) {
 		}
 		free := space.Bfree * uint64(space.Bsize)
 		f := mustOpen(t, Options{Path: path, Allocate: true})
-		checkRefused(t, f.Prepare(free), path, fmt.Sprintf("allocate %d bytes: no space left on device", free))
+		checkRefused(t, f.Prepare(free, 0), path, fmt.Sprintf("allocate %d bytes: no space left on device", free))
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}

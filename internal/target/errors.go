@@ -43,10 +43,15 @@ func failed(action, name string, err error) error {
 	return &failure{fmt.Sprintf("%s %s: %v", action, name, err), ErrIO, err}
 }
 
+// failedAt is failed with the byte offset of name where that was.
+func failedAt(action, name string, off uint64, err error) error {
+	err = bare(err)
+	return &failure{fmt.Sprintf("%s %s at offset %d: %v", action, name, off, err), ErrIO, err}
+}
+
 // writeFailed says at which byte offset of name a write went wrong.
 func writeFailed(name string, off uint64, err error) error {
-	err = bare(err)
-	return &failure{fmt.Sprintf("write %s at offset %d: %v", name, off, err), ErrIO, err}
+	return failedAt("write", name, off, err)
 }
 
 // bare takes off the operation and the path that package os puts before an error.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"multiserver/internal/block"
+	"multiserver/internal/partition"
 )
 
 const (
@@ -27,8 +28,11 @@ type File struct {
 	file     *os.File
 	name     string // as given
 	path     string // of a regular file: absolute, without symbolic links
+	readable bool
+	force    bool // Options.Force
 	device   bool
 	capacity uint64 // of a device, in bytes
+	sector   uint32 // of a device: its logical sectors, in bytes
 	created  bool   // Open made it
 	isNew    bool   // a regular file that held nothing when it was opened
 	allocate bool
@@ -39,6 +43,8 @@ type File struct {
 	// where they are not: WriteAt may overwrite. nil if zeros are never left out.
 	written   *block.Set
 	writeback writeback
+	// table waits for the partition table; nil if that is of no interest any more.
+	table *table
 	// err is the first failure. It stays: the kernel tells of a page that it could
 	// not write only once, and a later fsync would succeed.
 	err error
@@ -53,45 +59,74 @@ func (f *File) IsDevice() bool { return f.device }
 // New tells whether the target is a regular file that held no data before.
 func (f *File) New() bool { return f.isNew }
 
-// Prepare checks that size bytes fit, takes the space if Options.Allocate says so,
-// and then gives a regular file its length. A device must hold size bytes, and may
-// hold more. What does not fit wraps ErrRefused.
-func (f *File) Prepare(size uint64) error {
+// Readable tells whether what the target holds may be read: ReadAt and ReadBack.
+func (f *File) Readable() bool { return f.readable }
+
+// Fits makes all checks of Prepare that change nothing. A device must hold size bytes,
+// and may hold more; its sectors must be those that the image's partition table is
+// written for, unless sector is 0 or Options.Force says so. With Options.Allocate the
+// file system must have room for size bytes. What does not fit wraps ErrRefused.
+func (f *File) Fits(size uint64, sector uint32) error {
+	switch {
+	case f.device && size > f.capacity:
+		return refused(f.name, fmt.Sprintf("it holds %d bytes, the image has %d", f.capacity, size))
+	case f.device:
+		return f.fitsTable(sector)
+	case size > math.MaxInt64:
+		return refused(f.name, fmt.Sprintf("no file holds %d bytes", size))
+	case f.allocate:
+		return f.hasRoom(int64(size))
+	}
+	return nil
+}
+
+// fitsTable refuses a partition table that nobody would find on this device.
+func (f *File) fitsTable(sector uint32) error {
+	if !f.device || sector == 0 || sector == f.sector || f.force {
+		return nil
+	}
+	return refused(f.name, fmt.Sprintf("it has sectors of %d bytes, and the image's partition table is for sectors of %d: it would not be found (--force writes anyway)", f.sector, sector))
+}
+
+// Prepare checks what Fits checks, takes the space if Options.Allocate says so, and
+// then gives a regular file its length.
+func (f *File) Prepare(size uint64, sector uint32) error {
 	if f.prepared {
 		panic("target: Prepare called twice")
 	}
-	if f.device {
-		if size > f.capacity {
-			return refused(f.name, fmt.Sprintf("it holds %d bytes, the image has %d", f.capacity, size))
-		}
-	} else if err := f.prepareRegular(size); err != nil {
+	if err := f.Fits(size, sector); err != nil {
 		return err
+	}
+	if !f.device {
+		if err := f.prepareRegular(int64(size)); err != nil {
+			return err
+		}
 	}
 	f.prepared, f.size = true, size
 	if f.isNew && !f.allocate {
 		f.written = block.NewSet((size + chunkBytes - 1) / chunkBytes)
 	}
+	if f.device && sector == 0 && !f.force {
+		f.table = newTable(size)
+	}
 	f.writeback = writeback{fd: int(f.file.Fd())}
 	return nil
 }
 
-func (f *File) prepareRegular(size uint64) error {
-	if size > math.MaxInt64 {
-		return refused(f.name, fmt.Sprintf("no file holds %d bytes", size))
-	}
-	info, err := f.file.Stat()
-	if err != nil {
-		return failed("stat", f.name, err)
-	}
+func (f *File) prepareRegular(size int64) error {
 	if f.allocate {
-		if err := f.takeSpace(info, int64(size)); err != nil {
+		info, err := f.file.Stat()
+		if err != nil {
+			return failed("stat", f.name, err)
+		}
+		if err := f.takeSpace(info, size); err != nil {
 			// Back to the length that it had, so that nothing has changed. What says
 			// why is the first error, whatever comes of this.
 			f.file.Truncate(info.Size())
 			return err
 		}
 	}
-	return f.noRoom(fmt.Sprintf("set the length to %d bytes", size), f.file.Truncate(int64(size)))
+	return f.noRoom(fmt.Sprintf("set the length to %d bytes", size), f.file.Truncate(size))
 }
 
 // noRoom turns the error of an action that makes room for the image into a refusal,
@@ -106,8 +141,12 @@ func (f *File) noRoom(action string, err error) error {
 	return refusedBy(f.name, fmt.Errorf("%s: %w", action, bare(err)))
 }
 
-// takeSpace allocates the first size bytes of the file that info describes.
-func (f *File) takeSpace(info os.FileInfo, size int64) error {
+// hasRoom checks that the file system has what the file lacks of size bytes.
+func (f *File) hasRoom(size int64) error {
+	info, err := f.file.Stat()
+	if err != nil {
+		return failed("stat", f.name, err)
+	}
 	var space unix.Statfs_t
 	if err := unix.Fstatfs(int(f.file.Fd()), &space); err != nil {
 		return failed("stat file system of", f.name, err)
@@ -121,6 +160,11 @@ func (f *File) takeSpace(info os.FileInfo, size int64) error {
 	if needed := uint64(size - held); needed > free {
 		return refused(f.name, fmt.Sprintf("its file system has %d bytes free, the image needs %d more", free, needed))
 	}
+	return nil
+}
+
+// takeSpace allocates the first size bytes of the file that info describes.
+func (f *File) takeSpace(info os.FileInfo, size int64) error {
 	err := allocate(f.file, size)
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = writeZeros(f.file, info.Size(), size)
@@ -146,19 +190,38 @@ func writeZeros(file *os.File, lo, hi int64) error {
 // In a file that held nothing before, zeros are left out, so that holes stay holes.
 // It returns only after all but the last 16 MiB or so are on their way to the
 // device. After an error, every call returns that error.
+//
+// If Prepare was not told for which sectors the partition table is written, the run
+// that shows it, for others than the device has, is not written, and the error wraps
+// ErrRefused.
 func (f *File) WriteAt(p []byte, off uint64) error {
-	if f.err != nil {
-		return f.err
-	}
-	switch {
-	case off > f.size || uint64(len(p)) > f.size-off:
-		f.err = writeFailed(f.name, off, fmt.Errorf("%d bytes do not fit into an image of %d", len(p), f.size))
-	case f.written == nil:
-		f.err = f.write(p, off)
-	default:
-		f.err = f.writeData(p, off)
+	if f.err == nil {
+		f.err = f.writeAt(p, off)
 	}
 	return f.err
+}
+
+func (f *File) writeAt(p []byte, off uint64) error {
+	if off > f.size || uint64(len(p)) > f.size-off {
+		return writeFailed(f.name, off, fmt.Errorf("%d bytes do not fit into an image of %d", len(p), f.size))
+	}
+	if err := f.admit(p, off); err != nil {
+		return err
+	}
+	if f.written == nil {
+		return f.write(p, off)
+	}
+	return f.writeData(p, off)
+}
+
+// admit looks for the partition table in what is about to be written.
+func (f *File) admit(p []byte, off uint64) error {
+	if f.table == nil || !f.table.put(p, off) {
+		return nil
+	}
+	sector := partition.SectorSize(f.table.head)
+	f.table = nil
+	return f.fitsTable(sector)
 }
 
 // writeData writes p but for the pieces that are zero and have been zero since the
@@ -243,6 +306,13 @@ var zeroPiece [pieceBytes]byte
 
 // isZero tells whether p, of at most pieceBytes, is all zeros.
 func isZero(p []byte) bool { return bytes.Equal(p, zeroPiece[:len(p)]) }
+
+// ReadAt fills p with what the target holds from byte offset off on, whether it was
+// written or was there before, by way of the page cache. That it ends earlier is an
+// error. It may be called beside all other methods, and its errors do not stay.
+func (f *File) ReadAt(p []byte, off uint64) error {
+	return readFull(f.file, f.name, p, off)
+}
 
 // Sync returns after everything written, and the name of a file that Open made, has
 // reached the device.

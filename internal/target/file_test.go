@@ -135,7 +135,7 @@ func random(seed int64, n int) []byte {
 // write puts image on f in runs of runBytes, the last first if backwards.
 func write(t testing.TB, f *File, image []byte, runBytes int, backwards bool) {
 	t.Helper()
-	if err := f.Prepare(uint64(len(image))); err != nil {
+	if err := f.Prepare(uint64(len(image)), 0); err != nil {
 		t.Fatal(err)
 	}
 	runs := (len(image) + runBytes - 1) / runBytes
@@ -253,7 +253,7 @@ func sparseHere(t *testing.T) bool {
 func TestAllocateTakesSpaceFirst(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.img")
 	f := mustOpen(t, Options{Path: path, Allocate: true})
-	if err := f.Prepare(8<<20 + 1); err != nil {
+	if err := f.Prepare(8<<20+1, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := allocatedBytes(t, path); got < 8<<20+1 {
@@ -287,7 +287,7 @@ func TestAllocateTooMuch(t *testing.T) {
 				writeFile(t, path, old)
 			}
 			f := mustOpen(t, Options{Path: path, Allocate: true})
-			checkRefused(t, f.Prepare(1<<60), path, "bytes free, the image needs")
+			checkRefused(t, f.Prepare(1<<60, 0), path, "bytes free, the image needs")
 			if err := f.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -307,7 +307,7 @@ func TestTooLong(t *testing.T) {
 		old := random(1, 5000)
 		writeFile(t, path, old)
 		f := mustOpen(t, Options{Path: path})
-		err := f.Prepare(size)
+		err := f.Prepare(size, 0)
 		if err == nil && size < 1<<63 {
 			t.Skip("the file system of the temporary folder takes files of any length")
 		}
@@ -324,7 +324,7 @@ func TestOpenChangesNothing(t *testing.T) {
 	writeFile(t, path, old)
 	f := mustOpen(t, Options{Path: path})
 	checkContent(t, path, old)
-	if err := f.Prepare(9000); err != nil {
+	if err := f.Prepare(9000, 0); err != nil {
 		t.Fatal(err)
 	}
 	checkContent(t, path, old[:9000])
@@ -343,7 +343,7 @@ func TestLitter(t *testing.T) {
 	}{
 		{"opened only", func(*testing.T, *File, string) {}, false},
 		{"prepared", func(t *testing.T, f *File, _ string) {
-			if err := f.Prepare(10); err != nil {
+			if err := f.Prepare(10, 0); err != nil {
 				t.Fatal(err)
 			}
 		}, true},
@@ -380,7 +380,7 @@ func TestLitter(t *testing.T) {
 func TestWriteBeyondEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.img")
 	f := mustOpen(t, Options{Path: path})
-	if err := f.Prepare(1000); err != nil {
+	if err := f.Prepare(1000, 0); err != nil {
 		t.Fatal(err)
 	}
 	checkIO(t, f.WriteAt(make([]byte, 8), 993), "write "+path+" at offset 993: ")
@@ -405,7 +405,7 @@ func TestRuns(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer f.Close()
-		if err := f.Prepare(uint64(size)); err != nil {
+		if err := f.Prepare(uint64(size), 0); err != nil {
 			rt.Fatal(err)
 		}
 		want := make([]byte, size)
@@ -435,7 +435,7 @@ func TestRuns(t *testing.T) {
 
 func TestWriteAllocatesNothing(t *testing.T) {
 	f := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "out.img")})
-	if err := f.Prepare(1 << 20); err != nil {
+	if err := f.Prepare(1<<20, 0); err != nil {
 		t.Fatal(err)
 	}
 	run := random(1, 1<<20)

@@ -23,8 +23,9 @@ type Options struct {
 	// Allocate takes all of a regular file's space before anything is written to
 	// it, and leaves no holes.
 	Allocate bool
-	// Force writes to a device although it is mounted or in use, and to a regular
-	// file below /dev. A target that cannot take the image is refused all the same.
+	// Force writes to a device although it is mounted, in use, or has other sectors
+	// than the image's partition table counts in, and to a regular file below /dev. A
+	// target that cannot take the image is refused all the same.
 	Force bool
 }
 
@@ -129,11 +130,11 @@ func openRegular(o Options, missing bool) (*File, error) {
 	}
 	// The path holds no symbolic link any more. O_NOFOLLOW and O_EXCL see to it that
 	// nobody puts one there now, O_NONBLOCK that a pipe put there does not hang us.
-	flags := os.O_WRONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	flags := unix.O_NOFOLLOW | unix.O_NONBLOCK
 	if missing {
 		flags |= os.O_CREATE | os.O_EXCL
 	}
-	file, err := os.OpenFile(path, flags, 0o666)
+	file, readable, err := openWritable(path, flags)
 	if err != nil {
 		return nil, refusedBy(o.Path, err)
 	}
@@ -148,11 +149,22 @@ func openRegular(o Options, missing bool) (*File, error) {
 	return &File{
 		file:     file,
 		name:     o.Path,
+		readable: readable,
 		path:     path,
 		created:  missing,
 		isNew:    info.Size() == 0,
 		allocate: o.Allocate,
 	}, nil
+}
+
+// openWritable opens path for writing, and for reading if that is permitted.
+func openWritable(path string, flags int) (file *os.File, readable bool, err error) {
+	file, err = os.OpenFile(path, flags|os.O_RDWR, 0o666)
+	if errors.Is(err, fs.ErrPermission) {
+		file, err = os.OpenFile(path, flags|os.O_WRONLY, 0o666)
+		return file, false, err
+	}
+	return file, err == nil, err
 }
 
 // resolve is path, absolute, with no symbolic link left in its folder, nor in its

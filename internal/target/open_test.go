@@ -110,7 +110,7 @@ func TestDeviceThatIsMissing(t *testing.T) {
 		if f.IsDevice() || !f.New() {
 			t.Error("it is no new regular file")
 		}
-		if err := f.Prepare(5); err != nil {
+		if err := f.Prepare(5, 0); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.Close(); err != nil {

@@ -27,8 +27,8 @@ func NewStream(w io.Writer, name string) *Stream {
 // Name is the name that NewStream was given.
 func (s *Stream) Name() string { return s.name }
 
-// Prepare has nothing to check: a stream takes any size.
-func (s *Stream) Prepare(uint64) error { return nil }
+// Prepare has nothing to check: a stream takes any image.
+func (s *Stream) Prepare(uint64, uint32) error { return nil }
 
 // WriteAt writes p, whose offset must be where the last run ended. After an error of
 // the writer, every call returns that error.

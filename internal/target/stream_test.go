@@ -13,7 +13,7 @@ var _, _ Target = (*File)(nil), (*Stream)(nil)
 func TestStreamInOrder(t *testing.T) {
 	var out bytes.Buffer
 	s := NewStream(&out, "standard output")
-	if err := s.Prepare(1 << 40); err != nil {
+	if err := s.Prepare(1<<40, 0); err != nil {
 		t.Fatal(err)
 	}
 	for off, run := range []string{0: "a", 1: "bcd", 4: "ef"} {

@@ -41,9 +41,9 @@ import (
 //	|                 report interval, microseconds                 |
 //	+---------------------------------------------------------------+ 124
 //	|                           receivers                           |
-//	+---------------+-----------------------------------------------+ 128
-//	|  name length  |  image's name ...
-//	+---------------+---------
+//	+---------------+---------------+-------------------------------+ 128
+//	|  sector size  |  name length  |  image's name ...
+//	+---------------+---------------+---------
 type Description struct {
 	Session SessionID
 	// Receiver is that of the offer: whoever did not hear the offer cannot forge the
@@ -63,7 +63,10 @@ type Description struct {
 	// ReportInterval is how often a receiver reports, 1 µs to MaxInterval.
 	ReportInterval time.Duration
 	Receivers      uint32 // unfinished ones, for the back-off
-	FileName       []byte // Text without '/', not "." or ".."; may be empty
+	// SectorSize is that of the disks that the image's partition table is written
+	// for, 512 or 4096 bytes, and travels as its logarithm. 0: no table, or unknown.
+	SectorSize uint32
+	FileName   []byte // Text without '/', not "." or ".."; may be empty
 }
 
 // Identity tells, across restarts of the sender, whether an image is the same one:
@@ -92,12 +95,13 @@ func parseCompletion(b []byte) Completion {
 }
 
 const (
-	descriptionSize   = 129 // without the name
+	descriptionSize   = 130 // without the name
 	maxManifestOfAll  = MaxManifestPerBlock * (block.MaxBlockCount + 1)
 	symbolSizeAt      = 74
 	completionAt      = 80
 	reportIntervalAt  = 120
-	descriptionNameAt = 128
+	sectorSizeAt      = 128
+	descriptionNameAt = 129
 )
 
 // AppendTo appends the packet to dst.
@@ -120,7 +124,7 @@ func (d Description) AppendTo(dst []byte) []byte {
 	dst = d.Completion.appendTo(dst)
 	dst = appendMicros(dst, d.ReportInterval)
 	dst = binary.BigEndian.AppendUint32(dst, d.Receivers)
-	dst = append(dst, byte(len(d.FileName)))
+	dst = append(dst, sectorSizeLog(d.SectorSize), byte(len(d.FileName)))
 	dst = append(dst, d.FileName...)
 	return seal(dst, start)
 }
@@ -148,6 +152,7 @@ func ParseDescription(b []byte) (Description, error) {
 		Completion:     parseCompletion(b[completionAt:]),
 		ReportInterval: micros(b[reportIntervalAt:]),
 		Receivers:      binary.BigEndian.Uint32(b[124:]),
+		SectorSize:     sectorSize(b[sectorSizeAt]),
 		FileName:       b[descriptionSize:end:end],
 	}
 	if group, port := [16]byte(b[56:72]), binary.BigEndian.Uint16(b[72:]); group != [16]byte{} || port != 0 {
@@ -166,8 +171,31 @@ func (d *Description) bounded() bool {
 	if d.Geometry.Validate() != nil || d.Geometry.ValidateSymbolSize(d.SymbolSize) != nil {
 		return false
 	}
+	if d.SectorSize != 0 && sectorSizeLog(d.SectorSize) == 0 {
+		return false
+	}
 	return d.Completion.ManifestSize <= MaxManifestPerBlock*(uint64(d.Geometry.BlockCount())+1) &&
 		boundedInterval(d.ReportInterval) && validFileName(d.FileName)
+}
+
+// sectorSizeLog is 0 for sizes that a packet cannot tell.
+func sectorSizeLog(size uint32) byte {
+	switch size {
+	case 512:
+		return 9
+	case 4096:
+		return 12
+	}
+	return 0
+}
+
+// sectorSize is 0, unknown, for what a later version may mean.
+func sectorSize(log byte) uint32 {
+	switch log {
+	case 9, 12:
+		return 1 << log
+	}
+	return 0
 }
 
 func boundedInterval(d time.Duration) bool { return d >= time.Microsecond && d <= MaxInterval }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ func testDescription() Description {
 		Completion:     Completion{ManifestSize: 131636},
 		ReportInterval: 250 * time.Millisecond,
 		Receivers:      30,
+		SectorSize:     512,
 		FileName:       []byte("debian.img"),
 	}
 	for i := range d.Identity {
@@ -37,7 +39,7 @@ func testAnnouncement() Description {
 	d := testDescription()
 	d.Receiver, d.Token, d.Completion = 0, 0, Completion{}
 	d.Data = netip.MustParseAddrPort("[ff15::1234]:16001")
-	d.SymbolSize = 1424
+	d.SymbolSize, d.SectorSize = 1424, 4096
 	return d
 }
 
@@ -78,6 +80,22 @@ func TestDescriptionWithoutMulticast(t *testing.T) {
 	got, err := ParseDescription(d.AppendTo(nil))
 	if err != nil || got.Data.IsValid() {
 		t.Errorf("%v, %v", got.Data, err)
+	}
+}
+
+// TestSectorSizeUnknown: what a later version may say is no reason to refuse its stream.
+func TestSectorSizeUnknown(t *testing.T) {
+	for log := range 256 {
+		b := sealed(set8(sectorSizeAt, uint8(log))(bytes.Clone(vectors["description"])))
+		want := map[int]uint32{9: 512, 12: 4096}[log]
+		if got, err := ParseDescription(b); err != nil || got.SectorSize != want {
+			t.Errorf("%d: sectors of %d, %v; want %d", log, got.SectorSize, err, want)
+		}
+	}
+	d := testDescription()
+	d.SectorSize = 2048
+	if !panics(func() { d.AppendTo(nil) }) {
+		t.Error("a size that no packet can tell is sent")
 	}
 }
 

@@ -13,9 +13,20 @@ import (
 const attempts = 100
 
 // New makes a block device that holds content, whose length must be a multiple of
-// 512, for the length of the test, and returns its path. flags are LO_FLAGS_READ_ONLY
-// or 0. It skips the test where that cannot be done.
+// 512, for the length of the test, and returns its path. flags are LO_FLAGS_READ_ONLY,
+// LO_FLAGS_DIRECT_IO, LO_FLAGS_PARTSCAN. It skips the test where that cannot be done.
 func New(t testing.TB, content []byte, flags uint32) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Attach(t, path, flags, 512)
+}
+
+// Attach is New with the content of the file at path, which stays in its place, and
+// with logical sectors of that many bytes.
+func Attach(t testing.TB, path string, flags, sector uint32) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("loop devices are for root: run as root")
@@ -25,10 +36,6 @@ func New(t testing.TB, content []byte, flags uint32) string {
 		t.Skip("no loop devices: ", err)
 	}
 	defer control.Close()
-	path := filepath.Join(t.TempDir(), "disk")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +53,7 @@ func New(t testing.TB, content []byte, flags uint32) string {
 		}
 		err = unix.IoctlLoopConfigure(int(loop.Fd()), &unix.LoopConfig{
 			Fd:   uint32(file.Fd()),
+			Size: sector,
 			Info: unix.LoopInfo64{Flags: flags},
 		})
 		if err == nil {
@@ -64,4 +72,17 @@ func New(t testing.TB, content []byte, flags uint32) string {
 	}
 	t.Skip("no loop device stays free")
 	return ""
+}
+
+// Resize gives the device the size that its file has now.
+func Resize(t testing.TB, device string) {
+	t.Helper()
+	loop, err := os.OpenFile(device, os.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Close()
+	if err := unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_SET_CAPACITY, 0); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,0 +1,96 @@
+package target
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// alignment is that of what is read past the page cache, in memory and on the
+// device: the largest sector that is common.
+const alignment = 4096
+
+// Back reads what reached the device, past the page cache.
+type Back struct {
+	file *os.File
+	name string
+	// direct: reads go past the page cache. Where that is refused, the page cache was
+	// emptied of the file before.
+	direct atomic.Bool
+}
+
+// ReadBack opens the target once more, to be read. It is called after Sync.
+func (f *File) ReadBack() (*Back, error) {
+	if !f.readable {
+		return nil, failed("read back", f.name, os.ErrPermission)
+	}
+	file, err := reopen(f.file)
+	if err != nil {
+		return nil, failed("read back", f.name, err)
+	}
+	// Also where reads are direct: some file systems take the wish and read by the
+	// page cache nevertheless.
+	if err := dropCache(file, f.device); err != nil {
+		file.Close()
+		return nil, failed("empty the page cache of", f.name, err)
+	}
+	b := &Back{file: file, name: f.name}
+	b.direct.Store(setDirect(file, true) == nil)
+	return b, nil
+}
+
+// Buffer returns n bytes of memory for ReadAt.
+func (b *Back) Buffer(n int) []byte {
+	size := (n + alignment - 1) / alignment * alignment
+	all := make([]byte, size+alignment)
+	skip := -uintptr(unsafe.Pointer(&all[0])) % alignment
+	return all[skip:][:n:size]
+}
+
+// ReadAt fills p, which begins where Buffer's memory begins, from byte offset off on.
+// off is a multiple of 1 MiB, and so is the length of p, but for that which ends with
+// the image. The bytes between p's length and capacity are lost. That the target ends
+// earlier is an error.
+func (b *Back) ReadAt(p []byte, off uint64) error {
+	direct := b.direct.Load()
+	buf := p
+	if direct {
+		buf = p[:min((len(p)+alignment-1)/alignment*alignment, cap(p))]
+	}
+	n, err := b.file.ReadAt(buf, int64(off))
+	if n >= len(p) {
+		return nil
+	}
+	if direct && errors.Is(err, unix.EINVAL) {
+		if err := setDirect(b.file, false); err != nil {
+			return readFailed(b.name, off+uint64(n), err)
+		}
+		b.direct.Store(false)
+		return readFull(b.file, b.name, p[n:], off+uint64(n))
+	}
+	return readFailed(b.name, off+uint64(n), err)
+}
+
+// Close ends reading. The target stays open.
+func (b *Back) Close() error { return b.file.Close() }
+
+// readFull fills p from byte offset off of the file on. name is for messages.
+func readFull(file *os.File, name string, p []byte, off uint64) error {
+	n, err := file.ReadAt(p, int64(off))
+	if n < len(p) {
+		return readFailed(name, off+uint64(n), err)
+	}
+	return nil
+}
+
+// readFailed says at which byte offset of name a read went wrong.
+func readFailed(name string, off uint64, err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return failedAt("read", name, off, err)
+}
