@@ -178,11 +178,7 @@ func (c *Client) run(ctx context.Context) (err error) {
 	})
 	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", found.Name, found.server),
 		"bytes", found.SizeBytes, "interface", interfaceName(found.ifIndex), "output", out.Name())
-	var sectorSize uint32 // an original server does not tell
-	if found.session != nil {
-		sectorSize = found.session.SectorSize
-	}
-	if err := out.Prepare(found.SizeBytes, sectorSize); err != nil {
+	if err := out.Prepare(found.SizeBytes, found.sectorSize()); err != nil {
 		return err
 	}
 	if found.session != nil {

@@ -279,7 +279,7 @@ func isParallel(folder string) bool {
 }
 
 var (
-	pciAddress = regexp.MustCompile(`/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(/|$)`)
+	pciAddress = regexp.MustCompile(`/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\b`)
 	ataPort    = regexp.MustCompile(`/ata(\d+)`)
 	usbPort    = regexp.MustCompile(`/\d+-([0-9.]+:\d+\.\d+)/`)
 	scsiPlace  = regexp.MustCompile(`/\d+:(\d+):(\d+):(\d+)/block/`)

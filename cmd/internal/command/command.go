@@ -35,6 +35,7 @@ type Text struct {
 	// Kernel: flags are read from the kernel's command line too.
 	Kernel   bool
 	Examples string // first in the help: the line that everybody types
+	Notes    string // below the flags, if there is something to add
 	Statuses string // the exit statuses, one a line
 }
 
@@ -129,6 +130,9 @@ func (c *Command) help(w io.Writer, text Text) {
 	for _, g := range c.groups {
 		fmt.Fprintf(w, "\n%s:\n", g.title)
 		g.flags.VisitAll(func(f *pflag.Flag) { fmt.Fprintln(w, flagLine(f)) })
+	}
+	if text.Notes != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.Trim(text.Notes, "\n"))
 	}
 	prefix := strings.ToUpper(text.Program)
 	fmt.Fprintf(w, "\nEach flag has a variable, --interface %s_INTERFACE; the flag wins.\n", prefix)

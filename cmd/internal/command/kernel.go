@@ -81,7 +81,9 @@ type parameter struct {
 // for the first process.
 func parseKernelLine(line string) (all []parameter) {
 	for {
-		line = strings.TrimLeft(line, kernelBlanks)
+		for line != "" && isKernelBlank(line[0]) {
+			line = line[1:]
+		}
 		if line == "" {
 			return all
 		}
@@ -90,7 +92,7 @@ func parseKernelLine(line string) (all []parameter) {
 			line = line[1:]
 		}
 		inQuote, equals, end := quoted, 0, 0
-		for ; end < len(line) && (inQuote || strings.IndexByte(kernelBlanks, line[end]) < 0); end++ {
+		for ; end < len(line) && (inQuote || !isKernelBlank(line[end])); end++ {
 			switch line[end] {
 			case '=':
 				if equals == 0 { // as there, one at the very beginning does not count
@@ -124,5 +126,5 @@ func parseKernelLine(line string) (all []parameter) {
 	}
 }
 
-// kernelBlanks are the bytes that lib/ctype.c has as blanks.
-const kernelBlanks = " \t\n\v\f\r\xa0"
+// isKernelBlank is isspace of lib/ctype.c.
+func isKernelBlank(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' || b == 0xa0 }
