@@ -35,8 +35,9 @@ const (
 
 // Client receives one image. Make it by NewClient.
 type Client struct {
-	cfg ClientConfig
-	id  wire.ReceiverID
+	cfg       ClientConfig
+	selection target.Selection // of cfg.Target
+	id        wire.ReceiverID
 
 	mu      sync.Mutex // guards what follows
 	started time.Time
@@ -44,6 +45,7 @@ type Client struct {
 	first   time.Time // when the first block arrived
 	last    time.Time // when the last one was in
 	stats   ClientStats
+	plan    Plan // of a dry run
 }
 
 // NewClient checks cfg and returns a Client that has opened nothing yet. The error
@@ -52,7 +54,17 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg, id: wire.ReceiverID(rand.Uint64())}, nil
+	c := &Client{cfg: cfg, id: wire.ReceiverID(rand.Uint64())}
+	if cfg.Target != "" {
+		if cfg.Output != "" {
+			return nil, fail(ErrConfig, "Target and Output %s exclude each other", cfg.Output)
+		}
+		var err error
+		if c.selection, err = target.ParseSelection(cfg.Target); err != nil {
+			return nil, fail(ErrConfig, "Target: %w", err)
+		}
+	}
+	return c, nil
 }
 
 // Stats returns the state at this moment.
@@ -87,7 +99,7 @@ func (c *Client) Run(ctx context.Context) error {
 	c.update(func(st *ClientStats) {
 		c.ended = time.Now()
 		st.WaitingFor = ""
-		if err == nil {
+		if err == nil && !c.cfg.DryRun {
 			st.Phase = PhaseDone
 		}
 	})
@@ -109,6 +121,9 @@ func (c *Client) run(ctx context.Context) (err error) {
 		return err
 	}
 	// A target that cannot be used is said before a server is troubled.
+	if err := c.pickTarget(); err != nil {
+		return err
+	}
 	var out target.Target
 	if c.cfg.Output != "" {
 		if out, err = c.openTarget(c.cfg.Output); err != nil {
@@ -152,23 +167,18 @@ func (c *Client) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	c.settle(stream, interfaces, found)
-	protocol := "mxb1"
-	if found.session != nil {
-		protocol = "mxb2"
+	if c.cfg.DryRun {
+		return c.makePlan(found, out)
 	}
+	c.settle(stream, interfaces, found)
 	c.update(func(st *ClientStats) {
-		st.Protocol = protocol
+		st.Protocol = found.protocol()
 		st.Phase, st.Name, st.Output, st.SizeBytes = PhaseReceiving, found.Name, out.Name(), found.SizeBytes
 		st.Server, st.Interface, st.WaitingFor = found.server, interfaceName(found.ifIndex), ""
 	})
 	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", found.Name, found.server),
 		"bytes", found.SizeBytes, "interface", interfaceName(found.ifIndex), "output", out.Name())
-	var sectorSize uint32 // an original server does not tell
-	if found.session != nil {
-		sectorSize = found.session.SectorSize
-	}
-	if err := out.Prepare(found.SizeBytes, sectorSize); err != nil {
+	if err := out.Prepare(found.SizeBytes, found.sectorSize()); err != nil {
 		return err
 	}
 	if found.session != nil {

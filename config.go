@@ -82,6 +82,15 @@ type ClientConfig struct {
 	// Output is the path of a file or a block device. If empty, it is the base
 	// name that the server describes, in the current folder. "-" is Stdout.
 	Output string
+	// Target, in the place of Output, picks one disk of this machine by conditions that
+	// must all hold, with commas between: "size>=100G,rotational=0". The keys are serial,
+	// wwn, path, model, name, transport (shell globs, without case), size (=, >=, <=, >, <;
+	// 100G are GiB, 100GB 10^9 bytes each), rotational and removable (0 or 1). Run refuses
+	// unless exactly one disk matches. On Linux.
+	Target string
+	// DryRun has Run end after all checks of the target and of the server's image, before
+	// anything is written or a server counts a client; then Plan tells what they found.
+	DryRun bool
 	// Stdout takes the image in order if Output is "-": os.Stdout.
 	Stdout io.Writer
 	// Group and Port are where the blocks arrive: DefaultGroup and DefaultPort. With a

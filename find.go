@@ -47,6 +47,23 @@ func (f *found) same(d mxb1.Description) bool {
 	return d.SizeBytes == f.SizeBytes && d.Name == f.Name && d.Identity == f.Identity && d.Ours == f.Ours
 }
 
+// protocol is its name in figures.
+func (f *found) protocol() string {
+	if f.session != nil {
+		return "mxb2"
+	}
+	return "mxb1"
+}
+
+// sectorSize is that of the disks that the image is made for; an original server does
+// not tell.
+func (f *found) sectorSize() uint32 {
+	if f.session == nil {
+		return 0
+	}
+	return f.session.SectorSize
+}
+
 // rivals is the error of two servers that offer different images.
 func (f *found) rivals(other *found) error {
 	return fail(ErrIntegrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with -s HOST:PORT",

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -25,10 +26,18 @@ const examples = `
 multiclient receives the disk image that a multiserver sends.
 
   multiclient -o /dev/sda             write it to a disk: all on it is lost
+  multiclient --target 'size>=100G,rotational=0'
+                                      the one disk that this is true of
   multiclient                         write it to a file of the served name
   multiclient -q -o - | zstd >x.zst   write it to a pipe
   multiclient check                   say what stands in the way; writes nothing
 `
+
+const notes = `
+--target takes KEY=VALUE with commas between: serial, wwn, path, model, name,
+transport (shell globs), rotational, removable (0 or 1), size (=, >=, <=, >, <).
+--post-command finds RESULT_STATUS, _VERDICT (done, failed or interrupted),
+_ERROR, _TARGET, _IMAGE, _BYTES, _SERVER and _VERIFIED (1 or 0) as variables.`
 
 const statuses = `
   0      everything is received, written and synced
@@ -45,23 +54,27 @@ const stdoutName = "-"
 
 // options are the flags.
 type options struct {
-	config   multiserver.ClientConfig
-	endpoint command.Endpoint
-	output   command.Output
+	config      multiserver.ClientConfig
+	endpoint    command.Endpoint
+	retries     int
+	postCommand string
+	output      command.Output
 }
 
 func main() { os.Exit(execute()) }
 
 func execute() int {
 	var o options
-	c := command.New(command.Text{Program: program, Examples: examples, Statuses: statuses}, o.run)
+	c := command.New(command.Text{Program: program, Kernel: true, Examples: examples, Notes: notes, Statuses: statuses}, o.run)
 	c.Add("Where to put it", func(f *pflag.FlagSet) {
 		f.StringVarP(&o.config.Output, "output", "o", "", "write to this `PATH`, file or device; - is stdout")
+		f.StringVar(&o.config.Target, "target", "", "`WHICH` disk: conditions that hold for one only")
 		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "take all of the file's space, leave no holes")
 		f.BoolVar(&o.config.Force, "force", false, "even if mounted, in use, a terminal, new in /dev")
 		f.BoolVar(&o.config.Update, "update", false, "it holds an older image: fetch what differs")
 		f.BoolVar(&o.config.Fresh, "fresh", false, "write all, whatever it holds")
 		f.BoolVar(&o.config.Verify, "verify", false, "read it back from the disk in the end")
+		f.BoolVar(&o.config.DryRun, "dry-run", false, "say what would be written where, and end")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
@@ -85,6 +98,11 @@ func execute() int {
 		f.Var(command.Value(&o.config.ReceiveTimeout, command.ParseLimit(multiserver.NoTimeout), "TIME", seconds(multiserver.DefaultReceiveTimeout)),
 			"receive-timeout", "end a silence then; bare in s, 0: never")
 	})
+	c.Add("Unattended", func(f *pflag.FlagSet) {
+		f.Var(command.Value(&o.retries, parseRetries, "N", ""), "retry", "after a failure try again, N times or for ever")
+		f.Lookup("retry").NoOptDefVal = forever
+		f.StringVar(&o.postCommand, "post-command", "", "run this `CMD` in a shell at the end")
+	})
 	c.Add("Messages", o.output.Define)
 	return c.Execute()
 }
@@ -103,6 +121,16 @@ func (o *options) run(c *command.Command, args []string) error {
 	if err := o.output.Check(); err != nil {
 		return err
 	}
+	if o.config.Output != "" && o.config.Target != "" {
+		switch {
+		case c.Outranks("output", "target"):
+			o.config.Target = ""
+		case c.Outranks("target", "output"):
+			o.config.Output = ""
+		default:
+			return fmt.Errorf("-o %s and --target %s exclude each other", o.config.Output, o.config.Target)
+		}
+	}
 	o.config.ControlHost, o.config.ControlPort = o.endpoint.Host, o.endpoint.Port
 	if checking {
 		return o.output.Diagnose(func(ctx context.Context, tell func(multiserver.Finding)) error {
@@ -110,7 +138,7 @@ func (o *options) run(c *command.Command, args []string) error {
 		})
 	}
 	toStdout := o.config.Output == stdoutName
-	if toStdout && !o.config.Force && term.IsTerminal(int(os.Stdout.Fd())) {
+	if toStdout && !o.config.Force && !o.config.DryRun && term.IsTerminal(int(os.Stdout.Fd())) {
 		return errors.New("stdout is a terminal: redirect it, or use --force")
 	}
 
@@ -121,30 +149,64 @@ func (o *options) run(c *command.Command, args []string) error {
 	defer release()
 	reporter := progress.New(o.report(toStdout))
 	o.config.Log = reporter.Logger()
-	client, err := multiserver.NewClient(o.config)
-	if err == nil {
-		reporter.FollowClient(client.Stats)
-		err = client.Run(ctx)
-	}
+	t := tries{config: o.config, retries: o.retries}
+	err := t.run(ctx, func() { reporter.FollowClient(t.stats) })
 	sig := received()
 	if err == nil {
 		sig = nil // it came too late to end anything
 	}
-	status := command.ExitStatus(err, sig)
+	r := result{status: command.ExitStatus(err, sig), verdict: verdictDone, err: err, stats: t.reached()}
 	switch {
 	case errors.Is(err, multiserver.ErrConfig):
-		err = c.Usage(err)
+		r.err = c.Usage(err)
 	case sig != nil && errors.Is(err, context.Canceled):
-		err = interrupted(sig, client.Stats())
+		r.verdict, r.err = verdictInterrupted, interrupted(sig, r.stats)
+	case err != nil:
+		r.verdict = verdictFailed
 	}
-	reporter.End(err, status)
-	return command.Ended(status)
+	if o.postCommand != "" && !o.config.DryRun && !errors.Is(err, multiserver.ErrConfig) {
+		reporter.Stop()
+		switch err := runAfter(o.postCommand, r); {
+		case err != nil && r.err == nil:
+			r.err = postCommandFailed(r, err)
+			r.status = command.ExitStatus(r.err, nil)
+		case err != nil:
+			o.config.Log.Warn("--post-command failed", "err", err)
+		}
+	}
+	reporter.End(r.err, r.status)
+	if o.config.DryRun {
+		o.tellPlan(&t, r)
+	}
+	return command.Ended(r.status)
 }
 
-// report says who is told what. Stdout is the objects', unless the image goes there.
+// tellPlan prints what a dry run found. One that failed has said so on stderr.
+func (o *options) tellPlan(t *tries, r result) {
+	switch {
+	case r.err == nil && !o.output.JSON:
+		fmt.Println(t.plan())
+	case r.err == nil:
+		printObject(struct {
+			Event string `json:"event"`
+			multiserver.Plan
+		}{"plan", t.plan()})
+	case o.output.JSON:
+		printObject(progress.RecordHead{Event: progress.EventFailed, Time: time.Now(), Error: r.err.Error(), Exit: &r.status})
+	}
+}
+
+func printObject(object any) {
+	line, _ := json.Marshal(object) // strings and numbers cannot fail
+	fmt.Printf("%s\n", line)
+}
+
+// report says who is told what. Stdout is the objects', unless the image goes there, or
+// the only object is a dry run's.
 func (o *options) report(toStdout bool) progress.Options {
 	report := progress.Options{Program: program, Stderr: os.Stderr, Quiet: o.output.Quiet, Verbose: o.output.Verbose}
 	switch {
+	case o.config.DryRun:
 	case o.output.JSON && toStdout:
 		report.Records = os.Stderr
 	case o.output.JSON:

@@ -101,8 +101,11 @@ func (c client) bar() barText {
 	}
 }
 
-// summary is what a success leaves behind.
+// summary is what a success leaves behind; a dry run nothing.
 func (c client) summary() []string {
+	if c.Phase != multiserver.PhaseDone {
+		return nil
+	}
 	lines := []string{printable(fmt.Sprintf("%s is on %s: %s in %s, %s; %s in all%s",
 		c.Name, c.Output, exactSizeText(c.SizeBytes), secondsText(c.Streaming),
 		rateText(meanRate(c.received(), c.Streaming)), secondsText(c.Elapsed), c.askedAgainShare()))}

@@ -49,7 +49,7 @@ type Reporter struct {
 	// tabled is when lastTable was printed.
 	tabled    time.Time
 	lastTable []string
-	// stop is closed by End, ended by the goroutine that follow starts.
+	// stop is closed by Stop, ended by the goroutine that follow starts.
 	stop, ended chan struct{}
 }
 
@@ -183,15 +183,25 @@ func (r *Reporter) reportTable(now time.Time) {
 	}
 }
 
+// Stop stops following and takes the bar away, for somebody else who prints to Stderr
+// before End.
+func (r *Reporter) Stop() {
+	if r.stop == nil {
+		return
+	}
+	close(r.stop)
+	<-r.ended
+	r.stop = nil
+	r.stderr.closeBar()
+}
+
 // End stops following and prints the end: a summary if err is nil, else one line
 // below the table of a server's clients.
 // exit is the status that the program is about to end with.
 func (r *Reporter) End(err error, exit int) {
 	if r.subject != nil {
-		close(r.stop)
-		<-r.ended
+		r.Stop()
 		news := r.subject.sample()
-		r.stderr.closeBar()
 		if r.records == nil && !r.opts.Quiet {
 			r.endFollowing(err, news)
 		}

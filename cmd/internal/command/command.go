@@ -17,8 +17,10 @@ import (
 
 // Command is one of the two programs.
 type Command struct {
-	cobra  *cobra.Command
-	groups []group
+	cobra   *cobra.Command
+	groups  []group
+	environ map[string]bool // flags that the environment set
+	kernel  map[string]bool // flags that the kernel's command line set
 }
 
 // group is a paragraph of the help.
@@ -29,13 +31,17 @@ type group struct {
 
 // Text is what the help says beside the flags.
 type Text struct {
-	Program  string
+	Program string
+	// Kernel: flags are read from the kernel's command line too.
+	Kernel   bool
 	Examples string // first in the help: the line that everybody types
+	Notes    string // below the flags, if there is something to add
 	Statuses string // the exit statuses, one a line
 }
 
 // New returns a Command without flags. run gets the positional arguments after the
-// environment is in the flags. An error of it that is not from Ended is one of usage.
+// environment is in the flags, and what the kernel's command line says. An error of it
+// that is not from Ended is one of usage.
 func New(text Text, run func(c *Command, args []string) error) *Command {
 	c := &Command{cobra: &cobra.Command{
 		Use:           text.Program,
@@ -46,8 +52,14 @@ func New(text Text, run func(c *Command, args []string) error) *Command {
 	c.cobra.SetVersionTemplate("{{.Version}}")
 	c.cobra.SetHelpFunc(func(*cobra.Command, []string) { c.help(c.cobra.OutOrStdout(), text) })
 	c.cobra.RunE = func(_ *cobra.Command, args []string) error {
-		if err := fromEnviron(c.cobra.Flags(), text.Program, os.Environ()); err != nil {
+		var err error
+		if c.environ, err = fromEnviron(c.cobra.Flags(), text.Program, os.Environ()); err != nil {
 			return err
+		}
+		if text.Kernel {
+			if c.kernel, err = fromKernel(c.cobra.Flags(), text.Program, kernelLine(text.Program), c.environ); err != nil {
+				return err
+			}
 		}
 		return run(c, args)
 	}
@@ -74,8 +86,25 @@ func (c *Command) Alias(alias, name string) {
 	})
 }
 
-// Given says whether the flag was on the command line, not in the environment.
+// Given says whether the flag was on the command line, not in the environment or the
+// kernel's.
 func (c *Command) Given(flag string) bool { return c.cobra.Flags().Changed(flag) }
+
+// Outranks says whether a flag comes from a place that wins over that of the other:
+// the command line over the environment, that over the kernel's.
+func (c *Command) Outranks(flag, other string) bool { return c.rank(flag) > c.rank(other) }
+
+func (c *Command) rank(flag string) int {
+	switch {
+	case c.Given(flag):
+		return 3
+	case c.environ[flag]:
+		return 2
+	case c.kernel[flag]:
+		return 1
+	}
+	return 0
+}
 
 // Execute runs the Command on the program's arguments and returns its exit status.
 func (c *Command) Execute() int {
@@ -102,8 +131,14 @@ func (c *Command) help(w io.Writer, text Text) {
 		fmt.Fprintf(w, "\n%s:\n", g.title)
 		g.flags.VisitAll(func(f *pflag.Flag) { fmt.Fprintln(w, flagLine(f)) })
 	}
+	if text.Notes != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.Trim(text.Notes, "\n"))
+	}
 	prefix := strings.ToUpper(text.Program)
 	fmt.Fprintf(w, "\nEach flag has a variable, --interface %s_INTERFACE; the flag wins.\n", prefix)
+	if text.Kernel {
+		fmt.Fprintf(w, "Then counts the kernel's command line: %s.interface=NAME.\n", text.Program)
+	}
 	fmt.Fprintf(w, "\nExit status:\n%s\n", strings.Trim(text.Statuses, "\n"))
 }
 
@@ -117,6 +152,9 @@ func flagLine(f *pflag.Flag) string {
 	name := "      --" + f.Name
 	if f.Shorthand != "" {
 		name = "  -" + f.Shorthand + ", --" + f.Name
+	}
+	if f.NoOptDefVal != "" && kind != "" { // the value may be left out
+		return fmt.Sprintf("%-*s%s", usageColumn, name+"[="+kind+"]", usage)
 	}
 	if f.DefValue != "" && f.DefValue != "false" {
 		usage += " (" + f.DefValue + ")"

@@ -11,9 +11,10 @@ import (
 // fromEnviron sets each flag that was not given from its variable: --start-timeout
 // of multiclient is MULTICLIENT_START_TIMEOUT. environ is as from os.Environ. Empty
 // variables count as unset, and those that name no flag are somebody else's:
-// Kubernetes sets MULTISERVER_SERVICE_HOST for a service of that name. The error
-// names the variable.
-func fromEnviron(flags *pflag.FlagSet, program string, environ []string) error {
+// Kubernetes sets MULTISERVER_SERVICE_HOST for a service of that name. set are the
+// names of the flags that it set. The error names the variable.
+func fromEnviron(flags *pflag.FlagSet, program string, environ []string) (set map[string]bool, err error) {
+	set = map[string]bool{}
 	prefix := strings.ToUpper(program) + "_"
 	// Sorted, so that of two names of one flag the same one always wins.
 	for _, v := range slices.Sorted(slices.Values(environ)) {
@@ -27,8 +28,9 @@ func fromEnviron(flags *pflag.FlagSet, program string, environ []string) error {
 			continue
 		}
 		if err := flag.Value.Set(value); err != nil {
-			return fmt.Errorf("the variable %s=%s: %w", name, value, err)
+			return nil, fmt.Errorf("the variable %s=%s: %w", name, value, err)
 		}
+		set[flag.Name] = true
 	}
-	return nil
+	return set, nil
 }

@@ -50,7 +50,7 @@ func TestEnvironment(t *testing.T) {
 		if err := flags.Parse(c.args); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		err := fromEnviron(flags, "multiclient", c.environ)
+		_, err := fromEnviron(flags, "multiclient", c.environ)
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s: error %v, want %q", c.name, err, c.err)

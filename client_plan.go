@@ -1,0 +1,119 @@
+package multiserver
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"multiserver/internal/target"
+)
+
+// Plan is what a dry run found: what would be written where. String says it in a
+// paragraph.
+type Plan struct {
+	Name      string         `json:"name"`       // of the image
+	SizeBytes uint64         `json:"size_bytes"` // of the image
+	Server    netip.AddrPort `json:"server"`
+	Protocol  string         `json:"protocol"` // "mxb1" or "mxb2"
+	Interface string         `json:"interface"`
+
+	Output string     `json:"output"`
+	Kind   OutputKind `json:"kind"`
+	// OutputBytes is the size of a device or of a file that is there.
+	OutputBytes uint64 `json:"output_bytes"`
+	// KeptBytes at the end of a device stay as they are: the image is smaller.
+	KeptBytes uint64 `json:"kept_bytes"`
+
+	// Of a device, "" where it is unknown:
+	Model      string   `json:"model,omitempty"`
+	Serial     string   `json:"serial,omitempty"`
+	Transport  string   `json:"transport,omitempty"` // "nvme", "usb", "sata", …
+	Partitions []string `json:"partitions,omitempty"`
+	Use        string   `json:"use,omitempty"` // with Force: what it is in use for
+}
+
+// OutputKind is what an image is written to.
+type OutputKind string
+
+// The kinds.
+const (
+	OutputDevice  OutputKind = "device"
+	OutputFile    OutputKind = "file"     // that is there
+	OutputNewFile OutputKind = "new file" // that is not there yet, or is empty
+	OutputStream  OutputKind = "stream"
+)
+
+// Plan returns what the last Run found, if that was a dry one and returned nil.
+func (c *Client) Plan() Plan {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.plan
+}
+
+// makePlan ends a dry run: it makes the checks that need the image's size, and keeps
+// what all of them found. To the server this was a question.
+func (c *Client) makePlan(found found, out target.Target) error {
+	p := Plan{
+		Name: found.Name, SizeBytes: found.SizeBytes,
+		Server: found.server, Protocol: found.protocol(), Interface: interfaceName(found.ifIndex),
+		Output: out.Name(), Kind: OutputStream,
+	}
+	if file, ok := out.(*target.File); ok {
+		if err := file.Fits(found.SizeBytes, found.sectorSize()); err != nil {
+			return err
+		}
+		p.describe(file)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.plan = p
+	return nil
+}
+
+// describe fills in what is known of the file or device.
+func (p *Plan) describe(file *target.File) {
+	disk, known := target.DiskAt(file.Name())
+	switch {
+	case file.IsDevice() && known:
+		p.Kind, p.OutputBytes, p.KeptBytes = OutputDevice, disk.SizeBytes, disk.SizeBytes-min(p.SizeBytes, disk.SizeBytes)
+		p.Model, p.Serial, p.Transport = disk.Model(), disk.Serial(), disk.Transport
+		p.Partitions, p.Use = disk.Partitions, disk.Use
+	case file.IsDevice():
+		p.Kind = OutputDevice
+	case file.New():
+		p.Kind = OutputNewFile
+	default:
+		p.Kind = OutputFile
+		if info, err := os.Stat(file.Name()); err == nil {
+			p.OutputBytes = uint64(info.Size())
+		}
+	}
+}
+
+// String is a few lines without a newline at the end.
+func (p Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q of %d bytes, from %s over %s on %s,\nwould be written to %s",
+		p.Name, p.SizeBytes, p.Server, strings.Replace(strings.ToUpper(p.Protocol), "MXB", "MXB ", 1), p.Interface, p.Output)
+	switch p.Kind {
+	case OutputDevice:
+		disk := target.Disk{SizeBytes: p.OutputBytes, Models: []string{p.Model}, Serials: []string{p.Serial}, Transport: p.Transport, Use: p.Use}
+		fmt.Fprintf(&b, ", a device of %d bytes: %s.\nAll on it would be lost", p.OutputBytes, disk)
+		if len(p.Partitions) > 0 {
+			fmt.Fprintf(&b, ", with its partitions %s", strings.Join(p.Partitions, ", "))
+		}
+		b.WriteString(".")
+		if p.KeptBytes > 0 {
+			fmt.Fprintf(&b, "\nThe image is smaller by %d bytes: the rest stays as it is.", p.KeptBytes)
+		}
+	case OutputFile:
+		fmt.Fprintf(&b, ", a file of %d bytes that is there:\nall in it would be lost.", p.OutputBytes)
+	case OutputNewFile:
+		b.WriteString(", a new file.")
+	case OutputStream:
+		b.WriteString(".")
+	}
+	b.WriteString("\nThis was a dry run: nothing is written.")
+	return b.String()
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"multiserver"
+)
+
+const (
+	// longestPause is short beside the start of a server, and long beside what a question
+	// costs it.
+	longestPause = time.Minute
+	// forever is --retry without a number.
+	forever = "forever"
+	endless = -1
+)
+
+// firstPause is before the second try; each one after is twice as long as that before.
+// Tests have no time for it.
+var firstPause = 5 * time.Second
+
+// parseRetries accepts how many tries may follow the first.
+func parseRetries(s string) (int, error) {
+	if s == forever {
+		return endless, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return 0, errors.New("want a number of tries, or " + forever)
+	}
+	return int(n), nil
+}
+
+// pause is how long to wait after so many failures. Machines that failed together do
+// not come back together.
+func pause(failures int) time.Duration {
+	p := min(firstPause<<min(failures-1, 10), longestPause)
+	return p - p/10 + rand.N(p/5+1)
+}
+
+// mendable tells whether another try may succeed where nobody does anything here: the
+// server comes, or comes back, or serves the image again. A target stays what it is.
+func mendable(err error) bool {
+	for _, final := range []error{multiserver.ErrConfig, multiserver.ErrTargetRefused, multiserver.ErrTargetIO} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	return err != nil
+}
+
+// tries are Clients one after another, until one succeeds or must not be followed.
+type tries struct {
+	config  multiserver.ClientConfig
+	retries int // after the first; endless
+
+	mu     sync.Mutex // guards what follows
+	client *multiserver.Client
+	// found is the state that the last Client ended in that had found a server.
+	found   multiserver.ClientStats
+	waiting string // for the next try; "" while one is made
+}
+
+// run returns how the last try ended. started is called once there is a Client.
+func (t *tries) run(ctx context.Context, started func()) error {
+	for failures := 1; ; failures++ {
+		client, err := multiserver.NewClient(t.config)
+		if err != nil {
+			return err
+		}
+		t.set(func() { t.client, t.waiting = client, "" })
+		if failures == 1 {
+			started()
+		}
+		err = client.Run(ctx)
+		if stats := client.Stats(); stats.Phase != multiserver.PhaseFinding {
+			t.set(func() { t.found = stats })
+		}
+		if ctx.Err() != nil || !mendable(err) || t.retries != endless && failures > t.retries {
+			return err
+		}
+		p := pause(failures)
+		again := fmt.Sprintf("try %d in %s", failures+1, p.Round(100*time.Millisecond))
+		t.config.Log.Warn(fmt.Sprintf("%v; %s", err, again))
+		t.set(func() { t.waiting = again })
+		timer := time.NewTimer(p)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+func (t *tries) set(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f()
+}
+
+// stats is the state of the present try, for a reporter.
+func (t *tries) stats() multiserver.ClientStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	stats := t.client.Stats()
+	if t.waiting != "" {
+		stats.WaitingFor = t.waiting
+	}
+	return stats
+}
+
+// reached is the state of the last try that found a server, or of the last one if none
+// did: what is on the target now.
+func (t *tries) reached() multiserver.ClientStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.found.Phase != multiserver.PhaseFinding:
+		return t.found
+	case t.client != nil:
+		return t.client.Stats()
+	}
+	return multiserver.ClientStats{}
+}
+
+// plan is what the last try found, a dry run.
+func (t *tries) plan() multiserver.Plan {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.client.Plan()
+}
