@@ -69,7 +69,7 @@ func execute() int {
 	c.Add("Where to put it", func(f *pflag.FlagSet) {
 		f.StringVarP(&o.config.Output, "output", "o", "", "write to this `PATH`, file or device; - is stdout")
 		f.StringVar(&o.config.Target, "target", "", "`WHICH` disk: conditions that hold for one only")
-		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "take all of the file's space, leave no holes")
+		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "take all of the file's space first")
 		f.BoolVar(&o.config.Force, "force", false, "even if mounted, in use, a terminal, new in /dev")
 		f.BoolVar(&o.config.Update, "update", false, "it holds an older image: fetch what differs")
 		f.BoolVar(&o.config.Fresh, "fresh", false, "write all, whatever it holds")
