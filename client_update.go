@@ -23,6 +23,9 @@ const (
 	checkers       = 2
 	checkBlocks    = 4
 	checksInFlight = 4
+	// pieceLists bounds the lists of pieces, 2 kB each, of which some are never complete:
+	// the engine asks for 128 at a time.
+	pieceLists = 512
 	// fillsInFlight bounds the memory of blocks whose pieces are compared.
 	fillsInFlight = 4
 )
@@ -327,12 +330,15 @@ func (s *symbolClient) differs(id block.ID, readable bool) {
 // takePieces gathers the digests of a block's pieces.
 func (s *symbolClient) takePieces(p wire.Pieces) {
 	u := &s.checks
-	if u.file == nil || s.manifest == nil || !s.engine.HandlePieces(s.now(), p) {
+	if wanted := s.engine.HandlePieces(s.now(), p); !wanted || u.file == nil || s.manifest == nil {
 		return
 	}
 	l := u.pieces[p.Block]
 	n := (s.session.Geometry.Size(p.Block) + codec.PieceSize - 1) / codec.PieceSize
 	if l == nil || l.k != p.K {
+		if len(u.pieces) >= pieceLists {
+			s.dropPieces()
+		}
 		l = &pieceList{k: p.K, digests: make([]codec.PieceDigest, n), known: make([]bool, n), missing: n}
 		u.pieces[p.Block] = l
 	}
@@ -348,6 +354,13 @@ func (s *symbolClient) takePieces(p wire.Pieces) {
 	if l.missing == 0 {
 		u.complete = append(u.complete, p.Block)
 	}
+}
+
+// dropPieces forgets what came of pieces: in another session, blocks may be encoded
+// otherwise.
+func (s *symbolClient) dropPieces() {
+	clear(s.checks.pieces)
+	s.checks.complete = nil
 }
 
 // fill puts what the target holds of a block into the window, as if it had come.
