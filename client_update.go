@@ -104,8 +104,10 @@ func (s *symbolClient) doubt() {
 		return
 	}
 	u.doubting, u.samples = true, nil
-	u.own = make([]codec.Digest, n)
-	u.read = block.NewSet(uint64(n))
+	if s.manifest == nil {
+		u.own = make([]codec.Digest, n)
+		u.read = block.NewSet(uint64(n))
+	}
 	s.engine.Doubt(s.now(), block.Range{Lo: 0, Hi: uint64(n)})
 }
 
@@ -136,7 +138,7 @@ func (s *symbolClient) holds(plain []byte, off uint64) bool {
 // judgeRead holds what was read before the manifest came against it.
 func (s *symbolClient) judgeRead() {
 	u := &s.checks
-	if !u.doubting {
+	if u.read == nil {
 		return
 	}
 	for at := uint64(0); ; {
