@@ -332,12 +332,6 @@ func (n *node) check(now time.Duration) {
 
 func (n *node) takeControl(now time.Duration, c *control) {
 	e := n.engine
-	if c.announce {
-		n.begin(now, receiver.Session{ID: c.session, ReportInterval: 250 * time.Millisecond, Receivers: 1000})
-		n.joins = now + time.Duration(n.rand.Int64N(int64(250*time.Millisecond))) // to be known by name
-		n.arm()
-		return
-	}
 	if c.kind == 0 {
 		return // lost for all
 	}

@@ -88,7 +88,6 @@ type packet struct {
 
 // control is what is not a symbol.
 type control struct {
-	announce  bool
 	zeros     wire.ZeroRun
 	owed      wire.Owed
 	heartbeat wire.Heartbeat
