@@ -183,7 +183,7 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("%q is not in %q", part, &c.stdout)
 		}
 	}
-	if strings.Contains(c.stderr.String(), "the.img is on new") {
+	if strings.Contains(c.stderr.String(), " is on new") {
 		t.Errorf("it tells of a success: %s", &c.stderr)
 	}
 	if _, err := os.Stat(h.path("new")); !errors.Is(err, os.ErrNotExist) {
