@@ -140,6 +140,14 @@ func TestBlockLen(t *testing.T) {
 	}
 }
 
+func TestCheckImageSize(t *testing.T) {
+	for size, ok := range map[uint64]bool{0: false, 1: true, 1025: true, MaxImageSize: true, MaxImageSize + 1: false, 1<<64 - 1: false} {
+		if err := CheckImageSize(size); (err == nil) != ok {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, v := range []string{vectorMapRequest, vectorOffer, vectorDescription, vectorOurs, vectorBlockRequest, vectorBlock} {
 		f.Add(unhex(f, v))
@@ -151,6 +159,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if again := append(h.AppendTo(nil), payload...); !bytes.Equal(again, b[:len(again)]) {
 			t.Fatalf("%x became %x", b, again)
+		}
+		if IsOffer(payload) && !bytes.HasPrefix(payload, []byte("MXB2")) {
+			t.Fatalf("%x is no offer", payload)
 		}
 		if d, err := ParseDescription(payload); err == nil && len(d.Name) <= MaxNameLen {
 			_, p, err := Parse(d.AppendTo(nil))
