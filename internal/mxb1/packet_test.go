@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -61,6 +63,31 @@ func TestVectors(t *testing.T) {
 	}
 	if id, data, err := ParseBlock(block); id != 97 || string(data) != "abc" || err != nil {
 		t.Errorf("ParseBlock = %d, %q, %v", id, data, err)
+	}
+}
+
+// TestProtocolPrintsVectors: PROTOCOL.md shows these packets, and no other of MXB 1.
+func TestProtocolPrintsVectors(t *testing.T) {
+	text, err := os.ReadFile("../../PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed []string
+	for line := range strings.Lines(string(text)) {
+		if line, ok := strings.CutPrefix(line, "    4d584250 "); ok {
+			fields := strings.Fields("4d584250 " + line)
+			if name := fields[len(fields)-1]; name == "ours" || name == "original" {
+				fields = fields[:len(fields)-1]
+			}
+			printed = append(printed, strings.Join(fields, ""))
+		}
+	}
+	var want []string
+	for _, v := range []string{vectorMapRequest, vectorOffer, vectorDescription, vectorOurs, vectorBlockRequest, vectorBlock} {
+		want = append(want, strings.ReplaceAll(v, " ", ""))
+	}
+	if !slices.Equal(printed, want) {
+		t.Errorf("PROTOCOL.md prints\n%s, want\n%s", strings.Join(printed, "\n"), strings.Join(want, "\n"))
 	}
 }
 
