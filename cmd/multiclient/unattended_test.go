@@ -329,42 +329,6 @@ func TestPause(t *testing.T) {
 	}
 }
 
-func TestParseRetries(t *testing.T) {
-	for text, want := range map[string]int{"forever": endless, "0": 0, "3": 3} {
-		if n, err := parseRetries(text); err != nil || n != want {
-			t.Errorf("%q: %d, %v", text, n, err)
-		}
-	}
-	for _, text := range []string{"", "-1", "x", "1.5", "99999999999"} {
-		if n, err := parseRetries(text); err == nil {
-			t.Errorf("%q: %d", text, n)
-		}
-	}
-}
-
-func TestMendable(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		want bool
-	}{
-		{errors.New("the session is over"), true},
-		{multiserver.ErrTimeLimit, true},
-		{multiserver.ErrIntegrity, true},
-		{multiserver.ErrConfig, false},
-		{multiserver.ErrTargetRefused, false},
-		{multiserver.ErrTargetIO, false},
-		{nil, false},
-	} {
-		err := c.err
-		if err != nil {
-			err = fmt.Errorf("in the way: %w", err)
-		}
-		if got := mendable(err); got != c.want {
-			t.Errorf("%v: %v", c.err, got)
-		}
-	}
-}
-
 func TestPostCommand(t *testing.T) {
 	h := newHost(t)
 	h.serve(0)
