@@ -167,6 +167,9 @@ func (c *Client) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if found.session != nil && c.cfg.Unicast == UnicastNever && !found.session.Data.IsValid() {
+		return fail(ErrConfig, "Unicast: %s sends by unicast only", found.server)
+	}
 	if c.cfg.DryRun {
 		return c.makePlan(found, out)
 	}
@@ -214,6 +217,10 @@ func (c *Client) openTarget(path string) (target.Target, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if c.cfg.Verify && !file.Readable() {
+		file.Close()
+		return nil, fail(ErrTargetRefused, "%s is refused: it may be written but not read, so that it could not be verified", file.Name())
 	}
 	return file, nil
 }

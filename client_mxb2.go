@@ -153,10 +153,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	}
 	var stream *udp.Receiver
 	byUnicast := c.cfg.Unicast == UnicastAlways || !found.session.Data.IsValid()
-	switch {
-	case byUnicast && c.cfg.Unicast == UnicastNever:
-		return fail(ErrConfig, "Unicast: %s sends by unicast only", found.server)
-	case !byUnicast:
+	if !byUnicast {
 		stream, err = udp.ListenGroup(udp.ReceiverConfig{Group: found.session.Data, Interfaces: []udp.Interface{iface}})
 		if err != nil {
 			return err
@@ -712,8 +709,8 @@ func (s *symbolClient) checkManifest() error {
 // reporting meanwhile.
 func (s *symbolClient) sync(ctx context.Context, answers <-chan wire.Description) error {
 	synced := make(chan error, 1)
+	step := uint64(s.session.Geometry.BlockSize) // rejoin changes session meanwhile
 	go func() {
-		step := uint64(s.session.Geometry.BlockSize)
 		synced <- s.finish(ctx, s.out, step, func(off uint64, p []byte) bool {
 			return codec.Sum(p) == s.manifest.Digest(uint32(off/step))
 		})

@@ -2,6 +2,7 @@ package multiserver
 
 import (
 	"bytes"
+	"maps"
 	"math/bits"
 	"math/rand/v2"
 
@@ -23,11 +24,11 @@ const (
 	checkers       = 2
 	checkBlocks    = 4
 	checksInFlight = 4
-	// pieceLists bounds the lists of pieces, 2 kB each, of which some are never complete:
-	// the engine asks for 128 at a time.
-	pieceLists = 512
 	// fillsInFlight bounds the memory of blocks whose pieces are compared.
 	fillsInFlight = 4
+	// maxPieceLists bounds the memory of pieces' digests: twice what the engine waits for
+	// at a time. Of blocks that came whole before the last of their pieces, lists stay.
+	maxPieceLists = 256
 )
 
 const heldAlready = "the target holds some of the image already: only what differs is asked for"
@@ -337,15 +338,15 @@ func (s *symbolClient) takePieces(p wire.Pieces) {
 	}
 	l := u.pieces[p.Block]
 	n := (s.session.Geometry.Size(p.Block) + codec.PieceSize - 1) / codec.PieceSize
+	if l != nil && l.missing == 0 {
+		return // it waits to be compared
+	}
 	if l == nil || l.k != p.K {
-		if len(u.pieces) >= pieceLists {
-			s.dropPieces()
+		if len(u.pieces) >= maxPieceLists { // what is still wanted of these comes again
+			maps.DeleteFunc(u.pieces, func(_ block.ID, l *pieceList) bool { return l.missing > 0 })
 		}
 		l = &pieceList{k: p.K, digests: make([]codec.PieceDigest, n), known: make([]bool, n), missing: n}
 		u.pieces[p.Block] = l
-	}
-	if l.missing == 0 {
-		return // it waits to be compared
 	}
 	for i := range p.Digests.Len() {
 		if at := int(p.First) + i; at < n && !l.known[at] {

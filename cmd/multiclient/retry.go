@@ -45,8 +45,12 @@ func pause(failures int) time.Duration {
 }
 
 // mendable tells whether another try may succeed where nobody does anything here: the
-// server comes, or comes back, or serves the image again. A target stays what it is.
-func mendable(err error) bool {
+// server comes, or comes back, or serves the image again. A target stays what it is, and
+// what stdout took of an image cannot be taken back: reached is how far the try came.
+func mendable(err error, output string, reached multiserver.ClientPhase) bool {
+	if output == stdoutName && reached != multiserver.PhaseFinding {
+		return false
+	}
 	for _, final := range []error{multiserver.ErrConfig, multiserver.ErrTargetRefused, multiserver.ErrTargetIO} {
 		if errors.Is(err, final) {
 			return false
@@ -79,10 +83,11 @@ func (t *tries) run(ctx context.Context, started func()) error {
 			started()
 		}
 		err = client.Run(ctx)
-		if stats := client.Stats(); stats.Phase != multiserver.PhaseFinding {
+		stats := client.Stats()
+		if stats.Phase != multiserver.PhaseFinding {
 			t.set(func() { t.found = stats })
 		}
-		if ctx.Err() != nil || !mendable(err) || t.retries != endless && failures > t.retries {
+		if ctx.Err() != nil || !mendable(err, t.config.Output, stats.Phase) || t.retries != endless && failures > t.retries {
 			return err
 		}
 		p := pause(failures)

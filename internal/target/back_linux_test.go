@@ -36,9 +36,9 @@ func flip(t *testing.T, path string, at int64) {
 // page cache, is read as it is on the device.
 func TestReadBackSeesDevice(t *testing.T) {
 	const size = 4 << 20
-	disk := filepath.Join(t.TempDir(), "disk")
 	image := random(1, size)
 	for _, direct := range []bool{true, false} {
+		disk := filepath.Join(t.TempDir(), "disk")
 		writeFile(t, disk, make([]byte, size))
 		device := loopdev.Attach(t, disk, 0, 512)
 		f := mustOpen(t, Options{Path: device})

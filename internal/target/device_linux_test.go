@@ -322,7 +322,7 @@ func TestUseByLoop(t *testing.T) {
 		{mountLine("7:0", "/", "none"), unix.Mkdev(252, 0), ""},
 	} {
 		fake := fakeTables(t, tt.mounts, "")
-		fake.loops = func() []loop { return []loop{{unix.Mkdev(7, 0), "/dev/loop0", sda1, 12}} }
+		fake.loops = func() []loop { return []loop{{unix.Mkdev(7, 0), "/dev/loop0", sda1, 12, 0}} }
 		if why, err := fake.use(tt.dev); err != nil || why != tt.want {
 			t.Errorf("use = %q, %v; want %q", why, err, tt.want)
 		}

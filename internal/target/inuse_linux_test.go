@@ -68,6 +68,35 @@ func TestDeviceUnderLoop(t *testing.T) {
 	}
 }
 
+// TestLoopOfOthers: a loop device is no target while what it is another name of is in use:
+// a disk, a part of one, or a file. Nor is a disk that a loop device is another name of.
+func TestLoopOfOthers(t *testing.T) {
+	file := sparseDisk(t, 8<<20)
+	disk := loopdev.Attach(t, file, 0, 512)
+	makeExt4(t, disk)
+	name := loopdev.Attach(t, disk, 0, 512)
+	nameOfName := loopdev.Attach(t, name, 0, 512)
+	for device, holder := range map[string]string{disk: name, name: nameOfName} {
+		_, err := Open(Options{Path: device})
+		checkRefused(t, err, device, holder+" lies on it (--force writes anyway)")
+	}
+	f, err := Open(Options{Path: nameOfName})
+	if err != nil {
+		t.Fatalf("nobody uses what it lies on: %v", err)
+	}
+	f.Close()
+
+	same := loopdev.Attach(t, file, 0, 512)
+	for device, holder := range map[string]string{nameOfName: same, same: disk} {
+		_, err := Open(Options{Path: device})
+		checkRefused(t, err, device, holder+" lies on it (--force writes anyway)")
+	}
+	where := mountAt(t, disk, "ext4", "")
+	for _, device := range []string{disk, name, nameOfName, same} {
+		deviceRefused(t, device, disk+" is mounted on "+where+" (--force writes anyway)")
+	}
+}
+
 // TestDeviceUnderOverlay: an overlay keeps file systems that are no longer mounted.
 func TestDeviceUnderOverlay(t *testing.T) {
 	device := loopdev.Attach(t, sparseDisk(t, 8<<20), 0, 512)

@@ -13,6 +13,12 @@ type loop struct {
 	name       string // "/dev/loop0"
 	fileSystem uint64 // number of the one that its file lies on
 	inode      uint64 // of its file
+	under      uint64 // number of the block device that its file is; 0 if that is none
+}
+
+// sameFile tells whether both lie on one regular file.
+func (l loop) sameFile(other loop) bool {
+	return l.under == 0 && other.under == 0 && l.fileSystem == other.fileSystem && l.inode == other.inode
 }
 
 // loops asks the loop devices, not /sys: that knows a path, which says nothing once
@@ -30,7 +36,7 @@ func loops() []loop {
 		info, err := unix.IoctlLoopGetStatus64(int(file.Fd()))
 		dev, isDevice := blockDevice(name)
 		if err == nil && isDevice {
-			all = append(all, loop{dev, name, info.Device, info.Inode})
+			all = append(all, loop{dev, name, info.Device, info.Inode, info.Rdevice})
 		}
 		file.Close()
 	}

@@ -34,7 +34,8 @@ var system = tables{
 
 // member is a device that has bytes in common with the target: itself, a partition,
 // the disk that it is a partition of, or what holds one of those (device-mapper, md,
-// bcache, a loop device whose file lies there).
+// bcache, a loop device whose file lies there), or what the target lies on, if that is a
+// loop device.
 type member struct {
 	dev    uint64
 	name   string // "/dev/sda1"
@@ -49,6 +50,9 @@ func (t tables) use(dev uint64) (string, error) {
 		return "", err
 	}
 	if family, err = t.whole(dev, family); err != nil {
+		return "", err
+	}
+	if family, err = t.below(family); err != nil {
 		return "", err
 	}
 	mounts, err := t.mounted()
@@ -97,6 +101,38 @@ func (t tables) whole(dev uint64, found []member) ([]member, error) {
 		return nil, err
 	}
 	return t.held(disk, append(found, member{disk, t.deviceName(disk), false}))
+}
+
+// below appends what the loop devices of found lie on, those that hold the target left
+// out, and all that lies on it too: nothing else keeps a loop device apart from who uses
+// the disk, or the file, that it is another name of.
+func (t tables) below(found []member) ([]member, error) {
+	loops := t.loops()
+	for i := 0; i < len(found); i++ { // it grows
+		for _, l := range loops {
+			if l.dev != found[i].dev || found[i].holder {
+				continue
+			}
+			var err error
+			if l.under != 0 {
+				if found, err = t.family(l.under, false, found); err != nil {
+					return nil, err
+				}
+				if found, err = t.whole(l.under, found); err != nil {
+					return nil, err
+				}
+			}
+			for _, other := range loops {
+				if !l.sameFile(other) {
+					continue
+				}
+				if found, err = t.family(other.dev, true, found); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return found, nil
 }
 
 // inBtrfs tells whether a device is a part of a mounted btrfs. Of a file system on
@@ -156,7 +192,7 @@ func (t tables) held(dev uint64, found []member) ([]member, error) {
 		}
 	}
 	for _, l := range t.loops() {
-		if l.fileSystem != dev {
+		if l.fileSystem != dev && l.under != dev {
 			continue
 		}
 		if found, err = t.family(l.dev, true, found); err != nil {

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"multiserver"
+)
+
+// TestMendable: what nobody would mend is not tried again, nor what would put the image
+// behind a part of itself.
+func TestMendable(t *testing.T) {
+	silent := fmt.Errorf("%w: nothing came", multiserver.ErrTimeLimit)
+	for _, c := range []struct {
+		err     error
+		output  string
+		reached multiserver.ClientPhase
+		want    bool
+	}{
+		{nil, "x", multiserver.PhaseDone, false},
+		{silent, "x", multiserver.PhaseFinding, true},
+		{silent, "x", multiserver.PhaseReceiving, true},
+		{silent, "", multiserver.PhaseReceiving, true},
+		{silent, stdoutName, multiserver.PhaseFinding, true},
+		{silent, stdoutName, multiserver.PhaseReceiving, false},
+		{silent, stdoutName, multiserver.PhaseSyncing, false},
+		{errors.New("port in use"), "x", multiserver.PhaseFinding, true},
+		{fmt.Errorf("%w: changed", multiserver.ErrIntegrity), "x", multiserver.PhaseReceiving, true},
+		{fmt.Errorf("%w: no such field", multiserver.ErrConfig), "x", multiserver.PhaseFinding, false},
+		{fmt.Errorf("%w: mounted", multiserver.ErrTargetRefused), "x", multiserver.PhaseFinding, false},
+		{fmt.Errorf("%w: EIO", multiserver.ErrTargetIO), "x", multiserver.PhaseReceiving, false},
+	} {
+		if got := mendable(c.err, c.output, c.reached); got != c.want {
+			t.Errorf("%v, to %q, phase %v: %v, want %v", c.err, c.output, c.reached, got, c.want)
+		}
+	}
+}
+
+// TestParseRetries: nothing but a count, or for ever.
+func TestParseRetries(t *testing.T) {
+	for text, want := range map[string]int{"0": 0, "7": 7, forever: endless} {
+		if n, err := parseRetries(text); n != want || err != nil {
+			t.Errorf("%q: %d, %v; want %d", text, n, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "1.5", "always", "4294967296"} {
+		if n, err := parseRetries(text); err == nil {
+			t.Errorf("%q: %d, want an error", text, n)
+		}
+	}
+}
