@@ -18,10 +18,15 @@ func candidateInterfaces(name string, group netip.Addr) ([]udp.Interface, error)
 	if name != "" {
 		one, err := udp.InterfaceByName(name)
 		if err != nil {
-			return nil, fail(ErrConfig, "Interface: %w", err)
+			if _, missing := net.InterfaceByName(name); missing != nil {
+				return nil, fail(ErrConfig, "Interface: %w", err)
+			}
+			// Unlike a name that is wrong, this may mend itself: the network is just
+			// being set up.
+			return nil, err
 		}
 		if !one.CanSendTo(group) {
-			return nil, fail(ErrConfig, "Interface: network interface %s has no %s address", name, family(group))
+			return nil, fmt.Errorf("network interface %s has no %s address", name, family(group))
 		}
 		return []udp.Interface{one}, nil
 	}

@@ -36,7 +36,22 @@ func (h hardware) pick(s Selection) (Disk, []Disk, error) {
 	if err != nil {
 		return Disk{}, nil, refusedBy(fmt.Sprintf("target %q", s.text), fmt.Errorf("list the disks: %w", bare(err)))
 	}
-	return s.Pick(disks)
+	d, candidates, err := s.Pick(disks)
+	if err == nil && !h.hasNode(d.Name) {
+		return Disk{}, nil, refused(fmt.Sprintf("target %q", s.text), fmt.Sprintf("%s matches, but %s is something else", d.Name, d.Path))
+	}
+	return d, candidates, err
+}
+
+// hasNode tells whether the node of a disk in /dev, if there is any, is of that disk.
+// Where the kernel does not make the nodes, they may be those of another day's disks.
+func (h hardware) hasNode(name string) bool {
+	var st unix.Stat_t
+	if unix.Stat(filepath.Join(h.dev, strings.ReplaceAll(name, "!", "/")), &st) != nil {
+		return true // to open it tells
+	}
+	dev, err := readDev(filepath.Join(h.sys, "block", name, "dev"))
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && uint64(st.Rdev) == dev
 }
 
 // DiskAt is what is known of the block device at path, whole or a partition; false if

@@ -293,3 +293,40 @@ func TestPickLoop(t *testing.T) {
 		t.Error("a disk of 1 MiB is picked")
 	}
 }
+
+// TestPickNode: a name in /dev that is not the disk of that name is not written to.
+func TestPickNode(t *testing.T) {
+	m := newMachine(t)
+	dev := m.sata()
+	node := filepath.Join(m.dev, "sda")
+	const want = "sda matches, but /dev/sda is something else"
+	picks := func() error {
+		_, err := m.picks("model=samsung*")
+		return err
+	}
+	if err := picks(); err != nil {
+		t.Errorf("without a node: %v", err)
+	}
+	m.write("dev/sda", "left over")
+	checkRefused(t, picks(), `target "model=samsung*"`, want)
+	if os.Geteuid() != 0 {
+		t.Skip("device nodes are for root: run as root")
+	}
+	for _, c := range []struct {
+		dev uint64
+		ok  bool
+	}{{dev + 16, false}, {dev, true}} {
+		if err := os.Remove(node); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mknod(node, unix.S_IFBLK|0o600, int(c.dev)); err != nil {
+			t.Skip("no device nodes can be made here: ", err)
+		}
+		switch err := picks(); {
+		case c.ok && err != nil:
+			t.Errorf("with its own node: %v", err)
+		case !c.ok:
+			checkRefused(t, err, `target "model=samsung*"`, want)
+		}
+	}
+}
