@@ -540,7 +540,7 @@ func (s *symbolServer) tick() {
 	}
 	for id, r := range s.table {
 		if r.Outcome == OutcomePending && !s.knows(id) {
-			r.Outcome = OutcomeLost
+			s.ended(r, OutcomeLost)
 		}
 	}
 }
@@ -587,19 +587,24 @@ func (s *symbolServer) isOver() bool {
 
 // verdict is how a session ends that was to end when all are done.
 func (s *symbolServer) verdict() error {
-	failed := 0
+	failed, all := 0, 0
 	s.mu.Lock()
 	for _, r := range s.table {
-		if r.Outcome != OutcomeDone {
-			failed++
-			if r.Outcome == OutcomePending {
-				r.Outcome = OutcomeLost
-			}
+		if r.Outcome == OutcomePending {
+			s.ended(r, OutcomeLost)
 		}
+		switch r.Outcome {
+		case OutcomeRestarted:
+			continue
+		case OutcomeDone:
+		default:
+			failed++
+		}
+		all++
 	}
 	s.mu.Unlock()
 	if failed > 0 {
-		return fail(ErrReceiversFailed, "%d of %d clients did not get the image", failed, len(s.table))
+		return fail(ErrReceiversFailed, "%d of %d clients did not get the image", failed, all)
 	}
 	return errAllDone
 }
@@ -618,10 +623,14 @@ func (s *symbolServer) note(f feedback, id wire.ReceiverID, change func(*Receive
 		r = &Receiver{Name: s.names.take(id), FirstSeen: time.Now()}
 		s.table[id] = r
 		s.receivers = append(s.receivers, r)
+		r.Addr = f.from
+		s.cameAgain(r)
 	}
 	r.Addr, r.LastSeen = f.from, time.Now()
-	if r.Outcome == OutcomeLost {
+	if r.Outcome == OutcomeLost || r.Outcome == OutcomeRestarted {
 		r.Outcome = OutcomePending
 	}
-	change(r)
+	if change(r); r.Outcome == OutcomeFailed || r.Outcome == OutcomeInterrupted {
+		s.ended(r, r.Outcome)
+	}
 }

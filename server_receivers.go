@@ -70,6 +70,7 @@ func (r *Receiver) counts(c wire.PacketCounts, blocksDone uint32, g block.Geomet
 func (r *Receiver) goodbye(p wire.Goodbye, g block.Geometry) {
 	r.counts(p.Counts, p.BlocksDone, g)
 	r.Reason = string(p.Reason)
+	r.target = p.Outcome == wire.OutcomeTargetRefused || p.Outcome == wire.OutcomeTargetIO
 	switch p.Outcome {
 	case wire.OutcomeDone:
 		r.Outcome = OutcomeDone
@@ -77,5 +78,34 @@ func (r *Receiver) goodbye(p wire.Goodbye, g block.Geometry) {
 		r.Outcome = OutcomeInterrupted
 	default:
 		r.Outcome = OutcomeFailed
+	}
+}
+
+// ended takes note that r ended without the image, unless its machine has come again since
+// and is judged by that. One that came while r was still heard is another client there,
+// and a target that failed is no better for the next one.
+func (s *symbolServer) ended(r *Receiver, o Outcome) {
+	r.Outcome = o
+	for _, other := range s.receivers {
+		if other.isAgain(r) {
+			r.Outcome = OutcomeRestarted
+		}
+	}
+}
+
+// isAgain tells whether r is what came of the machine of before, which had ended.
+func (r *Receiver) isAgain(before *Receiver) bool {
+	return !before.target && r.Name == before.Name && r.Addr.Addr() == before.Addr.Addr() && r.FirstSeen.After(before.LastSeen)
+}
+
+// cameAgain takes note of those that r is now.
+func (s *symbolServer) cameAgain(r *Receiver) {
+	for _, before := range s.receivers {
+		switch before.Outcome {
+		case OutcomeLost, OutcomeFailed, OutcomeInterrupted:
+			if r.isAgain(before) {
+				before.Outcome = OutcomeRestarted
+			}
+		}
 	}
 }

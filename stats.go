@@ -68,6 +68,9 @@ type Receiver struct {
 	Limit   string
 	Outcome Outcome
 	Reason  string // of a failure, in its own words
+
+	// target tells that it was its target that failed, which another try does not mend.
+	target bool
 }
 
 // Outcome is what became of a Receiver.
@@ -80,10 +83,11 @@ const (
 	OutcomeFailed                     // it said so
 	OutcomeInterrupted                // ended by its user
 	OutcomeLost                       // it went silent
+	OutcomeRestarted                  // it ended without the image, and its machine came again
 )
 
 func (o Outcome) String() string {
-	return [...]string{"pending", "done", "failed", "interrupted", "lost"}[o]
+	return [...]string{"pending", "done", "failed", "interrupted", "lost", "restarted"}[o]
 }
 
 // ClientPhase is what a Client is busy with.

@@ -13,7 +13,7 @@ import (
 type receivers []multiserver.Receiver
 
 // count says how many are still receiving, how many have the image, and how many
-// ended without it.
+// ended without it and have not come again.
 func (rs receivers) count() (receiving, done, failed int) {
 	for _, r := range rs {
 		switch r.Outcome {
@@ -21,6 +21,7 @@ func (rs receivers) count() (receiving, done, failed int) {
 			receiving++
 		case multiserver.OutcomeDone:
 			done++
+		case multiserver.OutcomeRestarted:
 		default:
 			failed++
 		}
@@ -79,6 +80,8 @@ func outcomeNews(r multiserver.Receiver) string {
 			return "failed"
 		}
 		return printable("failed: " + r.Reason)
+	case multiserver.OutcomeRestarted:
+		return "had ended; its machine has come again"
 	default:
 		return "was " + r.Outcome.String()
 	}

@@ -84,7 +84,7 @@ type ServerRecord struct {
 	Clients        []ServedClientRecord `json:"clients,omitempty"` // of MXB 1; EventDone and EventFailed only
 
 	// The clients of MXB 2:
-	ReceiversSeen      int              `json:"receivers_seen"`      // since the start: the sum of the next three
+	ReceiversSeen      int              `json:"receivers_seen"`      // since the start: the sum of the next three, and those that were restarted
 	ReceiversReceiving int              `json:"receivers_receiving"` // that have not ended
 	ReceiversDone      int              `json:"receivers_done"`      // that have the image, written and synced
 	ReceiversFailed    int              `json:"receivers_failed"`    // that ended without it, or went silent
@@ -98,7 +98,7 @@ const maxReceiversInProgress = 64
 type ReceiverRecord struct {
 	Name            string    `json:"name"`             // its host's
 	Addr            string    `json:"addr"`             // ADDRESS:PORT that it reports from
-	Outcome         string    `json:"outcome"`          // "pending", "done", "failed", "interrupted", "lost"
+	Outcome         string    `json:"outcome"`          // "pending", "done", "failed", "interrupted", "lost", "restarted"
 	Reason          string    `json:"reason,omitempty"` // of a failure, in its own words
 	FirstSeen       time.Time `json:"first_seen"`       //
 	LastSeen        time.Time `json:"last_seen"`        //
