@@ -34,7 +34,7 @@ func (s *symbolClient) solveSlot(at int) event {
 func (s *symbolClient) write(fail func(error)) {
 	g := s.found.session.Geometry
 	failed := false
-	put := func(p piece) {
+	put := func(p writeJob) {
 		if failed {
 			return
 		}
@@ -62,18 +62,18 @@ func (s *symbolClient) write(fail func(error)) {
 	if !s.inOrder {
 		for p := range s.toWrite {
 			put(p)
-			s.done <- written1(p)
+			s.done <- writtenEvent(p)
 		}
 		return
 	}
 	// In order: what is not next waits.
 	zeros := block.NewSet(uint64(g.BlockCount()))
-	waiting := map[uint64]piece{}
+	waiting := map[uint64]writeJob{}
 	next := uint64(0)
 	for p := range s.toWrite {
 		if p.slot < 0 {
 			zeros.Add(p.zeros)
-			s.done <- written1(p) // they take no room
+			s.done <- writtenEvent(p) // they take no room
 		} else {
 			waiting[uint64(s.slots[p.slot].id)] = p
 		}
@@ -82,11 +82,11 @@ func (s *symbolClient) write(fail func(error)) {
 				put(w)
 				delete(waiting, next)
 				next++
-				s.done <- written1(w)
+				s.done <- writtenEvent(w)
 				s.done <- event{kind: reached, position: uint32(next)}
 			} else if run, ok := zeros.Next(next); ok && run.Lo == next {
 				run.Hi = min(run.Hi, next+1)
-				put(piece{slot: -1, zeros: run})
+				put(writeJob{slot: -1, zeros: run})
 				next++
 			} else {
 				break
@@ -96,6 +96,6 @@ func (s *symbolClient) write(fail func(error)) {
 	}
 }
 
-func written1(p piece) event {
+func writtenEvent(p writeJob) event {
 	return event{slot: p.slot, zeros: uint32(p.zeros.Len()), kind: written}
 }

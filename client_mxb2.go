@@ -60,7 +60,7 @@ type symbolClient struct {
 	// both; done from both back to loop. Each has room for all slots; runs of zeros
 	// wait in pendingZeros until there is room for them.
 	toSolve chan int
-	toWrite chan piece
+	toWrite chan writeJob
 	done    chan event
 
 	manifestBytes []byte
@@ -117,8 +117,8 @@ type slot struct {
 	digest  codec.Digest
 }
 
-// piece is what write writes: a slot's block or a run of zero blocks.
-type piece struct {
+// writeJob is what write writes: a slot's block or a run of zero blocks.
+type writeJob struct {
 	slot  int // -1: zeros
 	zeros block.Range
 }
@@ -171,7 +171,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 		direct: make(chan []byte, directQueueLen),
 		slots:  make([]slot, window), inOrder: inOrder,
 		toSolve: make(chan int, window),
-		toWrite: make(chan piece, 2*window),
+		toWrite: make(chan writeJob, 2*window),
 		done:    make(chan event, 4*window),
 		digests: make([]codec.Digest, g.BlockCount()),
 		known:   block.NewSet(uint64(g.BlockCount())),
@@ -600,7 +600,7 @@ func (s *symbolClient) takeZeros(run block.Range) {
 // handZeros hands write as many runs of zeros as leave room for every slot.
 func (s *symbolClient) handZeros() {
 	for len(s.zeros) > 0 && s.zerosUnderWay < len(s.slots) {
-		s.toWrite <- piece{slot: -1, zeros: s.zeros[0]}
+		s.toWrite <- writeJob{slot: -1, zeros: s.zeros[0]}
 		s.zeros = s.zeros[1:]
 		s.zerosUnderWay++
 	}
@@ -659,7 +659,7 @@ func (s *symbolClient) verify(p *slot, at int) error {
 	}
 	s.digests[id] = p.digest
 	s.known.Add(block.Range{Lo: id, Hi: id + 1})
-	s.toWrite <- piece{slot: at}
+	s.toWrite <- writeJob{slot: at}
 	return nil
 }
 

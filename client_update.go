@@ -179,22 +179,30 @@ func (s *symbolClient) handChecks() {
 			u.samples = u.samples[1:]
 			s.hand(checkJob{run: block.Range{Lo: id, Hi: id + 1}, sample: true})
 		case u.doubting:
-			run, ok := s.engine.NextDoubted(u.next)
-			if !ok && u.next > 0 && u.read == nil && u.underWay == u.fills {
-				// Once more: some that came in part may be doubted again.
-				u.next = 0
-				run, ok = s.engine.NextDoubted(0)
-			}
+			run, ok := s.nextDoubted()
 			if !ok {
 				return
 			}
-			run.Hi = min(run.Hi, run.Lo+checkBlocks)
-			u.next = uint32(run.Hi)
 			s.hand(checkJob{run: run})
 		default:
 			return
 		}
 	}
+}
+
+// nextDoubted is the next run to be checked. When all were, it begins anew: blocks of which
+// a part came for others may be doubted again.
+func (s *symbolClient) nextDoubted() (block.Range, bool) {
+	u := &s.checks
+	run, ok := s.engine.NextDoubted(u.next)
+	if !ok && u.next > 0 && u.read == nil && u.underWay == u.fills {
+		run, ok = s.engine.NextDoubted(0)
+	}
+	if ok {
+		run.Hi = min(run.Hi, run.Lo+checkBlocks)
+		u.next = uint32(run.Hi)
+	}
+	return run, ok
 }
 
 func (s *symbolClient) hand(j checkJob) {

@@ -82,7 +82,7 @@ func differing(t *testing.T, count uint32) *symbolClient {
 		engine: receiver.New(0, receiver.Config{
 			Image: g, SymbolSize: symbolSize, Window: 64, Rand: rand.New(rand.NewPCG(1, 1)), Pieces: true,
 		}, receiver.Session{ID: 1}),
-		toWrite: make(chan piece, 128),
+		toWrite: make(chan writeJob, 128),
 		checks: checking{
 			file: file, jobs: make(chan checkJob, checksInFlight+fillsInFlight),
 			pieces: map[block.ID]*pieceList{}, doubting: true,

@@ -64,7 +64,7 @@ func TestTarget(t *testing.T) {
 			t.Errorf("%s is not among the candidates: %s", each, &c.stderr)
 		}
 	}
-	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "multiclient: target ") || !strings.Contains(last, "disks match, and nobody guesses: ") {
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "multiclient: target ") || !strings.Contains(last, "disks match; add a condition: ") {
 		t.Errorf("the last line is %q", last)
 	}
 }

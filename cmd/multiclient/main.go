@@ -126,6 +126,21 @@ func (o *options) run(c *command.Command, args []string) error {
 	if err := o.output.Check(); err != nil {
 		return err
 	}
+	for flag, value := range map[string]string{"output": o.config.Output, "target": o.config.Target} {
+		if value == "" && c.Given(flag) { // a variable that is not set, in a script
+			return fmt.Errorf("--%s is given and empty", flag)
+		}
+	}
+	if o.config.Update && o.config.Fresh {
+		switch {
+		case c.Outranks("update", "fresh"):
+			o.config.Fresh = false
+		case c.Outranks("fresh", "update"):
+			o.config.Update = false
+		default:
+			return errors.New("--update and --fresh exclude each other")
+		}
+	}
 	if o.config.Output != "" && o.config.Target != "" {
 		switch {
 		case c.Outranks("output", "target"):

@@ -17,11 +17,6 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	if known := system.deviceName(dev); known != "" && known != name {
 		name += " (" + known + ")"
 	}
-	if readOnly, err := isReadOnly(o.Path); err != nil {
-		return nil, refusedBy(name, err)
-	} else if readOnly {
-		return nil, refused(name, "it is read-only")
-	}
 	// Unlike anywhere else, the kernel lets nobody write there: no force helps.
 	if swaps, _ := system.swapping(); swaps[dev] {
 		return nil, refused(name, "it is used for swap (end that with swapoff)")
@@ -35,6 +30,11 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 		return nil, refused(name, "cannot tell whether it is in use: "+err.Error()+" (--force writes anyway)")
 	} else if why != "" {
 		return nil, refused(name, why+" (--force writes anyway)")
+	}
+	if readOnly, err := isReadOnly(o.Path); err != nil {
+		return nil, refusedBy(name, err)
+	} else if readOnly {
+		return nil, refused(name, "it is read-only")
 	}
 	file, readable, err := openWritable(o.Path, flags)
 	if errors.Is(err, unix.EBUSY) && !o.Force {

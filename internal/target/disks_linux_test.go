@@ -224,7 +224,7 @@ func TestAlikeAndNone(t *testing.T) {
 	for _, place := range []string{virtioPlace, "pci0000:00/0000:00:03.0/virtio2/block/vdb"} {
 		m.add(place, 10<<30, nil)
 	}
-	if _, err := m.picks("size=10G"); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "2 disks match, and nobody guesses: vda, vdb") {
+	if _, err := m.picks("size=10G"); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "2 disks match; add a condition: vda, vdb") {
 		t.Errorf("two alike: %v", err)
 	}
 	if name, err := m.picks("size=10G,path=*00:03.0"); name != "vdb" {

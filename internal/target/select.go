@@ -245,7 +245,7 @@ func (s Selection) Pick(disks []Disk) (picked Disk, candidates []Disk, err error
 	case len(candidates) == 1:
 		return candidates[0], nil, nil
 	case len(candidates) > 1:
-		return Disk{}, candidates, refused(name, fmt.Sprintf("%d disks match, and nobody guesses: %s", len(candidates), strings.Join(names, ", ")))
+		return Disk{}, candidates, refused(name, fmt.Sprintf("%d disks match; add a condition: %s", len(candidates), strings.Join(names, ", ")))
 	case len(disks) == 0:
 		return Disk{}, nil, refused(name, "there is no disk here")
 	}

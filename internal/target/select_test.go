@@ -135,7 +135,7 @@ func TestPick(t *testing.T) {
 		err        string
 	}{
 		{"size>=100G,rotational=0", []Disk{samsung, unknown}, "sda", 0, ""},
-		{"size>=100G", []Disk{samsung, unknown}, "", 2, `target "size>=100G" is refused: 2 disks match, and nobody guesses: sda, sdb`},
+		{"size>=100G", []Disk{samsung, unknown}, "", 2, `target "size>=100G" is refused: 2 disks match; add a condition: sda, sdb`},
 		{"size>=100T", []Disk{samsung, unknown}, "", 2, "none of 2 disks matches"},
 		{"size>=100T", []Disk{samsung}, "", 1, "the only disk, sda, does not match"},
 		{"serial=x", []Disk{samsung, unknown}, "", 2, "none of 2 disks matches; no serial is known here of sdb"},
