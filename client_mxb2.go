@@ -426,6 +426,7 @@ func (s *symbolClient) rejoin(d wire.Description) error {
 	}
 	s.session = d
 	s.engine.Restart(s.now(), sessionOf(&d))
+	s.dropPieces()
 	s.learn()
 	s.heard = time.Now()
 	return nil

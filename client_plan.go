@@ -108,7 +108,7 @@ func (p Plan) String() string {
 			fmt.Fprintf(&b, "\nThe image is smaller by %d bytes: the rest stays as it is.", p.KeptBytes)
 		}
 	case OutputFile:
-		fmt.Fprintf(&b, ", a file of %d bytes that is there:\nall in it would be lost.", p.OutputBytes)
+		fmt.Fprintf(&b, ", a file of %d bytes that is there:\nthe image would take the place of all in it.", p.OutputBytes)
 	case OutputNewFile:
 		b.WriteString(", a new file.")
 	case OutputStream:

@@ -35,6 +35,7 @@ func (s *symbolClient) keepUnicast() {
 		s.wantsDirect.Store(false)
 		s.switched = time.Now()
 		s.engine.SwitchStream(s.now())
+		s.dropPieces()
 		s.tell(s.unicastRequest(false))
 	case s.byUnicast:
 		if time.Since(s.renewed) >= unicastRenewal && !s.engine.Gone() {
@@ -54,6 +55,7 @@ func (s *symbolClient) goUnicast() {
 	s.wantsDirect.Store(true)
 	s.switched = time.Now()
 	s.engine.SwitchStream(s.now())
+	s.dropPieces()
 	s.askUnicast()
 }
 

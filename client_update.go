@@ -114,8 +114,10 @@ func (s *symbolClient) doubt() {
 		return
 	}
 	u.doubting, u.samples = true, nil
-	u.own = make([]codec.Digest, n)
-	u.read = block.NewSet(uint64(n))
+	if s.manifest == nil {
+		u.own = make([]codec.Digest, n)
+		u.read = block.NewSet(uint64(n))
+	}
 	s.engine.Doubt(s.now(), block.Range{Lo: 0, Hi: uint64(n)})
 }
 
@@ -146,7 +148,7 @@ func (s *symbolClient) holds(plain []byte, off uint64) bool {
 // judgeRead holds what was read before the manifest came against it.
 func (s *symbolClient) judgeRead() {
 	u := &s.checks
-	if !u.doubting {
+	if u.read == nil {
 		return
 	}
 	for at := uint64(0); ; {
@@ -340,7 +342,7 @@ func (s *symbolClient) differs(id block.ID, readable bool) {
 // takePieces gathers the digests of a block's pieces.
 func (s *symbolClient) takePieces(p wire.Pieces) {
 	u := &s.checks
-	if u.file == nil || s.manifest == nil || !s.engine.HandlePieces(s.now(), p) {
+	if wanted := s.engine.HandlePieces(s.now(), p); !wanted || u.file == nil || s.manifest == nil {
 		return
 	}
 	l := u.pieces[p.Block]
@@ -364,6 +366,13 @@ func (s *symbolClient) takePieces(p wire.Pieces) {
 	if l.missing == 0 {
 		u.complete = append(u.complete, p.Block)
 	}
+}
+
+// dropPieces forgets what came of pieces: in another session, blocks may be encoded
+// otherwise.
+func (s *symbolClient) dropPieces() {
+	clear(s.checks.pieces)
+	s.checks.complete = nil
 }
 
 // fill puts what the target holds of a block into the window, as if it had come.

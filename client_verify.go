@@ -82,7 +82,7 @@ func (c *Client) verify(ctx context.Context, file *target.File, step uint64, rig
 		return err
 	}
 	if n := wrong.Load(); n > 0 {
-		return fail(ErrTargetIO, "%s does not hold what was written: %d of %d pieces of %d bytes read back otherwise, the first of them at offset %d; do not trust this disk",
+		return fail(ErrTargetIO, "%s does not hold what was written: %d of %d parts of %d bytes read back otherwise, the first of them at offset %d; do not trust this disk",
 			file.Name(), n, (size+step-1)/step, step, firstWrong.Load())
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"multiserver/internal/mxb1"
 )
 
 // Tests of the library over the loopback interface: they need no rights. What takes
@@ -267,6 +270,91 @@ func TestNoServer(t *testing.T) {
 	}
 	if _, err := os.Stat(out); err == nil {
 		t.Error("an empty file was left behind")
+	}
+}
+
+// TestAsksOnceASecond: a server that does not answer is asked for its description from
+// one port, a random one or the one that is told.
+func TestAsksOnceASecond(t *testing.T) {
+	for _, c := range []struct {
+		told        bool // the port
+		limit       time.Duration
+		least, most int
+	}{
+		{false, 2500 * time.Millisecond, 2, 3}, // at 0 s, 1 s and, unless the machine is busy, 2 s
+		{true, 50 * time.Millisecond, 1, 1},
+	} {
+		r := newRoom(t, 1)
+		silent, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(r.control)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		cfg := r.clientConfig(filepath.Join(r.dir, "out"))
+		cfg.ControlHost, cfg.StartTimeout = "127.0.0.1", c.limit
+		least, most := uint16(minFromPort), uint16(maxFromPort)
+		if c.told {
+			cfg.FromPort = r.control + 2500 // below those that the kernel gives
+			least, most = cfg.FromPort, cfg.FromPort
+		}
+		if _, err := receiveWith(t.Context(), cfg); !errors.Is(err, ErrTimeLimit) {
+			t.Fatalf("without an answer: %v", err)
+		}
+		// What was asked is here already: the loopback has no delay.
+		if err := silent.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		asked, buf := map[netip.AddrPort]int{}, make([]byte, 4096)
+		for {
+			n, from, err := silent.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				break
+			}
+			if h, _, err := mxb1.Parse(buf[:n]); err != nil || h.Op != mxb1.OpMapRequest {
+				t.Errorf("it asks with %x", buf[:n])
+			}
+			asked[from]++
+		}
+		if len(asked) != 1 {
+			t.Errorf("it asks from %v, want one port", asked)
+		}
+		for from, times := range asked {
+			if times < c.least || times > c.most {
+				t.Errorf("it asked %d times in %v, want %d to %d", times, c.limit, c.least, c.most)
+			}
+			if from.Port() < least || from.Port() > most {
+				t.Errorf("it asks from port %d, want %d to %d", from.Port(), least, most)
+			}
+		}
+	}
+}
+
+// TestSearchInTurns: by multicast, by broadcast and at the original's address within
+// a second, and round again.
+func TestSearchInTurns(t *testing.T) {
+	interfaces, err := candidateInterfaces(loopbackName(t), DefaultGroup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewClient(ClientConfig{ControlPort: 9}) // where nobody listens
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := c.listen(interfaces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for host, steps := range map[netip.Addr]int{{}: 3, netip.MustParseAddr("127.0.0.1"): 1} {
+		for first := range 2 {
+			var round time.Duration
+			for step := range steps {
+				round += c.askWhere(conn, interfaces, host, first*steps+step)
+			}
+			if round != time.Second {
+				t.Errorf("asking at %v goes round in %v, want a second", host, round)
+			}
+		}
 	}
 }
 

@@ -35,18 +35,20 @@ multiclient receives the disk image that a multiserver sends.
 
 const notes = `
 --target takes KEY=VALUE with commas between: serial, wwn, path, model, name,
-transport (shell globs), rotational, removable (0 or 1), size (=, >=, <=, >, <).
+transport (shell globs), rotational, removable (0 or 1), size (=, >=, <=, >, <;
+100G are GiB). If not exactly one disk matches, it lists them and ends.
 --post-command finds RESULT_STATUS, _VERDICT (done, failed or interrupted),
 _ERROR, _TARGET, _IMAGE, _BYTES, _SERVER and _VERIFIED (1 or 0) as variables.`
 
 const statuses = `
   0      everything is received, written and synced
-  1      failure while running; with check, something is WRONG
+  1      failure while running, or of --post-command; check: something is WRONG
   2      usage
   3      no server found, or a time limit passed
   4      what arrives is not the same image
-  5      target refused: mounted, too small, read-only, in use, missing
-  6      target I/O error
+  5      target refused: mounted, too small, read-only, in use, missing, or
+         --target does not tell which
+  6      target I/O error, or --verify read something else than was written
   128+n  ended by signal n`
 
 // stdoutName is the output that is no file.
@@ -69,7 +71,7 @@ func execute() int {
 	c.Add("Where to put it", func(f *pflag.FlagSet) {
 		f.StringVarP(&o.config.Output, "output", "o", "", "write to this `PATH`, file or device; - is stdout")
 		f.StringVar(&o.config.Target, "target", "", "`WHICH` disk: conditions that hold for one only")
-		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "take all of the file's space, leave no holes")
+		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "take all of the file's space first")
 		f.BoolVar(&o.config.Force, "force", false, "even if mounted, in use, a terminal, new in /dev")
 		f.BoolVar(&o.config.Update, "update", false, "it holds an older image: fetch what differs")
 		f.BoolVar(&o.config.Fresh, "fresh", false, "write all, whatever it holds")
@@ -116,6 +118,9 @@ func (o *options) run(c *command.Command, args []string) error {
 		args = args[1:]
 	}
 	if len(args) > 0 {
+		if _, err := parseRetries(args[0]); err == nil && o.retries == endless && c.Given("retry") {
+			return fmt.Errorf("unexpected argument %q: a number of tries follows an equals sign, --retry=%s", args[0], args[0])
+		}
 		return fmt.Errorf("unexpected argument %q: the target is given by -o, multiclient -o %s", args[0], args[0])
 	}
 	if err := o.output.Check(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -13,8 +14,23 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){program: func() { os.Exit(execute()) }})
+	testscript.Main(m, map[string]func(){program: func() {
+		firstPause = 10 * time.Millisecond
+		if p, err := time.ParseDuration(os.Getenv(pauseVariable)); err == nil {
+			firstPause = p
+		}
+		if os.Getenv(kernelVariable) == "" { // this machine's is no part of a test
+			os.Setenv(kernelVariable, os.DevNull)
+		}
+		os.Exit(execute())
+	}})
 }
+
+const (
+	kernelVariable = "MULTICLIENT_KERNEL_CMDLINE"
+	// pauseVariable is of these tests' program only: the first pause of --retry.
+	pauseVariable = "TEST_FIRST_PAUSE"
+)
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{

@@ -194,6 +194,7 @@ func start(ctx context.Context, path string, args ...string) (*program, error) {
 	p.command.Cancel = func() error { return p.command.Process.Signal(os.Interrupt) }
 	p.command.WaitDelay = 5 * time.Second
 	p.command.Stderr = os.Stderr
+	p.command.Env = append(os.Environ(), "MULTICLIENT_KERNEL_CMDLINE="+os.DevNull) // it is for this machine's own client
 	out, err := p.command.StdoutPipe()
 	if err != nil {
 		return nil, err

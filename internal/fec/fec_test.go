@@ -159,10 +159,16 @@ func TestSingular(t *testing.T) {
 	}
 }
 
-// TestLargest: the largest K, with rows far out.
+// TestLargest: the largest K, with rows far out, and symbols as large as no packet's.
 func TestLargest(t *testing.T) {
-	const symbolSize, lost, firstRow = 3, 20, 1<<24 - 10
-	source := randomBytes(rand.New(rand.NewPCG(5, 6)), symbolSize*MaxSourceSymbols-1)
+	for _, test := range []struct{ symbolSize, count int }{{3, MaxSourceSymbols}, {100_003, 30}} {
+		testLargest(t, test.symbolSize, test.count)
+	}
+}
+
+func testLargest(t *testing.T, symbolSize, count int) {
+	const lost, firstRow = 20, 1<<24 - 10
+	source := randomBytes(rand.New(rand.NewPCG(5, 6)), symbolSize*count-1)
 	repair := make([][]byte, lost+1)
 	for i := range repair {
 		repair[i] = make([]byte, symbolSize)
@@ -176,9 +182,10 @@ func TestLargest(t *testing.T) {
 	if err := decoder.Reset(block, symbolSize); err != nil {
 		t.Fatal(err)
 	}
-	for index := range MaxSourceSymbols {
+	step := (count - 1) / lost
+	for index := range count {
 		place := decoder.place(index)
-		if index%3000 == 0 && index/3000 < lost || index == MaxSourceSymbols-1 {
+		if index%step == 0 && index/step < lost || index == count-1 {
 			clear(place)
 			continue
 		}
@@ -187,13 +194,51 @@ func TestLargest(t *testing.T) {
 		}
 	}
 	for i, data := range repair {
-		decoder.Add(MaxSourceSymbols+firstRow+SymbolID(i), data)
+		decoder.Add(SymbolID(count+firstRow+i), data)
 	}
 	if decoder.Missing() != lost+1 {
 		t.Fatalf("%d missing", decoder.Missing())
 	}
 	if err := decoder.Solve(); err != nil || !bytes.Equal(block, source) {
-		t.Errorf("wrong block, or %v", err)
+		t.Errorf("%d symbols of %d bytes: wrong block, or %v", count, symbolSize, err)
+	}
+}
+
+// TestWork: what Solve works in is what the missing columns need, as the package
+// comment counts it, and nothing where none is missing.
+func TestWork(t *testing.T) {
+	const symbolSize, count = 70, 500
+	source := randomBytes(rand.New(rand.NewPCG(11, 12)), symbolSize*count)
+	repair := make([][]byte, 40)
+	for i := range repair {
+		repair[i] = make([]byte, symbolSize)
+	}
+	var encoder Encoder
+	if err := encoder.Encode(repair, source, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []int{0, 1, 7, 40} {
+		var decoder Decoder
+		block := make([]byte, len(source))
+		if err := decodeBlock(&decoder, block, source, symbolSize, lost, repair[:lost]); err != nil || !bytes.Equal(block, source) {
+			t.Fatalf("%d lost: wrong block, or %v", lost, err)
+		}
+		system, factors := 2*lost*lost, 4*count
+		if lost == 0 {
+			factors = 0
+		}
+		if len(decoder.system) != system || len(decoder.columns) != lost || cap(decoder.coefficients) != factors {
+			t.Errorf("%d lost: a system of %d bytes, %d columns, %d factors, want %d, %d and %d",
+				lost, len(decoder.system), len(decoder.columns), cap(decoder.coefficients), system, lost, factors)
+		}
+		if lost == 0 && cap(decoder.repair) != 0 {
+			t.Error("nothing is missing, and repair symbols are held")
+		}
+	}
+	// Once complete, no symbol is of use.
+	var decoder Decoder
+	if err := decodeBlock(&decoder, make([]byte, len(source)), source, symbolSize, 0, repair); err != nil || cap(decoder.repair) != 0 {
+		t.Errorf("a complete block holds %d bytes of repair, %v", cap(decoder.repair), err)
 	}
 }
 
@@ -367,9 +412,21 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// TestAllocations: with warm memory neither side allocates, whatever the loss.
+// TestAllocations: with warm memory neither side allocates, whatever the loss and the
+// instructions.
 func TestAllocations(t *testing.T) {
-	const symbolSize, count, lost = 1444, 100, 7
+	for _, level := range simdLevels {
+		for _, lost := range []int{0, 1, 7, 50} {
+			t.Run(fmt.Sprintf("%s/%d", level, lost), func(t *testing.T) {
+				setSIMD(t, level)
+				testAllocations(t, lost)
+			})
+		}
+	}
+}
+
+func testAllocations(t *testing.T, lost int) {
+	const symbolSize, count = 1444, 100
 	source := randomBytes(rand.New(rand.NewPCG(7, 8)), symbolSize*count-1)
 	repair := make([][]byte, lost+1)
 	for i := range repair {

@@ -66,9 +66,11 @@ func Enter() {
 // returns only if the program could not be started.
 func reenter(flags uintptr) error {
 	inside := &exec.Cmd{
-		Path:   "/proc/self/exe",
-		Args:   os.Args,
-		Env:    append(os.Environ(), insideVariable+"=1"),
+		Path: "/proc/self/exe",
+		Args: os.Args,
+		Env: append(os.Environ(), insideVariable+"=1",
+			// What this machine was started with is no part of a test.
+			"MULTICLIENT_KERNEL_CMDLINE="+os.DevNull),
 		Stdin:  os.Stdin,
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,

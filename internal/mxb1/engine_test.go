@@ -37,6 +37,31 @@ func TestSenderCoalesces(t *testing.T) {
 	}
 }
 
+// TestLargestImage: the last block of 4 TiB has the greatest 32-bit id, and the request
+// of an original client for one more does not fit at all.
+func TestLargestImage(t *testing.T) {
+	const blocks, last = 1 << 32, 1<<32 - 1
+	s := NewSender(MaxImageSize)
+	if n, err := s.Request(BlockRequest{last - 1, last}); n != 2 || err != nil {
+		t.Fatalf("asked for %d blocks, %v; want the last two", n, err)
+	}
+	if got, want := s.Next(10), (block.Range{Lo: last - 1, Hi: blocks}); got != want {
+		t.Errorf("walked %v, want %v", got, want)
+	}
+	r := newReceiver(blocks, true)
+	if a := r.Poll(at(0), nil); !slices.Equal(a.Requests, []BlockRequest{{0, last}}) {
+		t.Errorf("asked for %v, want all", a.Requests)
+	}
+	if v := r.Block(at(0), simServer, last, BlockSize); v != Take || r.Missing() != last {
+		t.Errorf("the last block: verdict %d, %d are missing", v, r.Missing())
+	}
+	r = newReceiver(blocks, false)
+	r.missing.Remove(block.Range{Lo: 0, Hi: last})
+	if a := r.Poll(at(time.Second), nil); !slices.Equal(a.Requests, []BlockRequest{{last, last}}) {
+		t.Errorf("asked for %v, want the last block", a.Requests)
+	}
+}
+
 var stranger = netip.MustParseAddrPort("10.0.0.66:7500")
 
 func at(d time.Duration) time.Time { return epoch.Add(d) }
@@ -99,6 +124,32 @@ func TestOriginalServerIsAskedAfterQuietTime(t *testing.T) {
 	}
 	if a := r.Poll(at(time.Second), nil); !slices.Equal(a.Requests, []BlockRequest{{0, 9}}) {
 		t.Errorf("asked for %v", a.Requests)
+	}
+}
+
+// TestOriginalServerIsAskedForGaps: after the quiet time, from the first to the last,
+// and for no more of them at once than its receive buffer holds.
+func TestOriginalServerIsAskedForGaps(t *testing.T) {
+	const gaps = 300 // every other block
+	r := newReceiver(2*gaps, false)
+	first := netip.MustParseAddrPort("10.0.0.1:40000")
+	for id := range uint32(2 * gaps) {
+		if id%2 == 1 {
+			r.Block(at(0), first, id, BlockSize)
+		}
+	}
+	if a := r.Poll(at(time.Second-1), nil); len(a.Requests) != 0 {
+		t.Errorf("asked for %v before the quiet time", a.Requests)
+	}
+	want := make([]BlockRequest, 128)
+	for i := range want {
+		want[i] = BlockRequest{First: uint32(2 * i), Last: uint32(2 * i)}
+	}
+	if a := r.Poll(at(time.Second), nil); !slices.Equal(a.Requests, want) {
+		t.Errorf("asked for %v, want the first 128 gaps", a.Requests)
+	}
+	if a := r.Poll(at(2*time.Second-1), nil); len(a.Requests) != 0 {
+		t.Errorf("asked for %v before another quiet time", a.Requests)
 	}
 }
 

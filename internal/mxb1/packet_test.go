@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -61,6 +63,31 @@ func TestVectors(t *testing.T) {
 	}
 	if id, data, err := ParseBlock(block); id != 97 || string(data) != "abc" || err != nil {
 		t.Errorf("ParseBlock = %d, %q, %v", id, data, err)
+	}
+}
+
+// TestProtocolPrintsVectors: PROTOCOL.md shows these packets, and no other of MXB 1.
+func TestProtocolPrintsVectors(t *testing.T) {
+	text, err := os.ReadFile("../../PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var printed []string
+	for line := range strings.Lines(string(text)) {
+		if line, ok := strings.CutPrefix(line, "    4d584250 "); ok {
+			fields := strings.Fields("4d584250 " + line)
+			if name := fields[len(fields)-1]; name == "ours" || name == "original" {
+				fields = fields[:len(fields)-1]
+			}
+			printed = append(printed, strings.Join(fields, ""))
+		}
+	}
+	var want []string
+	for _, v := range []string{vectorMapRequest, vectorOffer, vectorDescription, vectorOurs, vectorBlockRequest, vectorBlock} {
+		want = append(want, strings.ReplaceAll(v, " ", ""))
+	}
+	if !slices.Equal(printed, want) {
+		t.Errorf("PROTOCOL.md prints\n%s, want\n%s", strings.Join(printed, "\n"), strings.Join(want, "\n"))
 	}
 }
 
@@ -140,6 +167,14 @@ func TestBlockLen(t *testing.T) {
 	}
 }
 
+func TestCheckImageSize(t *testing.T) {
+	for size, ok := range map[uint64]bool{0: false, 1: true, 1025: true, MaxImageSize: true, MaxImageSize + 1: false, 1<<64 - 1: false} {
+		if err := CheckImageSize(size); (err == nil) != ok {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, v := range []string{vectorMapRequest, vectorOffer, vectorDescription, vectorOurs, vectorBlockRequest, vectorBlock} {
 		f.Add(unhex(f, v))
@@ -151,6 +186,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if again := append(h.AppendTo(nil), payload...); !bytes.Equal(again, b[:len(again)]) {
 			t.Fatalf("%x became %x", b, again)
+		}
+		if IsOffer(payload) && !bytes.HasPrefix(payload, []byte("MXB2")) {
+			t.Fatalf("%x is no offer", payload)
 		}
 		if d, err := ParseDescription(payload); err == nil && len(d.Name) <= MaxNameLen {
 			_, p, err := Parse(d.AppendTo(nil))

@@ -117,7 +117,7 @@ func (c client) summary() []string {
 	}
 	if c.SocketDrops > 0 {
 		lines = append(lines, countText(c.SocketDrops, "drop")+
-			" at our own socket for lack of room: raise net.core.rmem_max (sysctl -w net.core.rmem_max=67108864)")
+			" at our own socket for lack of room: this machine was too busy, or needs sysctl -w net.core.rmem_max=33554432 (not as root)")
 	}
 	if c.MemoryDrops > 0 {
 		lines = append(lines, countText(c.MemoryDrops, "block")+" asked for again because the target was too slow to take them")

@@ -103,7 +103,7 @@ func TestClientSummary(t *testing.T) {
 			s.SocketDrops, s.MemoryDrops, s.Strangers, s.BadPackets = 123, 1, 5, 2
 		}), []string{
 			clean + ", asked again 50 MB (1.1%)",
-			"123 drops at our own socket for lack of room: raise net.core.rmem_max (sysctl -w net.core.rmem_max=67108864)",
+			"123 drops at our own socket for lack of room: this machine was too busy, or needs sysctl -w net.core.rmem_max=33554432 (not as root)",
 			"1 block asked for again because the target was too slow to take them",
 			"5 packets from somebody else on our group and port: give each server its own (-g, -p)",
 			"2 bad packets ignored",

@@ -61,7 +61,8 @@ const (
 	// maxDoubtedRun bounds the runs that NextDoubted looks for.
 	maxDoubtedRun = 1024
 	// piecesGather is how long blocks that differ are gathered before their pieces are
-	// asked for, and maxPiecesAsked how many are waited for at a time: as many fit a packet.
+	// asked for, and maxPiecesAsked how many are waited for at a time: wherever they
+	// are, so many fit a packet.
 	piecesGather   = time.Millisecond
 	maxPiecesAsked = 128
 	// piecesRetry is how soon pieces are asked for again, at least, since the sender may

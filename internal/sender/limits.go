@@ -74,8 +74,10 @@ const (
 	// bursts of 10 to 1000 receivers, one in two sends 1.043.
 	repairSpacing = 8
 	// piecesSpacing: while the stream has something to send, one packet of pieces goes out
-	// for so many of it.
+	// for so many of it; repeatSpacing if the block's went out before. All once are 0.3% of
+	// the image, but one receiver that asks without end took 8% of the wire from the others.
 	piecesSpacing = 3
+	repeatSpacing = 63
 	// recentPieces is of how many blocks is kept when their pieces were sent: more than go
 	// out in a round trip.
 	recentPieces = 64

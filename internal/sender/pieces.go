@@ -14,6 +14,7 @@ type pieces struct {
 	queue  []uint32 // those that are, in the order in which they go out
 	head   int      // of queue, the next
 	queued marks    // those in queue
+	told   marks    // those that went out before in the session
 	wait   int      // packets of the stream until the next may go out
 
 	recent [recentPieces]sentPieces
@@ -27,7 +28,8 @@ type sentPieces struct {
 }
 
 func newPieces(blocks uint32) pieces {
-	return pieces{unread: newMarks(uint64(blocks)), queued: newMarks(uint64(blocks))}
+	n := uint64(blocks)
+	return pieces{unread: newMarks(n), queued: newMarks(n), told: newMarks(n)}
 }
 
 // any tells whether pieces are owed.
@@ -118,7 +120,12 @@ func (e *Engine) takePieces(now time.Duration) Send {
 	p.recent[p.sent%recentPieces] = sentPieces{index: i, at: now}
 	p.sent++
 	digests := (e.geometry.Size(block.ID(i)) + block.PieceSize - 1) / block.PieceSize
-	p.wait = piecesSpacing * ((digests + wire.MaxPieces - 1) / wire.MaxPieces)
+	spacing := piecesSpacing
+	if p.told.has(i) {
+		spacing = repeatSpacing
+	}
+	p.told.add(i)
+	p.wait = spacing * ((digests + wire.MaxPieces - 1) / wire.MaxPieces)
 	return Send{Kind: Pieces, Pieces: e.ref(i)}
 }
 

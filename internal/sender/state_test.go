@@ -2,6 +2,7 @@ package sender
 
 import (
 	"reflect"
+	"runtime"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -10,9 +11,18 @@ import (
 	"multiserver/internal/wire"
 )
 
+// TestStateSize: what is kept of a block is 16 bytes, and a bit in each of few sets.
 func TestStateSize(t *testing.T) {
 	if size := reflect.TypeFor[state]().Size(); size != 16 {
 		t.Errorf("%d bytes a block, want 16", size)
+	}
+	const blocks = 1 << 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	e := New(0, Config{Image: block.Geometry{ImageSize: blocks << 20, BlockSize: 1 << 20}})
+	runtime.ReadMemStats(&after)
+	if size := float64(after.TotalAlloc-before.TotalAlloc) / blocks; size > 17 || len(e.blocks) != blocks {
+		t.Errorf("an engine of %.2f bytes a block", size)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -181,6 +183,47 @@ func TestChooseReceiveMethod(t *testing.T) {
 				t.Errorf("method is %v, warnings are %v", r.method, r.warnings)
 			}
 		})
+	}
+}
+
+// TestReceiveBufferNotForced: without the right to force it, the buffer is what the
+// host allows, which is told.
+func TestReceiveBufferNotForced(t *testing.T) {
+	const asked = 512 << 20 // more than hosts allow
+	text, err := os.ReadFile("/proc/sys/net/core/rmem_max")
+	if err != nil {
+		t.Skip("a network namespace that does not tell its limits: ", err)
+	}
+	most, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || most >= asked {
+		t.Skipf("net.core.rmem_max is %s, this test asks for %d", text, asked)
+	}
+	lo := loopback(t)
+	ended := make(chan error, 1) // so that its sender never waits
+	go func() {
+		ended <- func() error {
+			runtime.LockOSThread() // and not unlocked: the thread, which has lost a right, ends
+			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			var rights [2]unix.CapUserData
+			if err := unix.Capget(&header, &rights[0]); err != nil {
+				return err
+			}
+			rights[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+			if err := unix.Capset(&header, &rights[0]); err != nil {
+				return err
+			}
+			r, err := ListenGroup(ReceiverConfig{Group: randomGroupPort(), Interfaces: []Interface{lo}, BufferBytes: asked})
+			if err != nil {
+				return err
+			}
+			if got, _ := r.BufferBytes(); got != most || !strings.Contains(fmt.Sprint(r.Warnings()), "net.core.rmem_max") {
+				t.Errorf("got %d of %d bytes, want %d; warnings: %v", got, asked, most, r.Warnings())
+			}
+			return r.Close()
+		}()
+	}()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -68,8 +68,8 @@ type SessionID uint64
 type ReceiverID uint64
 
 // Sequence numbers the packets of a stream, symbols and zero runs alike, from 1
-// in steps of one; 0 says none yet. The data group has one stream and each receiver
-// served by unicast another, whose numbers begin at UnicastSequence + 1.
+// in steps of one; 0 says none yet. The data group has one stream and what goes by
+// unicast another, whose numbers begin at UnicastSequence + 1.
 type Sequence uint64
 
 // UnicastSequence is the upper half of the numbers.

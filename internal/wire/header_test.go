@@ -108,6 +108,12 @@ func TestListsFillAControlPacket(t *testing.T) {
 		}
 		return l
 	}
+	digests := func(n int) (l List[PieceDigest]) {
+		for range n {
+			l = l.Append(1)
+		}
+		return l
+	}
 	symbols := func(n int) (l List[SymbolRange]) {
 		for i := range n {
 			l = l.Append(SymbolRange{Block: blockID(i), Count: 1})
@@ -122,6 +128,8 @@ func TestListsFillAControlPacket(t *testing.T) {
 		"owed":           {MaxOwed, needSize, func(n int) []byte { return Owed{Needs: needs(n)}.AppendTo(nil) }},
 		"goodbye ack":    {MaxGoodbyeAcks, receiverIDSize, func(n int) []byte { return GoodbyeAck{Receivers: ids(n)}.AppendTo(nil) }},
 		"wanted":         {MaxRanges, rangeSize, func(n int) []byte { return Wanted{Pages: 1, Ranges: ranges(n)}.AppendTo(nil) }},
+		"wanted pieces":  {MaxPieceRanges, rangeSize, func(n int) []byte { return WantedPieces{Blocks: ranges(n)}.AppendTo(nil) }},
+		"pieces":         {MaxPieces, pieceDigestSize, func(n int) []byte { return Pieces{K: 1, Digests: digests(n)}.AppendTo(nil) }},
 		"wanted symbols": {MaxSymbolRanges, symbolRangeSize, func(n int) []byte { return WantedSymbols{Ranges: symbols(n)}.AppendTo(nil) }},
 	} {
 		b := c.packet(c.limit)

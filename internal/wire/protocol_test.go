@@ -51,7 +51,41 @@ func TestProtocolPrintsVectors(t *testing.T) {
 	}
 }
 
+// TestProtocolNamesTypes: each type in PROTOCOL.md's table has a vector, and each vector
+// a type in the table.
+func TestProtocolNamesTypes(t *testing.T) {
+	text, err := os.ReadFile("../../PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| type | packet | from | to |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	named := map[Type]bool{}
+	for _, m := range typeRow.FindAllStringSubmatch(table, -1) {
+		number, err := strconv.ParseUint(m[1], 0, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named[Type(number)] = false
+	}
+	for name, b := range vectors {
+		if name == "offer" { // which has no type
+			continue
+		}
+		if _, ok := named[Type(b[1])]; !ok {
+			t.Errorf("the table lacks type %#x of vector %q", b[1], name)
+		}
+		named[Type(b[1])] = true
+	}
+	for number, has := range named {
+		if !has {
+			t.Errorf("type %#x has no vector", number)
+		}
+	}
+}
+
 var (
+	typeRow     = regexp.MustCompile(`(?m)^\| (0x[0-9a-f]+|[0-9]+) \|`)
 	vectorTitle = regexp.MustCompile("^Vector `(.+)`, ([0-9]+) bytes?:$")
 	fecFile     = regexp.MustCompile("`internal/fec/testdata/([a-z]+\\.txt)`")
 )

@@ -167,7 +167,7 @@ func versionText(program string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		revision = revisionText(info.Settings)
 	}
-	return fmt.Sprintf("%s %s%s\n%s %s/%s\nLicense: GNU General Public License, version 2; there is no warranty.\n",
+	return fmt.Sprintf("%s %s%s\n%s %s/%s\nLicense: GPL-2.0-or-later; this binary, with Apache-2.0 libraries in it, version 3.\nThere is no warranty.\n",
 		program, multiserver.Version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 

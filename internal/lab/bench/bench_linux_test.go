@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,27 @@ func newBench(t *testing.T) *bench {
 		row:    row{name: "test", clients: 2, sizeBytes: 16 << 20, config: lab.Config{UplinkBitsPerSec: lab.GigabitEthernet}},
 		folder: t.TempDir(),
 		rounds: 1,
+	}
+}
+
+// TestPeersMissing: where the peers are not installed the others are measured, and the
+// notes say who is left out.
+func TestPeersMissing(t *testing.T) {
+	built := lab.BuildOnce(t)
+	t.Setenv("PATH", t.TempDir())
+	o := options{programs: filepath.Dir(built.Server), by: regexp.MustCompile("^(" + ours + "|udpcast|UFTP)$")}
+	there, notes, err := o.systems()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(there) != 1 || there[0].name != ours {
+		t.Errorf("%d systems are there, want %s alone", len(there), ours)
+	}
+	text := strings.Join(notes, "\n")
+	for _, want := range []string{"udpcast is left out", "apt-get install udpcast", "UFTP is left out", "apt-get install uftp"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the notes do not say %q:\n%s", want, text)
+		}
 	}
 }
 

@@ -42,17 +42,20 @@ func TestWrongInterface(t *testing.T) {
 	finish(r.receive(1, "-i", "eth0"))
 }
 
-// TestLateServer: the client was there first.
+// TestLateServer: the client was there first. Limits of 0 are none.
 func TestLateServer(t *testing.T) {
 	t.Parallel()
-	r := newRoom(t, lab.Config{}, 2*mib)
-	for _, args := range [][]string{nil, {"-s", "10.77.0.1"}} {
-		c := r.receive(1, args...)
-		r.await("the client has asked", func() bool { return r.sentBytes(1) > 0 })
-		s := r.serve(0)
-		finish(c)
-		s.stop()
-	}
+	inBoth(t, func(t *testing.T, p protocol) {
+		t.Parallel()
+		for _, args := range [][]string{nil, {"-s", "10.77.0.1"}, {"--start-timeout", "0", "--receive-timeout", "0"}} {
+			r := newRoomOf(t, p, lab.Config{}, 2*mib)
+			c := r.receive(1, args...)
+			r.await("the client has asked", func() bool { return r.sentBytes(1) > 0 })
+			s := r.serve(0)
+			finish(c)
+			s.stop()
+		}
+	})
 }
 
 // TestTwoInterfaces has hosts with two networks, of which one or both join them,

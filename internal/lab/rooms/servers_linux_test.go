@@ -1,7 +1,9 @@
 package rooms
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/ipv4"
 
 	"multiserver/internal/lab"
 	"multiserver/internal/progress"
@@ -383,6 +387,47 @@ func TestPace(t *testing.T) {
 			t.Errorf("at an eighth of the rate the stream takes %v s instead of %v s", took[0], took[1])
 		}
 	})
+}
+
+// TestTTL: the stream may pass as many routers as it is told, less one.
+func TestTTL(t *testing.T) {
+	t.Parallel()
+	const dataGroup = "239.192.3.4"
+	for p, group := range map[protocol]string{speaksMXB1: "225.0.20.10", speaksMXB2: dataGroup} {
+		for want, args := range map[int][]string{1: nil, 7: {"--ttl", "7"}} {
+			t.Run(fmt.Sprintf("%s, %d", p, want), func(t *testing.T) {
+				t.Parallel()
+				r := newRoomOf(t, p, lab.Config{Hosts: 3}, mib)
+				hearer := r.hearTTL(2, group)
+				r.serve(0, append(args, "--data-group", dataGroup)...)
+				finish(r.receive(1))
+				r.must(hearer.SetReadDeadline(time.Now().Add(giveUp)))
+				_, control, _, err := hearer.ReadFrom(make([]byte, 2048))
+				r.must(err)
+				if control.TTL != want {
+					t.Errorf("a packet of the stream has TTL %d, want %d", control.TTL, want)
+				}
+			})
+		}
+	}
+}
+
+// hearTTL opens a socket in a host that hears a stream's group.
+func (r *room) hearTTL(host int, group string) *ipv4.PacketConn {
+	r.Helper()
+	var hearer *ipv4.PacketConn
+	r.must(r.Hosts[host].Do(func() error {
+		socket, err := net.ListenPacket("udp4", ":16000")
+		if err != nil {
+			return err
+		}
+		r.Cleanup(func() { socket.Close() })
+		hearer = ipv4.NewPacketConn(socket)
+		return errors.Join(
+			hearer.SetControlMessage(ipv4.FlagTTL, true),
+			hearer.JoinGroup(&net.Interface{Index: r.Hosts[host].Index}, &net.UDPAddr{IP: net.ParseIP(group)}))
+	}))
+	return hearer
 }
 
 // TestProgressRecords reads what a client prints for programs while it receives.

@@ -275,6 +275,7 @@ func TestRefusedDevices(t *testing.T) {
 		name   string
 		device func(r *room) string
 		says   []string
+		forced bool // --force helps
 	}{
 		{
 			name:   "too small",
@@ -296,7 +297,8 @@ func TestRefusedDevices(t *testing.T) {
 				r.Cleanup(func() { unix.Close(fd) })
 				return device
 			},
-			says: []string{"in use"},
+			says:   []string{"in use"},
+			forced: true,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -307,6 +309,13 @@ func TestRefusedDevices(t *testing.T) {
 			r.receiveTo(1, device).fails(exitTargetRefused, append(c.says, device)...)
 			if !bytes.Equal(r.content(device), before) {
 				t.Error("the device was written to")
+			}
+			if !c.forced {
+				return
+			}
+			r.receiveTo(1, device, "--force").exits(0)
+			if !bytes.Equal(r.content(device), r.content(r.image)) {
+				t.Error("with --force the device differs from the image")
 			}
 		})
 	}

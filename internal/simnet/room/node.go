@@ -22,7 +22,8 @@ type node struct {
 	delay  time.Duration
 	engine *receiver.Engine
 
-	pos   uint64 // the next packet in the air
+	pos   uint64        // the next packet in the air
+	free  time.Duration // when its link is
 	late  simnet.Queue[packet]
 	wake  time.Duration
 	joins time.Duration // when the next offer is due; Never while it has a session
@@ -137,7 +138,7 @@ func (n *node) arm() {
 // than lossy.
 func (n *node) patience() wire.Sequence {
 	if n.engine == nil || n.held != nil || n.spec.Reorder > 0 || n.spec.Duplicate > 0 || n.spec.Stalls != nil ||
-		n.spec.Disk > 0 || n.room.cfg.Impatient || n.engine.Missing() < 24 || n.engine.Session() != n.room.session {
+		n.spec.Disk > 0 || n.spec.LinkTime > 0 || n.room.cfg.Impatient || n.engine.Missing() < 24 || n.engine.Session() != n.room.session {
 		return 0
 	}
 	return n.engine.Attention()
@@ -150,7 +151,7 @@ func (n *node) run(until time.Duration) {
 	for !n.dead && !n.gone {
 		arrives := simnet.Never
 		if n.pos < end {
-			arrives = r.air[n.pos-r.base].at + n.delay
+			arrives = max(r.air[n.pos-r.base].at, n.free) + n.spec.LinkTime + n.delay
 		}
 		if n.wake <= arrives {
 			if n.spec.Frozen {
@@ -169,19 +170,26 @@ func (n *node) run(until time.Duration) {
 			return
 		}
 		p := &r.air[n.pos-r.base]
+		if n.spec.LinkTime > 0 {
+			if n.free > p.at+time.Duration(n.spec.Queue)*n.spec.LinkTime {
+				n.pos++
+				continue
+			}
+			n.free = max(p.at, n.free) + n.spec.LinkTime
+		}
 		if n.loss.Lost(n.pos) || n.engine == nil || n.spec.Stalls != nil && n.stalled(arrives) {
 			n.pos++
 			continue
 		}
 		n.pos++
 		if n.spec.Reorder > 0 && n.rand.Float64() < n.spec.Reorder {
-			n.late.Push(arrives+time.Duration(n.rand.Int64N(int64(2*time.Millisecond))), *p)
+			n.late.Push(arrives+time.Duration(n.rand.Int64N(int64(late))), *p)
 			n.arm()
 			continue
 		}
 		n.take(arrives, p)
 		if n.spec.Duplicate > 0 && n.rand.Float64() < n.spec.Duplicate {
-			n.late.Push(arrives+time.Duration(n.rand.Int64N(int64(2*time.Millisecond))), *p)
+			n.late.Push(arrives+time.Duration(n.rand.Int64N(int64(late))), *p)
 			n.arm()
 		}
 	}
@@ -324,12 +332,6 @@ func (n *node) check(now time.Duration) {
 
 func (n *node) takeControl(now time.Duration, c *control) {
 	e := n.engine
-	if c.announce {
-		n.begin(now, receiver.Session{ID: c.session, ReportInterval: 250 * time.Millisecond, Receivers: 1000})
-		n.joins = now + time.Duration(n.rand.Int64N(int64(250*time.Millisecond))) // to be known by name
-		n.arm()
-		return
-	}
 	if c.kind == 0 {
 		return // lost for all
 	}
@@ -441,8 +443,12 @@ func (n *node) tell(now time.Duration, b []byte) {
 	if n.rand.Float64() < n.spec.Duplicate {
 		copies = 2
 	}
+	spread := jitter
+	if n.spec.Reorder > 0 {
+		spread = late
+	}
 	for range copies {
-		n.room.feedback.Push(now+n.delay+time.Duration(n.rand.Int64N(int64(jitter))), message{packet: b})
+		n.room.feedback.Push(now+n.delay+time.Duration(n.rand.Int64N(int64(spread))), message{packet: b})
 	}
 }
 

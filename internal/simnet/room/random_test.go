@@ -30,8 +30,17 @@ var regressions = map[uint64]string{
 func TestRandomRooms(t *testing.T) {
 	try := func(seed uint64) {
 		cfg := randomRoom(seed)
+		failed := func(why any) {
+			t.Errorf("%v\nrepeat it with: go test ./internal/simnet/room -run TestRandomRooms -seeds 1 -first %d\n%+v", why, seed, cfg)
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				failed(p)
+				panic(p)
+			}
+		}()
 		if _, err := Run(cfg); err != nil {
-			t.Errorf("%v\nrepeat it with: go test ./internal/simnet/room -run TestRandomRooms -seeds 1 -first %d\n%+v", err, seed, cfg)
+			failed(err)
 		}
 	}
 	for seed := range uint64(*seeds) {
@@ -89,6 +98,7 @@ func randomRoom(seed uint64) Config {
 		cfg.CommonLoss = r.Float64() * 0.2
 	}
 	cfg.NoPieces = seed%8 == 0
+	links := rand.New(rand.NewPCG(seed, 3)) // by itself, so that the rooms of old seeds are what they were
 	loss := []float64{0, 0.001, 0.01, 0.1, 0.3}[r.IntN(5)]
 	for range 1 + r.IntN(many) {
 		s := Spec{Loss: loss, Delay: time.Duration(50+r.IntN(200)) * time.Microsecond}
@@ -136,6 +146,10 @@ func randomRoom(seed uint64) Config {
 			s.Doubt = randomDoubt(r, about/time.Duration(cfg.Blocks), moment)
 		}
 		s.Liar = maybe(0.05)
+		if links.IntN(10) == 0 { // up to three times slower than the stream
+			s.LinkTime = time.Duration((0.5 + 2.5*links.Float64()) * float64(cfg.PacketTime))
+			s.Queue = links.IntN(200)
+		}
 		cfg.Receivers = append(cfg.Receivers, s)
 	}
 	return cfg

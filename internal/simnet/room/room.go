@@ -47,7 +47,9 @@ type Spec struct {
 	Loss      float64       // of packets to it and from it
 	Burst     float64       // mean length of a burst; 0 is 1
 	Delay     time.Duration // one way
-	Reorder   float64       // share of packets that are late, by up to 2 ms
+	LinkTime  time.Duration // of a packet on its own link; 0: no more than on the sender's
+	Queue     int           // packets that the switch holds for that link; those beyond are lost
+	Reorder   float64       // share of packets that are late, by up to 2 ms; all of its feedback is
 	Duplicate float64
 	Corrupt   float64       // share of its feedback that is damaged
 	Join      time.Duration // 0: there from the start
@@ -68,8 +70,9 @@ const DefaultDelay = 100 * time.Microsecond
 const (
 	symbolSize = 1444
 	// jitter is what each packet of the stream may take longer in the switch, and
-	// each packet of feedback on its way.
+	// each packet of feedback on its way; late bounds it where packets overtake each other.
 	jitter = 20 * time.Microsecond
+	late   = 2 * time.Millisecond
 	// singular is how often K symbols with two repair symbols or more do not suffice.
 	singular = 1.0 / 256
 	// piecesPackets is how many packets the digests of a block's pieces take.
@@ -85,7 +88,6 @@ type packet struct {
 
 // control is what is not a symbol.
 type control struct {
-	announce  bool
 	zeros     wire.ZeroRun
 	owed      wire.Owed
 	heartbeat wire.Heartbeat

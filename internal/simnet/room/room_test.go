@@ -49,6 +49,27 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
+// TestSlowLink: a link of half the rate takes twice the time if the switch holds all that
+// waits for it, and else loses half of the stream.
+func TestSlowLink(t *testing.T) {
+	const blocks = 8
+	for _, test := range []struct {
+		queue       int
+		least, most float64 // sent
+	}{
+		{1 << 20, 1, 1.01},
+		{64, 1.7, 2.3},
+	} {
+		r := simulate(t, Config{Blocks: blocks, Receivers: receivers(1, Spec{LinkTime: 2 * packetTime, Queue: test.queue})})
+		if r.Sent() < test.least || r.Sent() > test.most {
+			t.Errorf("queue of %d: %.3f sent", test.queue, r.Sent())
+		}
+		if atLeast := 2 * blocks * 727 * packetTime; r.Finished < atLeast {
+			t.Errorf("queue of %d: done after %v, which the link needs %v for", test.queue, r.Finished, atLeast)
+		}
+	}
+}
+
 // TestFigures: small rooms reach what the table measures in large ones.
 func TestFigures(t *testing.T) {
 	for _, test := range []struct {
@@ -88,6 +109,7 @@ func TestOneHarmsNobody(t *testing.T) {
 	}{
 		{"20% loss", Spec{Loss: 0.2}},
 		{"slow disk", Spec{Loss: 0.001, Disk: 50 * time.Millisecond}},
+		{"slow link", Spec{Loss: 0.001, LinkTime: 2 * packetTime, Queue: 100}},
 		{"liar", Spec{Loss: 0.001, Liar: true}},
 		{"killed", Spec{Loss: 0.001, Kill: alone / 2}},
 		{"deaf", Spec{Loss: 0.001, Stalls: []Span{{alone / 4, 8 * time.Second}}}},

@@ -43,7 +43,7 @@ func (r *Room) runSender(until time.Duration) {
 		if !r.alive {
 			if t >= r.backAt {
 				r.startSender(t)
-				r.send(t, &control{announce: true, session: r.session}, 200)
+				r.send(t, &control{kind: wire.TypeDescription, session: r.session}, 200)
 			} else {
 				for r.feedback.At() < min(until, r.backAt) {
 					r.feedback.Pop() // nobody hears it
