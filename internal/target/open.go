@@ -25,8 +25,8 @@ type Options struct {
 	Allocate bool
 	// Force writes to a device although it is mounted, in use, or has other sectors
 	// than the image's partition table counts in, to a regular file that a loop device
-	// lies on or that another program has locked, and to one below /dev. A target that cannot take the image is refused
-	// all the same.
+	// lies on or that another program has locked, and to one below /dev. A target that
+	// cannot take the image is refused all the same.
 	Force bool
 }
 
