@@ -151,6 +151,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	if err != nil {
 		return err
 	}
+	old := c.settleTarget(out) // before the clocks start: it may outlast their limits
 	var stream *udp.Receiver
 	byUnicast := c.cfg.Unicast == UnicastAlways || !found.session.Data.IsValid()
 	if !byUnicast {
@@ -187,7 +188,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 		Pieces: true,
 	}, sessionOf(found.session))
 	s.learn()
-	s.beginUpdate(out)
+	s.beginUpdate(old)
 	if byUnicast {
 		s.goUnicast()
 	}

@@ -77,14 +77,23 @@ type checkResult struct {
 	have     []uint64 // source symbols that buf holds as they are in the image
 }
 
-// beginUpdate decides what is done about the target's content.
-func (s *symbolClient) beginUpdate(out target.Target) {
+// settleTarget returns out if what it holds may be of use, once that is on the device: nil if
+// not. It may take as long as a disk needs for what others left in the page cache.
+func (c *Client) settleTarget(out target.Target) *target.File {
 	file, ok := out.(*target.File)
-	if !ok || s.cfg.Fresh || file.New() || !file.Readable() {
-		return
+	if !ok || c.cfg.Fresh || file.New() || !file.Readable() {
+		return nil
 	}
 	if err := file.Settle(); err != nil {
-		s.cfg.Log.Debug("what the target holds is not looked at", "err", err)
+		c.cfg.Log.Debug("what the target holds is not looked at", "err", err)
+		return nil
+	}
+	return file
+}
+
+// beginUpdate decides what is done about the content of a target that has settled.
+func (s *symbolClient) beginUpdate(file *target.File) {
+	if file == nil {
 		return
 	}
 	s.checks.file = file

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -24,6 +25,8 @@ type FaultyConfig struct {
 	// Late has the kernel keep what is written, so that not write fails but what
 	// comes after it: fsync, sync_file_range.
 	Late bool
+	// FsyncTime is how long each fsync takes.
+	FsyncTime time.Duration
 }
 
 // FaultyFile is a file called "disk.img", in memory, on a file system of its own.
@@ -163,5 +166,8 @@ func (n *faultyNode) Write(_ context.Context, _ fs.FileHandle, data []byte, off 
 	return uint32(copy(n.content[off:], data)), 0
 }
 
-// Fsync has nothing to do.
-func (n *faultyNode) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno { return 0 }
+// Fsync has nothing to do, and takes its time.
+func (n *faultyNode) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
+	time.Sleep(n.cfg.FsyncTime)
+	return 0
+}

@@ -25,8 +25,8 @@ type Options struct {
 	Allocate bool
 	// Force writes to a device although it is mounted, in use, or has other sectors
 	// than the image's partition table counts in, to a regular file that a loop device
-	// lies on, and to one below /dev. A target that cannot take the image is refused
-	// all the same.
+	// lies on or that another program has locked, and to one below /dev. A target that
+	// cannot take the image is refused all the same.
 	Force bool
 }
 
@@ -147,6 +147,10 @@ func openRegular(o Options, missing bool) (*File, error) {
 	info, err := file.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("it was replaced while it was opened")
+	}
+	// Of a device, O_EXCL says as much. Not every file system has locks.
+	if err == nil && !o.Force && errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
+		err = errors.New("another program has locked it, as each client does while it writes (--force writes anyway)")
 	}
 	if err != nil {
 		file.Close()

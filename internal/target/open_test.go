@@ -253,3 +253,26 @@ func FuzzPrintable(f *testing.F) {
 		}
 	})
 }
+
+// TestFileOfAnother: two that write to one file at a time would both believe in it.
+func TestFileOfAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	first := mustOpen(t, Options{Path: path})
+	const want = "another program has locked it"
+	_, err := Open(Options{Path: path})
+	checkRefused(t, err, path, want)
+	forced, err := Open(Options{Path: path, Force: true})
+	if err != nil {
+		t.Fatalf("with Force: %v", err)
+	}
+	forced.Close()
+	if err := first.Prepare(1, 0); err != nil { // or Close removes it
+		t.Fatal(err)
+	}
+	first.Close()
+	again, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatalf("after the first: %v", err)
+	}
+	again.Close()
+}

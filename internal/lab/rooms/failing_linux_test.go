@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"multiserver/internal/lab"
 	"multiserver/internal/progress"
@@ -67,6 +68,20 @@ func TestFailingTarget(t *testing.T) {
 				t.Errorf("the server says %q", reason)
 			}
 		})
+	}
+}
+
+// TestSlowToSettle: what others left in the page cache may take longer to reach the disk
+// than the server may be silent.
+func TestSlowToSettle(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t, lab.Config{}, 1)
+	r.fill(imageBytes)
+	slow := r.faultyFile(lab.FaultyConfig{SizeBytes: imageBytes, FsyncTime: 1500 * time.Millisecond})
+	r.serve(0)
+	r.receiveTo(1, slow.Path, "--receive-timeout", "1s").exits(0)
+	if string(slow.Content()) != string(r.content(r.image)) {
+		t.Error("the file differs from the image")
 	}
 }
 
