@@ -14,7 +14,6 @@ type pieces struct {
 	queue  []uint32 // those that are, in the order in which they go out
 	head   int      // of queue, the next
 	queued marks    // those in queue
-	told   marks    // those that went out before in the session
 	wait   int      // packets of the stream until the next may go out
 
 	recent [recentPieces]sentPieces
@@ -29,7 +28,7 @@ type sentPieces struct {
 
 func newPieces(blocks uint32) pieces {
 	n := uint64(blocks)
-	return pieces{unread: newMarks(n), queued: newMarks(n), told: newMarks(n)}
+	return pieces{unread: newMarks(n), queued: newMarks(n)}
 }
 
 // any tells whether pieces are owed.
@@ -105,8 +104,11 @@ func (p *pieces) upcoming(dst []Ref, i uint32, n int) ([]Ref, uint32) {
 
 // due tells whether pieces are next, beside the stream.
 func (p *pieces) due() bool {
-	p.wait = max(p.wait-1, 0)
-	return p.wait == 0 && p.queued.count > 0
+	if p.wait > 0 {
+		p.wait--
+		return false
+	}
+	return p.queued.count > 0
 }
 
 // takePieces takes the next block whose pieces are owed.
@@ -120,12 +122,7 @@ func (e *Engine) takePieces(now time.Duration) Send {
 	p.recent[p.sent%recentPieces] = sentPieces{index: i, at: now}
 	p.sent++
 	digests := (e.geometry.Size(block.ID(i)) + block.PieceSize - 1) / block.PieceSize
-	spacing := piecesSpacing
-	if p.told.has(i) {
-		spacing = repeatSpacing
-	}
-	p.told.add(i)
-	p.wait = spacing * ((digests + wire.MaxPieces - 1) / wire.MaxPieces)
+	p.wait = piecesSpacing * ((digests + wire.MaxPieces - 1) / wire.MaxPieces)
 	return Send{Kind: Pieces, Pieces: e.ref(i)}
 }
 
