@@ -68,6 +68,7 @@ type symbolClient struct {
 	manifest      *codec.Manifest
 	digests       []codec.Digest // of the image's blocks that are verified
 	known         *block.Set     // those blocks
+	zeroed        *block.Set     // blocks that a run made zeros before there was a manifest
 	solving       int            // slots and runs with the other goroutines
 
 	counts  ClientStats
@@ -176,6 +177,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 		done:    make(chan event, 4*window),
 		digests: make([]codec.Digest, g.BlockCount()),
 		known:   block.NewSet(uint64(g.BlockCount())),
+		zeroed:  block.NewSet(uint64(g.BlockCount())),
 		counts:  ClientStats{BadPackets: c.Stats().BadPackets}, // those of the search
 	}
 	limit := c.cfg.ReceiveTimeout
@@ -479,7 +481,10 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 	switch kind {
 	case wire.TypeZeroRun:
 		var z wire.ZeroRun
-		if z, err = wire.ParseZeroRun(b); err == nil {
+		if z, err = wire.ParseZeroRun(b); err == nil && s.manifest != nil && !s.areZeros(z) {
+			err = wire.ErrBounds
+		}
+		if err == nil {
 			s.runs = s.engine.HandleZeroRun(now, &z, s.runs[:0])
 			for _, run := range s.runs {
 				s.takeZeros(run)
@@ -591,8 +596,21 @@ func (s *symbolClient) add(p *slot, id fec.SymbolID, data []byte) {
 	}
 }
 
-// takeZeros hands on a run of zero blocks.
+// areZeros tells whether the manifest says so too.
+func (s *symbolClient) areZeros(z wire.ZeroRun) bool {
+	for id := uint64(z.First); id < min(uint64(z.First)+uint64(z.Count), uint64(s.session.Geometry.BlockCount())); id++ {
+		if !s.manifest.IsZeroBlock(uint32(id)) {
+			return false
+		}
+	}
+	return true
+}
+
+// takeZeros hands on a run of zero blocks. Until the manifest came, they are on trust.
 func (s *symbolClient) takeZeros(run block.Range) {
+	if s.manifest == nil {
+		s.zeroed.Add(run)
+	}
 	s.solving++
 	s.zeros = append(s.zeros, run)
 	s.handZeros()
@@ -679,6 +697,21 @@ func (s *symbolClient) learn() {
 	s.manifestLeft = block.Geometry{ImageSize: size, BlockSize: s.session.Geometry.BlockSize}.BlockCount()
 }
 
+// eachOf calls f with each block of a set, until one fails.
+func eachOf(set *block.Set, f func(id uint32) error) error {
+	for at := uint64(0); ; {
+		run, ok := set.Next(at)
+		if !ok {
+			return nil
+		}
+		for at = run.Lo; at < run.Hi; at++ {
+			if err := f(uint32(at)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // checkManifest holds all that was verified so far against the whole.
 func (s *symbolClient) checkManifest() error {
 	m, err := codec.ParseManifest(s.manifestBytes, codec.Sizes(s.session.Geometry))
@@ -688,17 +721,22 @@ func (s *symbolClient) checkManifest() error {
 	if m.ImageDigest() != codec.Digest(s.session.Completion.ImageDigest) {
 		return fail(ErrIntegrity, "the manifest of %s is not that of the session", s.session.FileName)
 	}
-	for at := uint64(0); ; {
-		run, ok := s.known.Next(at)
-		if !ok {
-			break
+	err = eachOf(s.zeroed, func(id uint32) error {
+		if !m.IsZeroBlock(id) {
+			return s.notTheImage(id)
 		}
-		for id := run.Lo; id < run.Hi; id++ {
-			if m.Digest(uint32(id)) != s.digests[id] {
-				return s.notTheImage(uint32(id))
+		return nil
+	})
+	if err == nil {
+		err = eachOf(s.known, func(id uint32) error {
+			if m.Digest(id) != s.digests[id] {
+				return s.notTheImage(id)
 			}
-		}
-		at = run.Hi
+			return nil
+		})
+	}
+	if err != nil {
+		return err
 	}
 	s.manifest = m
 	s.judgeRead()

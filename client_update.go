@@ -151,16 +151,10 @@ func (s *symbolClient) judgeRead() {
 	if u.read == nil {
 		return
 	}
-	for at := uint64(0); ; {
-		run, ok := u.read.Next(at)
-		if !ok {
-			break
-		}
-		for id := run.Lo; id < run.Hi; id++ {
-			s.judge(block.ID(id), u.own[id])
-		}
-		at = run.Hi
-	}
+	_ = eachOf(u.read, func(id uint32) error { // which never fails
+		s.judge(block.ID(id), u.own[id])
+		return nil
+	})
 	u.own, u.read = nil, nil
 }
 

@@ -35,6 +35,8 @@ var (
 	ErrReceiversFailed = errors.New("not every client got the image")
 	// ErrTargetRefused: the target failed a check before anything was written.
 	ErrTargetRefused = target.ErrRefused
+	// ErrNoDisk: no disk is the one that Target means. It wraps ErrTargetRefused.
+	ErrNoDisk = target.ErrNoDisk
 	// ErrTargetIO: the target's device or file system failed.
 	ErrTargetIO = target.ErrIO
 )

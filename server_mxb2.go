@@ -444,7 +444,6 @@ func (s *symbolServer) meet(now time.Duration, f feedback, offer wire.Offer) err
 			return err
 		}
 	}
-	s.hold.join(now)
 	s.emptyAt = time.Time{}
 	_, again := s.names[offer.Receiver]
 	s.names.keep(offer.Receiver, string(offer.HostName))
@@ -611,7 +610,7 @@ func (s *symbolServer) verdict() error {
 
 // note keeps the table of receivers.
 func (s *symbolServer) note(f feedback, id wire.ReceiverID, change func(*Receiver)) {
-	s.hold.hear(id)
+	s.hold.hear(s.now(), id)
 	s.heardOn(f.ifIndex)
 	s.mu.Lock()
 	defer s.mu.Unlock()

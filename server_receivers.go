@@ -13,7 +13,7 @@ var errAllDone = errors.New("all clients are done")
 
 // hold keeps the stream from beginning while clients gather.
 type hold struct {
-	first    time.Duration // when the first client came
+	first    time.Duration // when the first client spoke in the session
 	came     bool
 	released bool
 	// here are the clients that the session's description has reached: who only
@@ -21,16 +21,13 @@ type hold struct {
 	here map[wire.ReceiverID]bool
 }
 
-func (h *hold) join(now time.Duration) {
-	if !h.came {
-		h.first, h.came = now, true
-	}
-}
-
 // hear takes note of a client that spoke in the session.
-func (h *hold) hear(id wire.ReceiverID) {
+func (h *hold) hear(now time.Duration, id wire.ReceiverID) {
 	if h.released {
 		return
+	}
+	if !h.came {
+		h.first, h.came = now, true
 	}
 	if h.here == nil {
 		h.here = map[wire.ReceiverID]bool{}

@@ -158,6 +158,10 @@ func (o *options) run(c *command.Command, args []string) error {
 		})
 	}
 	toStdout := o.config.Output == stdoutName
+	if toStdout { // of which nothing can be read back
+		o.config.Update = o.config.Update && !c.Outranks("output", "update")
+		o.config.Verify = o.config.Verify && !c.Outranks("output", "verify")
+	}
 	if toStdout && !o.config.Force && !o.config.DryRun && term.IsTerminal(int(os.Stdout.Fd())) {
 		return errors.New("stdout is a terminal: redirect it, or use --force")
 	}

@@ -45,11 +45,15 @@ func pause(failures int) time.Duration {
 }
 
 // mendable tells whether another try may succeed where nobody does anything here: the
-// server comes, or comes back, or serves the image again. A target stays what it is, and
+// server comes, or comes back, or serves the image again. A target that is there stays
+// what it is, and
 // what stdout took of an image cannot be taken back: reached is how far the try came.
 func mendable(err error, output string, reached multiserver.ClientPhase) bool {
 	if output == stdoutName && reached != multiserver.PhaseFinding {
 		return false
+	}
+	if errors.Is(err, multiserver.ErrNoDisk) { // its driver may come late
+		return true
 	}
 	for _, final := range []error{multiserver.ErrConfig, multiserver.ErrTargetRefused, multiserver.ErrTargetIO} {
 		if errors.Is(err, final) {

@@ -29,6 +29,7 @@ func TestMendable(t *testing.T) {
 		{fmt.Errorf("%w: changed", multiserver.ErrIntegrity), "x", multiserver.PhaseReceiving, true},
 		{fmt.Errorf("%w: no such field", multiserver.ErrConfig), "x", multiserver.PhaseFinding, false},
 		{fmt.Errorf("%w: mounted", multiserver.ErrTargetRefused), "x", multiserver.PhaseFinding, false},
+		{fmt.Errorf("%w: %w", multiserver.ErrTargetRefused, multiserver.ErrNoDisk), "", multiserver.PhaseFinding, true},
 		{fmt.Errorf("%w: EIO", multiserver.ErrTargetIO), "x", multiserver.PhaseReceiving, false},
 	} {
 		if got := mendable(c.err, c.output, c.reached); got != c.want {

@@ -50,6 +50,12 @@ func Open(path string) (*Source, error) {
 		file.Close()
 		return nil, err
 	}
+	// As long as it is served, no client here writes its image over it. Not every file
+	// system has locks.
+	if !s.device && errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK) {
+		file.Close()
+		return nil, fmt.Errorf("image %s is being written, by a client or another program that has locked it", path)
+	}
 	adviseSequential(file)
 	return s, nil
 }

@@ -229,8 +229,16 @@ func (c condition) holds(d Disk) bool {
 	return d.SizeBytes == c.number
 }
 
+// ErrNoDisk: none is the one that is meant. It may still come, as a driver does that is
+// loaded late.
+var ErrNoDisk = errors.New("no such disk")
+
+func missing(name, why string) error {
+	return &failure{name + " is refused: " + why, ErrRefused, ErrNoDisk}
+}
+
 // Pick returns the one disk of disks that is meant. Unless it is exactly one, the error
-// wraps ErrRefused, and candidates are those to choose from: the ones that match, or
+// wraps ErrRefused, and ErrNoDisk if it is none; candidates are those to choose from: the ones that match, or
 // all if none does.
 func (s Selection) Pick(disks []Disk) (picked Disk, candidates []Disk, err error) {
 	var names []string
@@ -247,7 +255,7 @@ func (s Selection) Pick(disks []Disk) (picked Disk, candidates []Disk, err error
 	case len(candidates) > 1:
 		return Disk{}, candidates, refused(name, fmt.Sprintf("%d disks match; add a condition: %s", len(candidates), strings.Join(names, ", ")))
 	case len(disks) == 0:
-		return Disk{}, nil, refused(name, "there is no disk here")
+		return Disk{}, nil, missing(name, "there is no disk here")
 	}
 	why := fmt.Sprintf("none of %d disks matches", len(disks))
 	if len(disks) == 1 {
@@ -262,5 +270,5 @@ func (s Selection) Pick(disks []Disk) (picked Disk, candidates []Disk, err error
 			}
 		}
 	}
-	return Disk{}, disks, refused(name, why)
+	return Disk{}, disks, missing(name, why)
 }

@@ -72,7 +72,7 @@ func TestResume(t *testing.T) {
 			}
 			again := r.receiveTo(1, first.out)
 			end := again.finishes()
-			if end.BytesKept < size/2 {
+			if end.BytesKept < size/3 {
 				t.Errorf("%d of %d bytes were kept", end.BytesKept, size)
 			}
 			if c.restart {
