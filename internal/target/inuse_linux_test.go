@@ -59,10 +59,12 @@ func TestDeviceUnderLoop(t *testing.T) {
 	inner := filepath.Join(where, "live.img")
 	writeFile(t, inner, make([]byte, diskBytes))
 	upper := loopdev.Attach(t, inner, 0, 512)
+	unix.Sync() // what the file system writes of itself
 	if _, err := deviceRefused(t, device, device+" is mounted on "+where); err != nil {
 		t.Logf("with Force: %v", err)
 	}
 	detach(t, where)
+	unix.Sync()
 	if _, err := deviceRefused(t, device, upper+" lies on it (--force writes anyway)"); err != nil {
 		t.Logf("with Force: %v", err)
 	}
