@@ -105,7 +105,7 @@ func (p Plan) String() string {
 		}
 		b.WriteString(".")
 		if p.KeptBytes > 0 {
-			fmt.Fprintf(&b, "\nThe image is smaller by %d bytes: the rest stays as it is.", p.KeptBytes)
+			fmt.Fprintf(&b, "\nOnly the %d bytes behind the image would stay.", p.KeptBytes)
 		}
 	case OutputFile:
 		fmt.Fprintf(&b, ", a file of %d bytes that is there:\nthe image would take the place of all in it.", p.OutputBytes)

@@ -21,7 +21,7 @@ func TestDryRunOfDevice(t *testing.T) {
 		t.Errorf("what was picked is not in %s", &c.stderr)
 	}
 	for _, part := range []string{"would be written to " + disk + ", a device of 4194304 bytes", "All on it would be lost.",
-		fmt.Sprintf("smaller by %d bytes: the rest stays", len(old)-len(h.content))} {
+		fmt.Sprintf("Only the %d bytes behind the image would stay.", len(old)-len(h.content))} {
 		if !strings.Contains(c.stdout.String(), part) {
 			t.Errorf("%q is not in %q", part, &c.stdout)
 		}
