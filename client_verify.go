@@ -47,8 +47,8 @@ func (c *Client) verify(ctx context.Context, file *target.File, step uint64, rig
 	}
 	defer back.Close()
 	size := c.Stats().SizeBytes
-	var next, wrong, firstWrong atomic.Uint64
-	firstWrong.Store(size)
+	var next atomic.Uint64
+	wrong, firstWrong := uint64(0), size // guarded as the figures are
 	errs := make([]error, verifiers)
 	var work sync.WaitGroup
 	for i := range errs {
@@ -64,13 +64,13 @@ func (c *Client) verify(ctx context.Context, file *target.File, step uint64, rig
 					next.Store(size)
 					return
 				}
-				if !right(off, p[:n]) {
-					wrong.Add(1)
-					for first := firstWrong.Load(); off < first && !firstWrong.CompareAndSwap(first, off); {
-						first = firstWrong.Load()
+				isRight := right(off, p[:n])
+				c.update(func(st *ClientStats) {
+					st.BytesVerified += n
+					if !isRight {
+						wrong, firstWrong = wrong+1, min(firstWrong, off)
 					}
-				}
-				c.update(func(st *ClientStats) { st.BytesVerified += n })
+				})
 			}
 		})
 	}
@@ -81,9 +81,9 @@ func (c *Client) verify(ctx context.Context, file *target.File, step uint64, rig
 	if err := cmp.Or(errs...); err != nil {
 		return err
 	}
-	if n := wrong.Load(); n > 0 {
+	if wrong > 0 {
 		return fail(ErrTargetIO, "%s does not hold what was written: %d of %d parts of %d bytes read back otherwise, the first of them at offset %d; do not trust this disk",
-			file.Name(), n, (size+step-1)/step, step, firstWrong.Load())
+			file.Name(), wrong, (size+step-1)/step, step, firstWrong)
 	}
 	return nil
 }

@@ -45,9 +45,9 @@ func pause(failures int) time.Duration {
 }
 
 // mendable tells whether another try may succeed where nobody does anything here: the
-// server comes, or comes back, or serves the image again. A target that is there stays
-// what it is, and
-// what stdout took of an image cannot be taken back: reached is how far the try came.
+// server comes, or comes back, or serves the image again, or a disk comes. A target that
+// is there stays what it is, and what stdout took of an image cannot be taken back:
+// reached is how far the try came.
 func mendable(err error, output string, reached multiserver.ClientPhase) bool {
 	if output == stdoutName && reached != multiserver.PhaseFinding {
 		return false

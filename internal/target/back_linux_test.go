@@ -41,16 +41,7 @@ func TestReadBackSeesDevice(t *testing.T) {
 		disk := filepath.Join(t.TempDir(), "disk")
 		writeFile(t, disk, make([]byte, size))
 		device := loopdev.Attach(t, disk, 0, 512)
-		f := mustOpen(t, Options{Path: device})
-		if err := f.Prepare(size, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.WriteAt(image, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Sync(); err != nil {
-			t.Fatal(err)
-		}
+		f := synced(t, device, image)
 		checkBack(t, f, image)
 		if err := f.ReadAt(make([]byte, size), 0); err != nil { // all is in the page cache
 			t.Fatal(err)
@@ -124,16 +115,7 @@ func TestReadBackSeesFileSystem(t *testing.T) {
 	makeExt4(t, device)
 	path := filepath.Join(mountAt(t, device, "ext4", ""), "out.img")
 	image := random(1, 1<<20)
-	f := mustOpen(t, Options{Path: path})
-	if err := f.Prepare(1<<20, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.WriteAt(image, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Sync(); err != nil {
-		t.Fatal(err)
-	}
+	f := synced(t, path, image)
 	checkBack(t, f, image)
 	if err := f.ReadAt(make([]byte, 1<<20), 0); err != nil {
 		t.Fatal(err)

@@ -64,18 +64,25 @@ func TestReadBack(t *testing.T) {
 	for _, size := range []int{1, 4095, 4096, 4097, 2<<20 + 777} {
 		path := filepath.Join(t.TempDir(), "out.img")
 		image := random(int64(size), size)
-		f := mustOpen(t, Options{Path: path})
-		if err := f.Prepare(uint64(size), 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.WriteAt(image, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Sync(); err != nil {
-			t.Fatal(err)
-		}
+		f := synced(t, path, image)
 		checkBack(t, f, image)
 	}
+}
+
+// synced opens a target and puts image there.
+func synced(t *testing.T, path string, image []byte) *File {
+	t.Helper()
+	f := mustOpen(t, Options{Path: path})
+	if err := f.Prepare(uint64(len(image)), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.WriteAt(image, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // checkBack reads all that the target must hold in pieces of a MiB, and beyond.
@@ -102,16 +109,7 @@ func checkBack(t *testing.T, f *File, want []byte) {
 func TestReadBackUnaligned(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.img")
 	image := random(1, 3<<20)
-	f := mustOpen(t, Options{Path: path})
-	if err := f.Prepare(3<<20, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.WriteAt(image, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Sync(); err != nil {
-		t.Fatal(err)
-	}
+	f := synced(t, path, image)
 	b, err := f.ReadBack()
 	if err != nil {
 		t.Fatal(err)

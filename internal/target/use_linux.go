@@ -45,6 +45,8 @@ type member struct {
 // use says what the device, a partition of it or something that lies on it is used
 // for, or nothing: "/dev/sda1 is mounted on /boot".
 func (t tables) use(dev uint64) (string, error) {
+	asked := t.loops() // once for all members of the family
+	t.loops = func() []loop { return asked }
 	family, err := t.family(dev, false, nil)
 	if err != nil {
 		return "", err
