@@ -187,7 +187,7 @@ func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, o
 	s.engine = receiver.New(0, receiver.Config{
 		Receiver: c.id, Image: g, SymbolSize: found.session.SymbolSize, Window: window, InOrder: inOrder,
 		SilenceLimit: limit, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		Pieces: true,
+		Subblocks: true,
 	}, sessionOf(found.session))
 	s.learn()
 	s.beginUpdate(old)
@@ -490,10 +490,10 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 				s.takeZeros(run)
 			}
 		}
-	case wire.TypeOwed:
-		var o wire.Owed
-		if o, err = wire.ParseOwed(b); err == nil {
-			s.engine.HandleOwed(now, o)
+	case wire.TypeRepairAdv:
+		var o wire.RepairAdv
+		if o, err = wire.ParseRepairAdv(b); err == nil {
+			s.engine.HandleRepairAdv(now, o)
 		}
 	case wire.TypeHeartbeat:
 		var h wire.Heartbeat
@@ -517,9 +517,9 @@ func (s *symbolClient) take(now time.Duration, b []byte) {
 		if p, err = wire.ParseProbe(b); err == nil {
 			s.probes.hear(s.arrived, p)
 		}
-	case wire.TypePieces:
-		var p wire.Pieces
-		if p, err = wire.ParsePieces(b); err == nil {
+	case wire.TypeSubblockDigests:
+		var p wire.SubblockDigests
+		if p, err = wire.ParseSubblockDigests(b); err == nil {
 			s.takePieces(p)
 		}
 	case wire.TypeDescription:
@@ -637,7 +637,7 @@ func (s *symbolClient) happened(e event) error {
 			s.doubt()
 		}
 	case e.kind == reached:
-		s.engine.Reached(now, e.position)
+		s.engine.PrefixWritten(now, e.position)
 	case e.slot < 0:
 		s.solving--
 		s.zerosUnderWay--
@@ -645,7 +645,7 @@ func (s *symbolClient) happened(e event) error {
 		s.handZeros()
 	case e.kind == singular:
 		s.solving--
-		s.engine.BlockSingular(now, e.slot, e.more)
+		s.engine.BlockNeedsMore(now, e.slot, e.more)
 	case e.kind == damaged:
 		s.solving--
 		s.engine.BlockFailed(now, e.slot)

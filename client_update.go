@@ -54,7 +54,7 @@ type checking struct {
 // pieceList are the digests of a block's pieces, as they come.
 type pieceList struct {
 	k       uint16
-	digests []codec.PieceDigest
+	digests []codec.SubblockDigest
 	known   []bool
 	missing int
 }
@@ -118,7 +118,7 @@ func (s *symbolClient) doubt() {
 		u.own = make([]codec.Digest, n)
 		u.read = block.NewSet(uint64(n))
 	}
-	s.engine.Doubt(s.now(), block.Range{Lo: 0, Hi: uint64(n)})
+	s.engine.MarkUnverified(s.now(), block.Range{Lo: 0, Hi: uint64(n)})
 }
 
 // sample chooses the blocks whose digests tell whether the target holds some of the
@@ -197,9 +197,9 @@ func (s *symbolClient) handChecks() {
 // a part came for others may be doubted again.
 func (s *symbolClient) nextDoubted() (block.Range, bool) {
 	u := &s.checks
-	run, ok := s.engine.NextDoubted(u.next)
+	run, ok := s.engine.NextUnverified(u.next)
 	if !ok && u.next > 0 && u.read == nil && u.underWay == u.fills {
-		run, ok = s.engine.NextDoubted(0)
+		run, ok = s.engine.NextUnverified(0)
 	}
 	if ok {
 		run.Hi = min(run.Hi, run.Lo+checkBlocks)
@@ -229,7 +229,7 @@ func (s *symbolClient) check() {
 	g := s.found.session.Geometry
 	size := int(s.found.session.SymbolSize)
 	plain := make([]byte, g.BlockSize)
-	var own []codec.PieceDigest
+	var own []codec.SubblockDigest
 	for job := range s.checks.jobs {
 		r := checkResult{checkJob: job}
 		for i := range job.run.Len() {
@@ -247,7 +247,7 @@ func (s *symbolClient) check() {
 				continue
 			}
 			r.readable |= 1
-			own = codec.AppendPieceDigests(own[:0], job.buf[codec.HeaderSize:][:n])
+			own = codec.AppendSubblockDigests(own[:0], job.buf[codec.HeaderSize:][:n])
 			r.have = symbolsHeld(job.list, own, n, size)
 			// The block as the server encodes it, where the pieces are the image's.
 			header := codec.Header{Codec: codec.Raw, PlainSize: uint32(n), BodySize: uint32(n), Digest: job.whole}
@@ -263,7 +263,7 @@ func (s *symbolClient) check() {
 
 // symbolsHeld are the source symbols, one bit each, that lie within pieces of a block
 // of n bytes that are the image's. All of them lack the bytes of a piece that is not.
-func symbolsHeld(list *pieceList, own []codec.PieceDigest, n, symbolSize int) []uint64 {
+func symbolsHeld(list *pieceList, own []codec.SubblockDigest, n, symbolSize int) []uint64 {
 	have := make([]uint64, (int(list.k)+63)/64)
 	if len(own) != len(list.digests) || (codec.HeaderSize+n+symbolSize-1)/symbolSize != int(list.k) {
 		return have // it goes encoded otherwise
@@ -273,7 +273,7 @@ func symbolsHeld(list *pieceList, own []codec.PieceDigest, n, symbolSize int) []
 		lo := max(0, i*symbolSize-codec.HeaderSize)
 		hi := min(n, (i+1)*symbolSize-codec.HeaderSize)
 		same := true
-		for p := lo / codec.PieceSize; same && p*codec.PieceSize < hi; p++ {
+		for p := lo / codec.SubblockSize; same && p*codec.SubblockSize < hi; p++ {
 			same = own[p] == list.digests[p]
 		}
 		if same {
@@ -323,32 +323,32 @@ func (s *symbolClient) judge(id block.ID, own codec.Digest) {
 	if s.engine.IsMissing(id) {
 		s.counts.BytesKept += uint64(s.session.Geometry.Size(id))
 	}
-	s.engine.Checked(s.now(), id, true)
+	s.engine.Confirm(s.now(), id, true)
 }
 
 // differs: the target does not hold block id. Zeros need nobody.
 func (s *symbolClient) differs(id block.ID, readable bool) {
 	if s.manifest != nil && s.manifest.IsZeroBlock(uint32(id)) {
-		s.runs = s.engine.TakeZeros(block.Range{Lo: uint64(id), Hi: uint64(id) + 1}, s.runs[:0])
+		s.runs = s.engine.ConfirmZeros(block.Range{Lo: uint64(id), Hi: uint64(id) + 1}, s.runs[:0])
 		for _, run := range s.runs {
 			s.takeZeros(run)
 		}
 		return
 	}
-	s.engine.Checked(s.now(), id, false)
+	s.engine.Confirm(s.now(), id, false)
 	if !readable {
-		s.engine.Whole(s.now(), id)
+		s.engine.RequestWhole(s.now(), id)
 	}
 }
 
 // takePieces gathers the digests of a block's pieces.
-func (s *symbolClient) takePieces(p wire.Pieces) {
+func (s *symbolClient) takePieces(p wire.SubblockDigests) {
 	u := &s.checks
-	if wanted := s.engine.HandlePieces(s.now(), p); !wanted || u.file == nil || s.manifest == nil {
+	if wanted := s.engine.HandleSubblockDigests(s.now(), p); !wanted || u.file == nil || s.manifest == nil {
 		return
 	}
 	l := u.pieces[p.Block]
-	n := (s.session.Geometry.Size(p.Block) + codec.PieceSize - 1) / codec.PieceSize
+	n := (s.session.Geometry.Size(p.Block) + codec.SubblockSize - 1) / codec.SubblockSize
 	if l != nil && l.missing == 0 {
 		return // it waits to be compared
 	}
@@ -356,12 +356,12 @@ func (s *symbolClient) takePieces(p wire.Pieces) {
 		if len(u.pieces) >= maxPieceLists { // what is still wanted of these comes again
 			maps.DeleteFunc(u.pieces, func(_ block.ID, l *pieceList) bool { return l.missing > 0 })
 		}
-		l = &pieceList{k: p.K, digests: make([]codec.PieceDigest, n), known: make([]bool, n), missing: n}
+		l = &pieceList{k: p.K, digests: make([]codec.SubblockDigest, n), known: make([]bool, n), missing: n}
 		u.pieces[p.Block] = l
 	}
 	for i := range p.Digests.Len() {
 		if at := int(p.First) + i; at < n && !l.known[at] {
-			l.digests[at], l.known[at] = codec.PieceDigest(p.Digests.At(i)), true
+			l.digests[at], l.known[at] = codec.SubblockDigest(p.Digests.At(i)), true
 			l.missing--
 		}
 	}
@@ -385,10 +385,10 @@ func (s *symbolClient) fill(r *checkResult) {
 		held += bits.OnesCount64(w)
 	}
 	if held*4 < int(r.list.k) {
-		s.engine.Whole(s.now(), id)
+		s.engine.RequestWhole(s.now(), id)
 		return
 	}
-	t := s.engine.Fill(s.now(), id, r.list.k, r.have)
+	t := s.engine.SeedSlot(s.now(), id, r.list.k, r.have)
 	if t.Verdict != receiver.Keep {
 		return
 	}

@@ -33,15 +33,15 @@ func TestSymbolsHeld(t *testing.T) {
 			there[at] ^= 1
 		}
 		k := (codec.HeaderSize + n + size - 1) / size
-		list := &pieceList{k: uint16(k), digests: codec.AppendPieceDigests(nil, image)}
-		have := symbolsHeld(list, codec.AppendPieceDigests(nil, there), n, size)
+		list := &pieceList{k: uint16(k), digests: codec.AppendSubblockDigests(nil, image)}
+		have := symbolsHeld(list, codec.AppendSubblockDigests(nil, there), n, size)
 		for i := range k {
 			// By the bytes of the plain block that the symbol has.
 			lo, hi := max(0, i*size-codec.HeaderSize), min(n, (i+1)*size-codec.HeaderSize)
 			near := false // something was flipped in a piece that it touches
 			for _, at := range flipped {
-				p := at / codec.PieceSize
-				near = near || hi > lo && p >= lo/codec.PieceSize && p <= (hi-1)/codec.PieceSize && there[at] != image[at]
+				p := at / codec.SubblockSize
+				near = near || hi > lo && p >= lo/codec.SubblockSize && p <= (hi-1)/codec.SubblockSize && there[at] != image[at]
 			}
 			if held := have[i/64]>>(i%64)&1 != 0; held == near {
 				t.Fatalf("symbol %d of %d, bytes %d to %d: held %v", i, k, lo, hi, held)
@@ -80,7 +80,7 @@ func differing(t *testing.T, count uint32) *symbolClient {
 		Client: &Client{cfg: ClientConfig{Log: slog.New(slog.DiscardHandler)}},
 		found:  found{session: d}, session: *d, out: file, manifest: builder.Manifest(), slots: make([]slot, 64),
 		engine: receiver.New(0, receiver.Config{
-			Image: g, SymbolSize: symbolSize, Window: 64, Rand: rand.New(rand.NewPCG(1, 1)), Pieces: true,
+			Image: g, SymbolSize: symbolSize, Window: 64, Rand: rand.New(rand.NewPCG(1, 1)), Subblocks: true,
 		}, receiver.Session{ID: 1}),
 		toWrite: make(chan writeJob, 128),
 		checks: checking{
@@ -89,16 +89,16 @@ func differing(t *testing.T, count uint32) *symbolClient {
 		},
 	}
 	all := block.Range{Lo: 0, Hi: uint64(count)}
-	s.engine.Doubt(0, all)
+	s.engine.MarkUnverified(0, all)
 	for id := range count {
-		s.engine.Checked(0, block.ID(id), false)
+		s.engine.Confirm(0, block.ID(id), false)
 	}
 	return s
 }
 
 // piecesOf is a packet of the digests of count pieces from first on.
-func piecesOf(id block.ID, k, first, count uint16) wire.Pieces {
-	p := wire.Pieces{Session: 1, Block: id, K: k, First: first}
+func piecesOf(id block.ID, k, first, count uint16) wire.SubblockDigests {
+	p := wire.SubblockDigests{Session: 1, Block: id, K: k, First: first}
 	for range count {
 		p.Digests = p.Digests.Append(7)
 	}
@@ -109,7 +109,7 @@ func piecesOf(id block.ID, k, first, count uint16) wire.Pieces {
 // be compared, one comparison is made, of a whole list.
 func TestPiecesOfTwoKinds(t *testing.T) {
 	s := differing(t, 1)
-	for _, p := range []wire.Pieces{piecesOf(0, 9, 0, 2), piecesOf(0, 8, 0, 1), piecesOf(0, 8, 1, 1)} {
+	for _, p := range []wire.SubblockDigests{piecesOf(0, 9, 0, 2), piecesOf(0, 8, 0, 1), piecesOf(0, 8, 1, 1)} {
 		s.takePieces(p)
 	}
 	s.handChecks()
@@ -128,7 +128,7 @@ func TestPieceListsAreBounded(t *testing.T) {
 	s := differing(t, count)
 	for id := range block.ID(count) {
 		s.takePieces(piecesOf(id, 9, 0, 1))
-		s.engine.Checked(0, id, true)
+		s.engine.Confirm(0, id, true)
 		if n := len(s.checks.pieces); n > maxPieceLists {
 			t.Fatalf("%d lists after %d blocks", n, id+1)
 		}

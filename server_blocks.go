@@ -41,12 +41,12 @@ func (s *symbolServer) compose(b *batch, st *stream) (filled bool, err error) {
 			b.packets, b.bytes, b.size = 1, len(packet), len(packet)
 			return true, nil
 		}
-		if next.Kind == sender.Pieces {
+		if next.Kind == sender.Subblocks {
 			if b.packets > 0 {
 				st.held = next
 				return true, nil
 			}
-			return true, s.putPieces(b, next.Pieces)
+			return true, s.putPieces(b, next.Subblocks)
 		}
 		slot := b.buf[b.bytes : b.bytes+b.size]
 		if err := s.fillSymbol(slot[wire.SymbolHeaderSize:], &next.Symbol); err != nil {

@@ -136,7 +136,7 @@ type symbolServer struct {
 	flying        int      // those that are with send
 	flight        int      // as many may be
 	packet        []byte
-	digests       []codec.PieceDigest
+	digests       []codec.SubblockDigest
 	hold          hold
 	rate          rateFinder
 	table         map[wire.ReceiverID]*Receiver
@@ -216,7 +216,7 @@ func (s *symbolServer) begin(ifIndex int) error {
 	}
 	s.recallManifest()
 	s.held = true
-	s.group.engine.SetHold(s.now(), true)
+	s.group.engine.SetGateClosed(s.now(), true)
 	// Clients of a session before this one hear of the new one at once.
 	s.group.say(s.describe(0, netip.AddrPort{}), s.cfg.Log)
 	return nil
@@ -401,10 +401,10 @@ func (s *symbolServer) hear(f feedback) error {
 			s.streamOf(p.Receiver).engine.HandleWantedSymbols(now, p)
 			s.note(f, p.Receiver, func(*Receiver) {})
 		}
-	case wire.TypeWantedPieces:
-		var p wire.WantedPieces
-		if p, err = wire.ParseWantedPieces(f.packet); err == nil {
-			s.streamOf(p.Receiver).engine.HandleWantedPieces(now, p)
+	case wire.TypeWantedSubblocks:
+		var p wire.WantedSubblocks
+		if p, err = wire.ParseWantedSubblocks(f.packet); err == nil {
+			s.streamOf(p.Receiver).engine.HandleWantedSubblocks(now, p)
 			s.note(f, p.Receiver, func(*Receiver) {})
 		}
 	case wire.TypeGoodbye:
@@ -503,9 +503,9 @@ func (s *symbolServer) tick() {
 		}
 		s.held = !s.hold.released || !s.probe(now)
 	}
-	s.group.engine.SetHold(now, s.held || s.prober.deaf)
+	s.group.engine.SetGateClosed(now, s.held || s.prober.deaf)
 	if s.single != nil {
-		s.single.engine.SetHold(now, s.held)
+		s.single.engine.SetGateClosed(now, s.held)
 	}
 	since := time.Since(s.tickAt)
 	if since < rateInterval {

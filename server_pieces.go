@@ -14,17 +14,17 @@ func (s *symbolServer) putPieces(b *batch, r sender.Ref) error {
 		return err
 	}
 	plain := e.buf[codec.HeaderSize:][:s.geometry.Size(r.Block)]
-	s.digests = codec.AppendPieceDigests(s.digests[:0], plain)
+	s.digests = codec.AppendSubblockDigests(s.digests[:0], plain)
 	n := len(s.digests)
-	packets := (n + wire.MaxPieces - 1) / wire.MaxPieces
+	packets := (n + wire.MaxSubblocks - 1) / wire.MaxSubblocks
 	each := (n + packets - 1) / packets
 	out := b.buf[:0]
 	for first := 0; first < n; first += each {
-		var digests wire.List[wire.PieceDigest]
+		var digests wire.List[wire.SubblockDigest]
 		for _, d := range s.digests[first:min(first+each, n)] {
-			digests = digests.Append(wire.PieceDigest(d))
+			digests = digests.Append(wire.SubblockDigest(d))
 		}
-		out = wire.Pieces{
+		out = wire.SubblockDigests{
 			Session: s.session, Block: r.Block, K: uint16(len(e.buf) / int(s.symbolSize)), First: uint16(first), Digests: digests,
 		}.AppendTo(out)
 		b.packets++

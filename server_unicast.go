@@ -77,7 +77,7 @@ func (s *symbolServer) hearUnicast(now time.Duration, f feedback, p wire.Unicast
 		if s.manifest != nil {
 			s.single.engine.SetCompletion(now, s.completion())
 		}
-		s.single.engine.SetHold(now, s.held)
+		s.single.engine.SetGateClosed(now, s.held)
 		s.streams = append(s.streams, s.single)
 	}
 	if peer == nil && s.cfg.Unicast == UnicastAuto {

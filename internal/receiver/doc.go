@@ -8,11 +8,11 @@
 //
 //   - HandleSymbol for each symbol of the session, whose bytes it puts into the slot
 //     that the verdict names; with First, whatever the slot held is void;
-//   - after Complete, once it has rebuilt the block, one of BlockVerified, BlockSingular
+//   - after Complete, once it has rebuilt the block, one of BlockVerified, BlockNeedsMore
 //     and BlockFailed; and BlockWritten when a verified block is on the disk;
-//   - HandleZeroRun, HandleOwed, HandleHeartbeat and HandleGoodbyeAck;
-//   - Doubt where the target may hold a part of the image, and Checked for each block that
-//     it has compared; where blocks differ, HandlePieces, and then Fill or Whole;
+//   - HandleZeroRun, HandleRepairAdv, HandleHeartbeat and HandleGoodbyeAck;
+//   - MarkUnverified where the target may hold a part of the image, and Confirm for each block that
+//     it has compared; where blocks differ, HandleSubblockDigests, and then SeedSlot or RequestWhole;
 //   - Restart when a description of another session of the same image has arrived;
 //   - Poll, until there is nothing to send, at Deadline and after any other call;
 //   - Leave, when Complete and the target is synced, when GaveUp, or when it failed;

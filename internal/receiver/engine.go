@@ -20,9 +20,9 @@ type Config struct {
 	// InOrder: the target takes the image from the beginning on, and blocks that are
 	// verified keep their slots until it is their turn.
 	InOrder bool
-	// Pieces: the driver can compare a block of the target by the digests of its pieces.
+	// Subblocks: the driver can compare a block of the target by the digests of its sub-blocks.
 	// Otherwise a block that differs is wanted whole.
-	Pieces bool
+	Subblocks bool
 	// SilenceLimit is how long nothing of the sender may come before the receiver
 	// gives up; 0 is for ever.
 	SilenceLimit time.Duration
@@ -47,27 +47,27 @@ type Engine struct {
 	image        uint32 // blocks of the image
 	manifest     uint32 // blocks of the manifest, 0 while unknown
 	manifestSize uint64 // bytes
-	// place says where each block is, those of the image first and those of the
+	// blockState says where each block is, those of the image first and those of the
 	// manifest after them: a slot or one of the places that are none.
-	place []uint16
-	slots []slot
-	free  []uint16 // slots that are free
+	blockState []uint16
+	slots      []slot
+	free       []uint16 // slots that are free
 
-	none    uint32 // blocks at placeNone
-	doubted uint32 // blocks at placeDoubted
-	taken   uint32 // blocks at placeTaken
-	written uint32 // of these, those on the disk
-	reached uint32 // InOrder: blocks of the image that are on the target, from the first on
-	done    uint32 // of these, those of the image
+	missing    uint32 // blocks at blockMissing
+	unverified uint32 // blocks at blockUnverified
+	verified   uint32 // blocks at blockVerified
+	written    uint32 // of these, those on the disk
+	prefix     uint32 // InOrder: blocks of the image that are on the target, from the first on
+	done       uint32 // of these, those of the image
 
-	stream   stream
-	lookAt   wire.Sequence // when to look at the window next
-	walk     uint32        // where the sender's walk is, as of its last heartbeat
-	pass     uint32        // and its pass; 0 before the first heartbeat
-	quiet    bool          // the sender says that it owes nothing, or says nothing
-	quietAt  wire.Sequence // with that packet; a later one ends it
-	inStream time.Duration // when the last packet of the stream came
-	heard    time.Duration // when the last packet came
+	stream        stream
+	lookAt        wire.Sequence // when to look at the window next
+	carouselBlock uint32        // where the sender's carousel is, as of its last heartbeat
+	pass          uint32        // and its pass; 0 before the first heartbeat
+	quiet         bool          // the sender says that it owes nothing, or says nothing
+	quietAt       wire.Sequence // with that packet; a later one ends it
+	inStream      time.Duration // when the last packet of the stream came
+	heard         time.Duration // when the last packet came
 
 	roundTrip time.Duration
 	clock     wire.Clock
@@ -80,8 +80,8 @@ type Engine struct {
 	symbols  wire.List[wire.SymbolRange]
 	naming   int // slot whose symbols are to be named next, in a round of WantedSymbols
 
-	want   wantState
-	pieces piecesState
+	want      wantState
+	subblocks subblocksState
 
 	slow     bool // the disk is slower than the stream
 	failures int  // blocks that failed their digest
@@ -105,11 +105,11 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 		image: cfg.Image.BlockCount(),
 		slots: make([]slot, cfg.Window),
 	}
-	e.place = make([]uint16, e.image)
-	for i := range e.place {
-		e.place[i] = placeNone
+	e.blockState = make([]uint16, e.image)
+	for i := range e.blockState {
+		e.blockState[i] = blockMissing
 	}
-	e.none = e.image
+	e.missing = e.image
 	for p := cfg.Window - 1; p >= 0; p-- {
 		e.free = append(e.free, uint16(p))
 	}
@@ -149,7 +149,7 @@ func (e *Engine) begin(now time.Duration, s Session) {
 	e.session = s
 	e.stream = stream{}
 	e.lookAt = 0
-	e.walk, e.pass, e.quietAt = 0, 0, 0
+	e.carouselBlock, e.pass, e.quietAt = 0, 0, 0
 	e.inStream, e.heard = now, now
 	e.roundTrip = defaultRoundTrip
 	e.clock, e.clockAt = 0, 0
@@ -157,14 +157,14 @@ func (e *Engine) begin(now time.Duration, s Session) {
 	e.reportAt = now + e.spread(s.ReportInterval)
 	e.askAt, e.naming = 0, 0
 	e.want = wantState{retry: wantRetry}
-	e.resetPieces()
+	e.resetSubblocks()
 	e.quiet = true // until the stream comes
 	e.learn(s.Completion)
 	e.schedule(now)
 	e.rearm()
 }
 
-// learn takes note of the manifest's size, once it is known.
+// learn records the manifest's size, once it is known.
 func (e *Engine) learn(c wire.Completion) {
 	if c.ManifestSize == 0 || e.manifest != 0 {
 		return
@@ -176,9 +176,9 @@ func (e *Engine) learn(c wire.Completion) {
 	e.manifestSize = c.ManifestSize
 	e.manifest = g.BlockCount()
 	for range e.manifest {
-		e.place = append(e.place, placeNone)
+		e.blockState = append(e.blockState, blockMissing)
 	}
-	e.none += e.manifest
+	e.missing += e.manifest
 }
 
 // Verdict is what became of a symbol.
@@ -192,47 +192,47 @@ const (
 	Invalid                  // there is no such block, or its K is wrong
 )
 
-// Taken says what to do with a symbol.
-type Taken struct {
+// Placement says what to do with a symbol.
+type Placement struct {
 	Verdict Verdict
 	// First: the symbol begins a block in Slot; whatever was there is dropped.
 	First bool
 	// Complete: K symbols are in. The driver rebuilds and verifies the block, and
-	// calls BlockSingular, BlockVerified or BlockFailed.
+	// calls BlockNeedsMore, BlockVerified or BlockFailed.
 	Complete bool
 	Slot     int
 }
 
 // HandleSymbol judges a symbol of this session, whose checksum is right. Data is
 // not looked at.
-func (e *Engine) HandleSymbol(now time.Duration, s *wire.Symbol) Taken {
+func (e *Engine) HandleSymbol(now time.Duration, s *wire.Symbol) Placement {
 	e.inStream, e.heard = now, now
-	if !e.stream.arrive(s.Sequence) {
-		return Taken{Verdict: Duplicate}
+	if !e.stream.recordArrival(s.Sequence) {
+		return Placement{Verdict: Duplicate}
 	}
-	t := e.takeSymbol(s)
+	t := e.handleSymbol(s)
 	if e.stream.highest >= e.lookAt {
 		e.look(now)
 	}
 	return t
 }
 
-func (e *Engine) takeSymbol(s *wire.Symbol) Taken {
+func (e *Engine) handleSymbol(s *wire.Symbol) Placement {
 	index := uint32(s.Block)
 	if s.Object == wire.Manifest {
 		if e.manifest == 0 {
-			return Taken{Verdict: NoRoom} // no heartbeat told its size so far
+			return Placement{Verdict: NoRoom} // no heartbeat told its size so far
 		}
 		if index >= e.manifest {
-			return Taken{Verdict: Invalid}
+			return Placement{Verdict: Invalid}
 		}
 		index += e.image
 	} else if index >= e.image {
-		return Taken{Verdict: Invalid}
+		return Placement{Verdict: Invalid}
 	}
-	p := e.place[index]
-	if p == placeTaken {
-		return Taken{Verdict: Duplicate}
+	p := e.blockState[index]
+	if p == blockVerified {
+		return Placement{Verdict: Duplicate}
 	}
 	first := false
 	if p > MaxWindow {
@@ -244,57 +244,57 @@ func (e *Engine) takeSymbol(s *wire.Symbol) Taken {
 	}
 	sl := &e.slots[p]
 	if sl.k != s.K {
-		return Taken{Verdict: Invalid}
+		return Placement{Verdict: Invalid}
 	}
 	if s.Sequence > sl.last {
 		sl.last = s.Sequence
 	}
-	if sl.state != slotFilling || !sl.take(s.Symbol) {
-		return Taken{Verdict: Duplicate}
+	if sl.state != slotFilling || !sl.addSymbol(s.Symbol) {
+		return Placement{Verdict: Duplicate}
 	}
-	sl.need--
-	if sl.need == 0 {
+	sl.symbolsNeeded--
+	if sl.symbolsNeeded == 0 {
 		sl.state = slotSolving
-		return Taken{First: first, Complete: true, Slot: int(p)}
+		return Placement{First: first, Complete: true, Slot: int(p)}
 	}
-	return Taken{First: first, Slot: int(p)}
+	return Placement{First: first, Slot: int(p)}
 }
 
 // openSlot makes room for the block of s.
-func (e *Engine) openSlot(index uint32, s *wire.Symbol) Taken {
+func (e *Engine) openSlot(index uint32, s *wire.Symbol) Placement {
 	g, id := e.cfg.Image, s.Block
 	if s.Object == wire.Manifest {
 		g.ImageSize = e.manifestSize
 	}
 	if int(s.K) > g.MaxK(id, e.cfg.SymbolSize) {
-		return Taken{Verdict: Invalid}
+		return Placement{Verdict: Invalid}
 	}
 	if index >= e.horizon() && index < e.image {
-		return Taken{Verdict: NoRoom}
+		return Placement{Verdict: NoRoom}
 	}
 	p, evicted, ok := e.room(s.Symbol, s.K)
 	if !ok {
-		e.refuse()
-		return Taken{Verdict: NoRoom}
+		e.recordNoRoom()
+		return Placement{Verdict: NoRoom}
 	}
 	if evicted {
-		e.setPlace(e.slots[p].index, e.home(p))
+		e.setBlockState(e.slots[p].index, e.fallback(p))
 	}
-	e.slots[p].open(index, s.K, s.Symbol, e.place[index])
+	e.slots[p].open(index, s.K, s.Symbol, e.blockState[index])
 	e.slots[p].pass = e.pass
-	e.setPlace(index, uint16(p))
+	e.setBlockState(index, uint16(p))
 	e.want.retry = wantRetry
-	return Taken{Slot: p}
+	return Placement{Slot: p}
 }
 
-// Reached takes note that the target of a receiver InOrder has the first count blocks
+// PrefixWritten records that the target of a receiver InOrder has the first count blocks
 // of the image.
-func (e *Engine) Reached(now time.Duration, count uint32) {
-	if count <= e.reached {
+func (e *Engine) PrefixWritten(now time.Duration, count uint32) {
+	if count <= e.prefix {
 		return
 	}
-	e.reached = count
-	if e.none > 0 && e.want.at == 0 {
+	e.prefix = count
+	if e.missing > 0 && e.want.at == 0 {
 		e.schedule(now)
 		e.rearm()
 	}
@@ -306,12 +306,12 @@ func (e *Engine) horizon() uint32 {
 	if !e.cfg.InOrder {
 		return e.image
 	}
-	return min(e.image, e.reached+uint32(max(1, len(e.slots)-2)))
+	return min(e.image, e.prefix+uint32(max(1, len(e.slots)-2)))
 }
 
-// refuse takes note that a block found no room. If it is the disk that holds the
+// recordNoRoom records that a block found no room. If it is the disk that holds the
 // window, the receiver asks from now on for what fits, and no more (R13).
-func (e *Engine) refuse() {
+func (e *Engine) recordNoRoom() {
 	if len(e.free) > 0 {
 		return
 	}
@@ -321,7 +321,7 @@ func (e *Engine) refuse() {
 // diskBound tells whether half of the window waits for the target, and not, in order,
 // for a block that is still to come.
 func (e *Engine) diskBound() bool {
-	if e.cfg.InOrder && e.reached < e.image && e.place[e.reached] != placeTaken {
+	if e.cfg.InOrder && e.prefix < e.image && e.blockState[e.prefix] != blockVerified {
 		return false
 	}
 	return e.inState(slotWriting)*2 >= len(e.slots)
@@ -337,51 +337,51 @@ func (e *Engine) inState(s slotState) (n int) {
 	return n
 }
 
-// setPlace moves a block to a place, and counts.
-func (e *Engine) setPlace(index uint32, place uint16) {
-	switch e.place[index] {
-	case placeNone:
-		e.none--
-	case placeDoubted:
-		e.doubted--
-	case placePieces:
-		e.leavePieces(index)
+// setBlockState moves a block to a place, and counts.
+func (e *Engine) setBlockState(index uint32, place uint16) {
+	switch e.blockState[index] {
+	case blockMissing:
+		e.missing--
+	case blockUnverified:
+		e.unverified--
+	case blockDiffers:
+		e.leaveDiffers(index)
 	}
-	e.place[index] = place
+	e.blockState[index] = place
 	switch place {
-	case placeNone:
-		e.none++
+	case blockMissing:
+		e.missing++
 		e.want.lackFrom = min(e.want.lackFrom, index)
 		e.want.declared = min(e.want.declared, index)
-	case placeTaken:
-		e.taken++
-	case placeDoubted:
-		e.doubted++
-	case placePieces:
-		e.enterPieces(index)
+	case blockVerified:
+		e.verified++
+	case blockUnverified:
+		e.unverified++
+	case blockDiffers:
+		e.enterDiffers(index)
 	}
 }
 
 // drop gives up what slot p holds.
-func (e *Engine) drop(p int) { e.release(p, e.home(p)) }
+func (e *Engine) drop(p int) { e.release(p, e.fallback(p)) }
 
-// home is the place of the block in slot p once that is given up.
-func (e *Engine) home(p int) uint16 {
-	if h := e.slots[p].home; h != placePieces || e.usesPieces() {
+// fallback is the place of the block in slot p once that is given up.
+func (e *Engine) fallback(p int) uint16 {
+	if h := e.slots[p].fallback; h != blockDiffers || e.usesSubblocks() {
 		return h
 	}
-	return placeNone
+	return blockMissing
 }
 
 // HandleZeroRun appends to dst the blocks of the image that have become zeros by z;
 // the driver makes them so on its target and calls ZerosWritten.
 func (e *Engine) HandleZeroRun(now time.Duration, z *wire.ZeroRun, dst []block.Range) []block.Range {
 	e.inStream, e.heard = now, now
-	if !e.stream.arrive(z.Sequence) {
+	if !e.stream.recordArrival(z.Sequence) {
 		return dst
 	}
 	if run := (block.Range{Lo: uint64(z.First), Hi: uint64(z.First) + uint64(z.Count)}); run.Hi <= uint64(e.image) {
-		dst = e.TakeZeros(run, dst)
+		dst = e.ConfirmZeros(run, dst)
 	}
 	if e.stream.highest >= e.lookAt {
 		e.look(now)
@@ -389,13 +389,13 @@ func (e *Engine) HandleZeroRun(now time.Duration, z *wire.ZeroRun, dst []block.R
 	return dst
 }
 
-// TakeZeros is HandleZeroRun for blocks that the driver knows to be zeros by the manifest.
-func (e *Engine) TakeZeros(r block.Range, dst []block.Range) []block.Range {
+// ConfirmZeros is HandleZeroRun for blocks that the driver knows to be zeros by the manifest.
+func (e *Engine) ConfirmZeros(r block.Range, dst []block.Range) []block.Range {
 	for i := r.Lo; i < r.Hi; i++ {
-		if p := e.place[i]; p <= MaxWindow || p == placeTaken {
+		if p := e.blockState[i]; p <= MaxWindow || p == blockVerified {
 			continue
 		}
-		e.setPlace(uint32(i), placeTaken)
+		e.setBlockState(uint32(i), blockVerified)
 		if n := len(dst); n > 0 && dst[n-1].Hi == i {
 			dst[n-1].Hi++
 		} else {
@@ -405,15 +405,15 @@ func (e *Engine) TakeZeros(r block.Range, dst []block.Range) []block.Range {
 	return dst
 }
 
-// ZerosWritten takes note that count blocks of zeros are on the disk.
+// ZerosWritten records that count blocks of zeros are on the disk.
 func (e *Engine) ZerosWritten(count uint32) {
 	e.written += count
 	e.done += count
 }
 
-// BlockSingular takes note that the symbols in slot p do not rebuild the block: more
+// BlockNeedsMore records that the symbols in slot p do not rebuild the block: more
 // symbols, 1 at least, are needed.
-func (e *Engine) BlockSingular(now time.Duration, p, more int) {
+func (e *Engine) BlockNeedsMore(now time.Duration, p, more int) {
 	s := &e.slots[p]
 	if s.stale {
 		e.drop(p)
@@ -421,25 +421,25 @@ func (e *Engine) BlockSingular(now time.Duration, p, more int) {
 		e.rearm()
 		return
 	}
-	s.state, s.need = slotFilling, uint16(more)
+	s.state, s.symbolsNeeded = slotFilling, uint16(more)
 	s.passed, s.covered, s.tries = false, false, 0
 	if e.quiet {
 		e.look(now)
 	}
 }
 
-// BlockVerified takes note that the block in slot p is rebuilt and right. It keeps
+// BlockVerified records that the block in slot p is rebuilt and right. It keeps
 // its slot until BlockWritten.
 func (e *Engine) BlockVerified(p int) {
 	e.slots[p].state = slotWriting
-	e.setPlace(e.slots[p].index, placeTaken)
+	e.setBlockState(e.slots[p].index, blockVerified)
 }
 
-// BlockFailed takes note that the block in slot p is not what its digest says. All
+// BlockFailed records that the block in slot p is not what its digest says. All
 // of it is dropped. If some came from the target, that may have been wrong.
 func (e *Engine) BlockFailed(now time.Duration, p int) {
-	filled := e.slots[p].filled
-	e.release(p, placeNone)
+	filled := e.slots[p].seeded
+	e.release(p, blockMissing)
 	if !filled {
 		e.failures++
 	}
@@ -450,18 +450,18 @@ func (e *Engine) BlockFailed(now time.Duration, p int) {
 	e.rearm()
 }
 
-// BlockWritten takes note that the block in slot p is on the disk, or for a block
+// BlockWritten records that the block in slot p is on the disk, or for a block
 // of the manifest, kept elsewhere. The slot is free.
 func (e *Engine) BlockWritten(now time.Duration, p int) {
 	if e.slots[p].index < e.image {
 		e.done++
 	}
 	e.written++
-	e.release(p, placeTaken)
+	e.release(p, blockVerified)
 	if e.slow && len(e.free) == len(e.slots) && !e.quiet {
 		e.slow = false // the stream does not keep the disk busy
 	}
-	if e.quiet && e.none > 0 && e.want.at == 0 || e.pieces.idle() {
+	if e.quiet && e.missing > 0 && e.want.at == 0 || e.subblocks.idle() {
 		e.schedule(now)
 		e.rearm()
 	}
@@ -470,11 +470,11 @@ func (e *Engine) BlockWritten(now time.Duration, p int) {
 // Complete tells whether every block of the image and of the manifest is in and
 // written. The driver then syncs and verifies, and calls Leave.
 func (e *Engine) Complete() bool {
-	return e.manifest != 0 && e.written == e.image+e.manifest && (!e.cfg.InOrder || e.reached == e.image)
+	return e.manifest != 0 && e.written == e.image+e.manifest && (!e.cfg.InOrder || e.prefix == e.image)
 }
 
 // Missing is the count of blocks that are not verified yet, as far as known.
-func (e *Engine) Missing() uint32 { return e.image + e.manifest - e.taken }
+func (e *Engine) Missing() uint32 { return e.image + e.manifest - e.verified }
 
 // BlocksDone is the count of blocks of the image that are verified and written.
 func (e *Engine) BlocksDone() uint32 { return e.done }
@@ -482,7 +482,7 @@ func (e *Engine) BlocksDone() uint32 { return e.done }
 // Counts are the packets of the stream since the session began for this receiver.
 func (e *Engine) Counts() wire.PacketCounts { return e.stream.counts() }
 
-// SocketDropped takes note that the receiver's own socket dropped up to count packets
+// SocketDropped records that the receiver's own socket dropped up to count packets
 // for lack of room: those that are missing are not lost on the wire.
 func (e *Engine) SocketDropped(count uint64) {
 	e.stream.dropped += min(count, e.stream.counts().Lost)

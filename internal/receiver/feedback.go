@@ -9,7 +9,7 @@ import (
 )
 
 // look goes through the window: which bursts are over, which promises were not
-// kept, and whether the walk has passed blocks that are missing (R4, R7, R12).
+// kept, and whether the carousel has passed blocks that are missing (R4, R7, R12).
 func (e *Engine) look(now time.Duration) {
 	e.lookAt = e.stream.highest + lookEvery
 	if e.stream.highest > e.quietAt {
@@ -26,7 +26,7 @@ func (e *Engine) look(now time.Duration) {
 		if s.state != slotFilling {
 			continue
 		}
-		over := e.quiet || s.unheard() || e.stream.highest > s.last+passedGap
+		over := e.quiet || s.onlySeeded() || e.stream.highest > s.last+passedGap
 		if s.covered && (e.quiet || e.stream.highest > s.coverEnds || over && s.last > s.coverFrom) {
 			s.covered, s.passed = false, false
 		}
@@ -58,13 +58,13 @@ func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 
 // backOff orders receivers by how much they lack (R6). Of n receivers with this one's
 // loss, n·Q lack as much or more: whoever is likely to lack most speaks in the first
-// slot, twice as many in the next, and each slot is long enough for the echo to
+// slot, twice as many in the next, and each slot is long enough for the repair advertisement to
 // silence the following.
 func (e *Engine) backOff(s *slot) time.Duration {
-	if s.unheard() { // nobody knows who lacks it too
+	if s.onlySeeded() { // nobody knows who lacks it too
 		return e.spreadOthers()
 	}
-	lost := int(s.need) + int(s.rows)
+	lost := int(s.symbolsNeeded) + int(s.rows)
 	mean := (float64(s.k) + float64(s.rows)) * e.stream.loss()
 	others := float64(max(e.session.Receivers, 1)) * atLeast(lost, mean)
 	slots := math.Log2(1+others) + e.rand.Float64()
@@ -87,29 +87,29 @@ func atLeast(n int, mean float64) float64 {
 }
 
 // slotTime is the unit of back-off: a report reaches the sender, which gathers what
-// it owes, and its echo comes back.
-func (e *Engine) slotTime() time.Duration { return e.roundTrip + echoTime }
+// it owes, and its repair advertisement comes back.
+func (e *Engine) slotTime() time.Duration { return e.roundTrip + advTime }
 
-// HandleOwed takes note of what the sender promises: deficits that it covers are
+// HandleRepairAdv records what the sender promises: NACKs that it covers are
 // not reported (R7).
-func (e *Engine) HandleOwed(now time.Duration, o wire.Owed) {
+func (e *Engine) HandleRepairAdv(now time.Duration, o wire.RepairAdv) {
 	e.heard = now
 	total := 0
-	for n := range o.Needs.All() {
+	for n := range o.Pending.All() {
 		total += int(n.Symbols)
 	}
 	ends := o.Sequence + wire.Sequence(2*total) + 2*passedGap
-	for n := range o.Needs.All() {
+	for n := range o.Pending.All() {
 		p, ok := e.slotOf(n.Object, n.Block)
 		if !ok {
 			continue
 		}
 		s := &e.slots[p]
-		if s.state == slotFilling && s.need <= n.Symbols && ends > e.stream.highest {
+		if s.state == slotFilling && s.symbolsNeeded <= n.Symbols && ends > e.stream.highest {
 			s.covered, s.coverFrom, s.coverEnds = true, o.Sequence, ends
 		}
 	}
-	e.stream.tell(o.Sequence)
+	e.stream.recordSent(o.Sequence)
 	e.quiet = false
 	e.look(now)
 }
@@ -122,14 +122,14 @@ func (e *Engine) slotOf(o wire.Object, id block.ID) (p uint16, ok bool) {
 	} else if index >= uint64(e.image) {
 		return 0, false
 	}
-	if index >= uint64(len(e.place)) {
+	if index >= uint64(len(e.blockState)) {
 		return 0, false
 	}
-	p = e.place[index]
+	p = e.blockState[index]
 	return p, p <= MaxWindow
 }
 
-// HandleHeartbeat takes note of how far the sender is.
+// HandleHeartbeat records how far the sender is.
 func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	e.heard = now
 	e.session.ReportInterval = h.ReportInterval
@@ -150,7 +150,7 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	case wire.SenderStopped:
 		e.giveUp(now, wire.OutcomeInterrupted, "the server was stopped")
 	}
-	e.stream.tell(h.Sequence)
+	e.stream.recordSent(h.Sequence)
 	// A heartbeat that overtook symbols says too early that the pass has ended; so
 	// would one that was late. Both cost a report.
 	e.quiet = h.PassEnded && h.Sequence >= e.stream.highest
@@ -161,7 +161,7 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	e.look(now)
 }
 
-// follow takes note of where the walk is.
+// follow records where the carousel is.
 func (e *Engine) follow(h wire.Heartbeat) {
 	if h.Pass != e.pass {
 		e.want.declared, e.want.lackFrom = 0, 0
@@ -174,7 +174,7 @@ func (e *Engine) follow(h wire.Heartbeat) {
 		}
 		e.pass = h.Pass
 	}
-	e.walk = min(uint32(h.Walk), e.image)
+	e.carouselBlock = min(uint32(h.CarouselBlock), e.image)
 }
 
 // Deadline is when Poll wants to be called next.
@@ -197,8 +197,8 @@ func (e *Engine) rearm() {
 	if e.want.at != 0 {
 		at = min(at, e.want.at)
 	}
-	if e.pieces.at != 0 {
-		at = min(at, e.pieces.at)
+	if e.subblocks.at != 0 {
+		at = min(at, e.subblocks.at)
 	}
 	if e.cfg.SilenceLimit > 0 && !e.gaveUp {
 		at = min(at, e.heard+e.cfg.SilenceLimit)
@@ -239,7 +239,7 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 		e.look(now)
 	}
 	if e.askAt != 0 && now >= e.askAt {
-		if e.gather(now) {
+		if e.collectNACKs(now) {
 			return e.appendReport(now, dst), true
 		}
 	}
@@ -248,8 +248,8 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 			return dst, true
 		}
 	}
-	if e.pieces.at != 0 && now >= e.pieces.at {
-		if dst, sent := e.appendWantedPieces(now, dst); sent {
+	if e.subblocks.at != 0 && now >= e.subblocks.at {
+		if dst, sent := e.appendWantedSubblocks(now, dst); sent {
 			return dst, true
 		}
 	}
@@ -257,17 +257,17 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 		return e.appendWanted(now, dst)
 	}
 	if now >= e.reportAt {
-		e.gather(now)
+		e.collectNACKs(now)
 		return e.appendReport(now, dst), true
 	}
 	return dst, false
 }
 
-// gather (R8, R9) fills the report's deficits with all that lack something and are not
+// collectNACKs (R8, R9) fills the report's NACKs with all that lack something and are not
 // covered, now that one of them is due, and tells whether there were any. Blocks that
 // are named symbol by symbol begin a round of WantedSymbols instead.
-func (e *Engine) gather(now time.Duration) bool {
-	e.report.Deficits = e.report.Deficits.Reset()
+func (e *Engine) collectNACKs(now time.Duration) bool {
+	e.report.NACKs = e.report.NACKs.Reset()
 	e.askAt = 0
 	alone := e.session.Receivers <= 1
 	dropped := false
@@ -280,13 +280,13 @@ func (e *Engine) gather(now time.Duration) bool {
 			e.askAt = earliest(e.askAt, s.askAt)
 			continue
 		}
-		if s.foreign() {
+		if s.overheard() {
 			e.drop(p)
 			dropped = true
 			continue
 		}
 		named := alone || s.large()
-		if !named && e.report.Deficits.Len() == wire.MaxDeficits { // in the next report, at once
+		if !named && e.report.NACKs.Len() == wire.MaxNACKs { // in the next report, at once
 			e.askAt = earliest(e.askAt, max(now, 1))
 			continue
 		}
@@ -300,23 +300,23 @@ func (e *Engine) gather(now time.Duration) bool {
 			continue
 		}
 		o, id := e.ref(s.index)
-		e.report.Deficits = e.report.Deficits.Append(wire.Need{Object: o, Block: id, Symbols: s.need})
+		e.report.NACKs = e.report.NACKs.Append(wire.SymbolCount{Object: o, Block: id, Symbols: s.symbolsNeeded})
 	}
 	if dropped {
 		e.schedule(now)
 	}
-	return e.report.Deficits.Len() > 0
+	return e.report.NACKs.Len() > 0
 }
 
 // mayWait tells whether a block that lacks much may wait (R10): while there is room, and
-// until the walk has come by again. What it brings for the sake of others is then what
+// until the carousel has come by again. What it brings for the sake of others is then what
 // twenty newcomers would have asked for one by one.
 func (e *Engine) mayWait(s *slot) bool {
-	if s.unheard() || s.foreign() {
+	if s.onlySeeded() || s.overheard() {
 		return false
 	}
-	walkedBy := e.pass != s.pass && e.walk > s.index
-	return (s.large() || s.late) && !e.quiet && !walkedBy && keepRoom*len(e.free) >= len(e.slots)
+	passedBy := e.pass != s.pass && e.carouselBlock > s.index
+	return (s.large() || s.late) && !e.quiet && !passedBy && keepRoom*len(e.free) >= len(e.slots)
 }
 
 // appendSymbols appends the next packet of a round of WantedSymbols.
@@ -356,7 +356,7 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 // the packet is full.
 func (e *Engine) appendMissing(s *slot) (full bool) {
 	o, id := e.ref(s.index)
-	need := int(s.need)
+	need := int(s.symbolsNeeded)
 	for first := 0; need > 0 && first < int(s.k); {
 		if s.bits[first/64]&(1<<(first%64)) != 0 {
 			first++
@@ -384,7 +384,7 @@ func (e *Engine) ref(index uint32) (wire.Object, block.ID) {
 	return wire.Image, block.ID(index)
 }
 
-// appendReport appends the report with the deficits gathered.
+// appendReport appends the report with the NACKs gathered.
 func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	r := &e.report
 	r.Session, r.Receiver = e.session.ID, e.cfg.Receiver
@@ -400,7 +400,7 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	r.Room = uint32(len(e.free))
 	r.Phase = wire.PhaseReceiving
 	switch {
-	case e.doubted > 0:
+	case e.unverified > 0:
 		r.Phase = wire.PhaseChecking
 	case e.Complete():
 		r.Phase = wire.PhaseFinishing
@@ -417,7 +417,7 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 		r.Limit = wire.LimitWire
 	}
 	dst = r.AppendTo(dst)
-	r.Deficits = r.Deficits.Reset()
+	r.NACKs = r.NACKs.Reset()
 	e.reportAt = now + e.session.ReportInterval
 	return dst
 }

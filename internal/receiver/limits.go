@@ -32,12 +32,12 @@ const (
 	lateShare   = 32
 	lateSymbols = 8
 	// keepRoom: while a part of 1/keepRoom of the window is free, blocks that lack much
-	// wait for a walk to come by.
+	// wait for a carousel to come by.
 	keepRoom = 8
 
-	// echoTime is what a sender may take to gather what it owes before it says so,
+	// advTime is what a sender may take to gather what it owes before it says so,
 	// and part of the unit of back-off.
-	echoTime = 500 * time.Microsecond
+	advTime = 500 * time.Microsecond
 	// defaultRoundTrip holds until a heartbeat brings a measured one.
 	defaultRoundTrip = time.Millisecond
 	// wantSpread is the time for each receiver over which lists of wanted blocks are
@@ -58,21 +58,21 @@ const (
 
 	// renewals is how often a list that held too much is replaced, in case one is lost.
 	renewals = 2
-	// maxDoubtedRun bounds the runs that NextDoubted looks for.
-	maxDoubtedRun = 1024
-	// piecesGather is how long blocks that differ are gathered before their pieces are
-	// asked for, and maxPiecesAsked how many are waited for at a time: wherever they
+	// maxUnverifiedRun bounds the runs that NextUnverified looks for.
+	maxUnverifiedRun = 1024
+	// subblocksGather is how long blocks that differ are gathered before their sub-blocks are
+	// asked for, and maxSubblockRequests how many are waited for at a time: wherever they
 	// are, so many fit a packet.
-	piecesGather   = time.Millisecond
-	maxPiecesAsked = 128
-	// piecesRetry is how soon pieces are asked for again, at least, since the sender may
-	// have to read the block; it doubles up to the report interval, and after piecesTries
-	// the block is wanted whole: after piecesTriesComing while the last packet of pieces,
-	// of whatever block, came within piecesComing.
-	piecesRetry       = 20 * time.Millisecond
-	piecesTries       = 6
-	piecesTriesComing = 40
-	piecesComing      = time.Second
+	subblocksGather     = time.Millisecond
+	maxSubblockRequests = 128
+	// subblocksRetry is how soon sub-blocks are asked for again, at least, since the sender may
+	// have to read the block; it doubles up to the report interval, and after subblocksTries
+	// the block is wanted whole: after subblocksTriesComing while the last packet of sub-blocks,
+	// of whatever block, came within subblocksComing.
+	subblocksRetry       = 20 * time.Millisecond
+	subblocksTries       = 6
+	subblocksTriesComing = 40
+	subblocksComing      = time.Second
 
 	// goodbyeRetry is how soon a goodbye is told again; it doubles, and after
 	// goodbyeTries the receiver leaves without an answer: after 6 s with few

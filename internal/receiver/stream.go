@@ -4,12 +4,12 @@ import "multiserver/internal/wire"
 
 // stream counts the packets of a stream by their sequence.
 type stream struct {
-	first    wire.Sequence // the first that was expected; 0 before
-	highest  wire.Sequence
-	told     wire.Sequence // the highest that was told before the first came
-	recent   uint64        // bit i: highest − i has come
-	received uint64
-	dropped  uint64
+	first     wire.Sequence // the first that was expected; 0 before
+	highest   wire.Sequence
+	announced wire.Sequence // the highest that was told before the first came
+	recent    uint64        // bit i: highest − i has come
+	received  uint64
+	dropped   uint64
 
 	// Loss over about the last lossSpan packets.
 	fromSequence wire.Sequence
@@ -18,9 +18,9 @@ type stream struct {
 	weight       float64 // packets that lately rests on
 }
 
-// arrive takes note of packet q, and tells whether it is news: a copy of one within
+// recordArrival records packet q, and tells whether it is news: a copy of one within
 // lateSpan is none.
-func (s *stream) arrive(q wire.Sequence) bool {
+func (s *stream) recordArrival(q wire.Sequence) bool {
 	switch d := int64(q - s.highest); {
 	case s.first == 0:
 		s.first, s.fromSequence = q, q
@@ -39,7 +39,7 @@ func (s *stream) arrive(q wire.Sequence) bool {
 	return true
 }
 
-// advance takes note that q was sent.
+// advance records that q was sent.
 func (s *stream) advance(q wire.Sequence) {
 	if q <= s.highest {
 		return
@@ -52,18 +52,18 @@ func (s *stream) advance(q wire.Sequence) {
 	s.highest = q
 }
 
-// tell takes note that q was sent, by what goes along with the stream. Before the first
+// recordSent records that q was sent, by what goes along with the stream. Before the first
 // packet nothing counts as lost.
-func (s *stream) tell(q wire.Sequence) {
+func (s *stream) recordSent(q wire.Sequence) {
 	if s.first != 0 {
 		s.advance(q)
 	} else {
-		s.told = max(s.told, q)
+		s.announced = max(s.announced, q)
 	}
 }
 
 // seen is up to where the receiver knows what it lacks.
-func (s *stream) seen() wire.Sequence { return max(s.highest, s.told) }
+func (s *stream) seen() wire.Sequence { return max(s.highest, s.announced) }
 
 // counts are what became of the packets so far.
 func (s *stream) counts() wire.PacketCounts {

@@ -17,14 +17,14 @@ func TestStreamCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		first := wire.Sequence(rapid.Uint64Range(1, 1<<39).Draw(t, "first"))
 		var s stream
-		s.arrive(first)
+		s.recordArrival(first)
 		seen, highest := map[wire.Sequence]bool{first: true}, first
 		for range rapid.IntRange(0, 200).Draw(t, "packets") {
 			q := highest + wire.Sequence(rapid.Uint64Range(0, 90).Draw(t, "step"))
 			if back := wire.Sequence(rapid.Uint64Range(0, lateSpan-1).Draw(t, "back")); rapid.Bool().Draw(t, "late") && highest >= first+back {
 				q = highest - back
 			}
-			if news := s.arrive(q); news == seen[q] {
+			if news := s.recordArrival(q); news == seen[q] {
 				t.Fatalf("packet %d of %d is news: %v", q, highest, news)
 			}
 			seen[q] = true
@@ -48,7 +48,7 @@ func TestLossFollowsTheLink(t *testing.T) {
 		for range 8 * lossSpan {
 			q++
 			if r.Float64() >= share {
-				s.arrive(q)
+				s.recordArrival(q)
 			}
 			if q%lookEvery == 0 {
 				s.loss()

@@ -16,19 +16,19 @@ import (
 // TestTranscripts runs the scripts in testdata. Times are microseconds; each packet
 // of the stream has the next sequence number. Commands:
 //
-//	new blocks=N window=N [receivers=N] [silence=T] [inorder] [pieces]
+//	new blocks=N window=N [receivers=N] [silence=T] [inorder] [subblocks]
 //	symbols block=B k=K ids=(first,last) [lost=(id,…)]
 //	skip n=N             packets of the stream that are lost
 //	zeros first=B count=N
-//	heartbeat [ended] [pass=N] [walk=B] [sequence=Q] [manifest] [state=N]
-//	owed needs=(block,symbols,…)
-//	verified slot=N, written slot=N, failed slot=N, singular slot=N
-//	hold first=B count=N the target has them already
-//	doubt first=B count=N, checked block=B [held]
+//	heartbeat [ended] [pass=N] [carousel=B] [sequence=Q] [manifest] [state=N]
+//	repairadv pending=(block,symbols,…)
+//	verified slot=N, written slot=N, failed slot=N, needsmore slot=N
+//	confirmrange first=B count=N the target has them already
+//	unverified first=B count=N, confirm block=B [present]
 //	next from=B          what is to be checked
-//	pieces block=B k=K   a packet of them
-//	fill block=B k=K have=(first,count,…), whole block=B
-//	reached blocks=N     the target in order has the first N blocks
+//	subblocks block=B k=K   a packet of them
+//	seedslot block=B k=K have=(first,count,…), requestwhole block=B
+//	prefix blocks=N     the target in order has the first N blocks
 //	restart, switch, leave, ack
 //	state                what is done, and whether and why it gave up
 //	poll at=T            what is due by then, and when the next is
@@ -75,7 +75,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			s.receivers = 2
 		}
 		s.e = New(0, Config{
-			Receiver: 7, Window: arg("window"), InOrder: d.HasArg("inorder"), Pieces: d.HasArg("pieces"), SymbolSize: 1444, SilenceLimit: time.Duration(arg("silence")) * time.Microsecond, Rand: rand.New(rand.NewPCG(1, 2)),
+			Receiver: 7, Window: arg("window"), InOrder: d.HasArg("inorder"), Subblocks: d.HasArg("subblocks"), SymbolSize: 1444, SilenceLimit: time.Duration(arg("silence")) * time.Microsecond, Rand: rand.New(rand.NewPCG(1, 2)),
 			Image: block.Geometry{ImageSize: uint64(arg("blocks")) << 20, BlockSize: 1 << 20},
 		}, s.session(1))
 	case "symbols":
@@ -88,7 +88,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		return fmt.Sprintln(s.e.HandleZeroRun(s.now, &z, nil))
 	case "heartbeat":
 		h := wire.Heartbeat{
-			Sequence: s.q, State: wire.SenderState(arg("state")), PassEnded: d.HasArg("ended"), Pass: uint32(max(arg("pass"), 1)), Walk: block.ID(arg("walk")),
+			Sequence: s.q, State: wire.SenderState(arg("state")), PassEnded: d.HasArg("ended"), Pass: uint32(max(arg("pass"), 1)), CarouselBlock: block.ID(arg("carousel")),
 			Receivers: s.receivers, ReportInterval: time.Second, RoundTrip: 200 * time.Microsecond, Clock: 5,
 		}
 		if d.HasArg("sequence") {
@@ -98,36 +98,36 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			h.Completion.ManifestSize = 64
 		}
 		s.e.HandleHeartbeat(s.now, h)
-	case "owed":
-		o := wire.Owed{Sequence: s.q}
-		for n := list("needs"); len(n) > 1; n = n[2:] {
-			o.Needs = o.Needs.Append(wire.Need{Block: block.ID(n[0]), Symbols: uint16(n[1])})
+	case "repairadv":
+		o := wire.RepairAdv{Sequence: s.q}
+		for n := list("pending"); len(n) > 1; n = n[2:] {
+			o.Pending = o.Pending.Append(wire.SymbolCount{Block: block.ID(n[0]), Symbols: uint16(n[1])})
 		}
-		s.e.HandleOwed(s.now, o)
+		s.e.HandleRepairAdv(s.now, o)
 	case "verified":
 		s.e.BlockVerified(arg("slot"))
 	case "written":
 		s.e.BlockWritten(s.now, arg("slot"))
 	case "failed":
 		s.e.BlockFailed(s.now, arg("slot"))
-	case "singular":
-		s.e.BlockSingular(s.now, arg("slot"), 1)
-	case "hold":
-		s.e.Hold(block.Range{Lo: uint64(arg("first")), Hi: uint64(arg("first") + arg("count"))})
-	case "doubt":
-		s.e.Doubt(s.now, block.Range{Lo: uint64(arg("first")), Hi: uint64(arg("first") + arg("count"))})
-		return fmt.Sprintln(s.e.Doubted(), "doubted")
-	case "checked":
-		s.e.Checked(s.now, block.ID(arg("block")), d.HasArg("held"))
+	case "needsmore":
+		s.e.BlockNeedsMore(s.now, arg("slot"), 1)
+	case "confirmrange":
+		s.e.ConfirmRange(block.Range{Lo: uint64(arg("first")), Hi: uint64(arg("first") + arg("count"))})
+	case "unverified":
+		s.e.MarkUnverified(s.now, block.Range{Lo: uint64(arg("first")), Hi: uint64(arg("first") + arg("count"))})
+		return fmt.Sprintln(s.e.Unverified(), "unverified")
+	case "confirm":
+		s.e.Confirm(s.now, block.ID(arg("block")), d.HasArg("present"))
 	case "next":
-		r, ok := s.e.NextDoubted(uint32(arg("from")))
+		r, ok := s.e.NextUnverified(uint32(arg("from")))
 		return fmt.Sprintln(r, ok)
-	case "pieces":
-		return fmt.Sprintln("wanted:", s.e.HandlePieces(s.now, wire.Pieces{Block: block.ID(arg("block")), K: uint16(arg("k"))}))
-	case "fill":
-		return s.fill(arg("block"), arg("k"), list("have"))
-	case "whole":
-		s.e.Whole(s.now, block.ID(arg("block")))
+	case "subblocks":
+		return fmt.Sprintln("wanted:", s.e.HandleSubblockDigests(s.now, wire.SubblockDigests{Block: block.ID(arg("block")), K: uint16(arg("k"))}))
+	case "seedslot":
+		return s.seedSlot(arg("block"), arg("k"), list("have"))
+	case "requestwhole":
+		s.e.RequestWhole(s.now, block.ID(arg("block")))
 	case "state":
 		o, reason, gaveUp := s.e.GaveUp()
 		out := fmt.Sprintf("%d done, %d missing, complete %v", s.e.BlocksDone(), s.e.Missing(), s.e.Complete())
@@ -141,8 +141,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "switch":
 		s.q = wire.UnicastSequence
 		s.e.SwitchStream(s.now)
-	case "reached":
-		s.e.Reached(s.now, uint32(arg("blocks")))
+	case "prefix":
+		s.e.PrefixWritten(s.now, uint32(arg("blocks")))
 	case "leave":
 		s.e.Leave(s.now, wire.OutcomeDone, "")
 	case "ack":
@@ -160,17 +160,17 @@ func (s *script) session(id wire.SessionID) Session {
 	return Session{ID: id, ReportInterval: time.Second, Receivers: s.receivers}
 }
 
-// fill has source symbols in ranges, and prints which ones were news.
-func (s *script) fill(b, k int, ranges []int) string {
+// seedSlot has source symbols in ranges, and prints which ones were news.
+func (s *script) seedSlot(b, k int, ranges []int) string {
 	have := make([]uint64, (k+63)/64)
 	for ; len(ranges) > 1; ranges = ranges[2:] {
 		for i := ranges[0]; i < ranges[0]+ranges[1]; i++ {
 			have[i/64] |= 1 << (i % 64)
 		}
 	}
-	t := s.e.Fill(s.now, block.ID(b), uint16(k), have)
+	t := s.e.SeedSlot(s.now, block.ID(b), uint16(k), have)
 	var out strings.Builder
-	printTaken(&out, t)
+	printPlacement(&out, t)
 	if t.Verdict == Keep {
 		fmt.Fprint(&out, ":")
 		for i := range k {
@@ -182,7 +182,7 @@ func (s *script) fill(b, k int, ranges []int) string {
 	return out.String() + "\n"
 }
 
-func printTaken(out *strings.Builder, t Taken) {
+func printPlacement(out *strings.Builder, t Placement) {
 	fmt.Fprint(out, [...]string{"keep", "duplicate", "no room", "invalid"}[t.Verdict])
 	if t.Verdict == Keep {
 		fmt.Fprintf(out, " in slot %d", t.Slot)
@@ -206,7 +206,7 @@ func (s *script) symbols(b, k int, ids, lost []int) string {
 		}
 		v := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, Block: block.ID(b), Symbol: block.SymbolID(id), K: uint16(k)})
 		var text strings.Builder
-		printTaken(&text, v)
+		printPlacement(&text, v)
 		if text.String() != before {
 			before = text.String()
 			fmt.Fprintf(&out, "%d: %s\n", id, before)
@@ -236,7 +236,7 @@ func (s *script) poll() string {
 		fmt.Fprintf(&out, "%d: ", at.Microseconds())
 		if r, err := wire.ParseReport(b); err == nil {
 			fmt.Fprintf(&out, "report %d, seen %d, room %d", r.Number, r.Highest, r.Room)
-			for n := range r.Deficits.All() {
+			for n := range r.NACKs.All() {
 				fmt.Fprintf(&out, ", block %d lacks %d", n.Block, n.Symbols)
 			}
 			if r.Limit == wire.LimitDisk {
@@ -255,8 +255,8 @@ func (s *script) poll() string {
 			for r := range w.Ranges.All() {
 				fmt.Fprintf(&out, " block %d: %d+%d", r.Block, r.First, r.Count)
 			}
-		} else if w, err := wire.ParseWantedPieces(b); err == nil {
-			fmt.Fprint(&out, "wanted pieces:")
+		} else if w, err := wire.ParseWantedSubblocks(b); err == nil {
+			fmt.Fprint(&out, "wanted sub-blocks:")
 			for r := range w.Blocks.All() {
 				fmt.Fprintf(&out, " %d+%d", r.First, r.Count)
 			}

@@ -13,13 +13,13 @@ type wantState struct {
 	inRenewal bool          // at was chosen for renew
 	last      time.Duration // when one was last begun
 	retry     time.Duration
-	// passed: the walk has begun anew since the last list, or the manifest has become
+	// passed: the carousel has begun anew since the last list, or the manifest has become
 	// known.
 	passed bool
 	// renew is how many lists are to be told because the last held more than is wanted.
 	renew      int
 	generation uint32
-	// declared: what is missing below it was told since the walk began.
+	// declared: what is missing below it was told since the carousel began.
 	declared uint32
 	// lackFrom: from declared to here nothing is missing.
 	lackFrom uint32
@@ -31,7 +31,7 @@ type wantState struct {
 
 // schedule decides whether and when the list of wanted blocks is due (R12).
 func (e *Engine) schedule(now time.Duration) {
-	e.schedulePieces(now)
+	e.scheduleSubblocks(now)
 	w := &e.want
 	if w.pages > 0 { // under way
 		return
@@ -47,7 +47,7 @@ func (e *Engine) schedule(now time.Duration) {
 	if e.cfg.InOrder {
 		noRoom = !e.lacksNext()
 	}
-	if e.none == 0 || noRoom {
+	if e.missing == 0 || noRoom {
 		w.at = 0
 		return
 	}
@@ -55,7 +55,7 @@ func (e *Engine) schedule(now time.Duration) {
 	if e.quiet {
 		pause = w.retry
 	} else {
-		if !e.walkedPast() {
+		if !e.carouselPassed() {
 			w.at = 0
 			return
 		}
@@ -76,34 +76,34 @@ func (e *Engine) schedule(now time.Duration) {
 // a quarter of the window's room.
 func (e *Engine) lacksNext() bool {
 	lack := 0
-	for i := e.reached; i < e.horizon(); i++ {
-		if e.place[i] != placeNone {
+	for i := e.prefix; i < e.horizon(); i++ {
+		if e.blockState[i] != blockMissing {
 			continue
 		}
-		if lack++; i == e.reached || lack*4 >= len(e.slots) {
+		if lack++; i == e.prefix || lack*4 >= len(e.slots) {
 			return true
 		}
 	}
-	for _, p := range e.place[e.image:] {
-		if p == placeNone {
+	for _, p := range e.blockState[e.image:] {
+		if p == blockMissing {
 			return true
 		}
 	}
 	return e.horizon() == e.image && lack > 0
 }
 
-// walkedPast tells whether the walk has passed blocks that are missing and were not
+// carouselPassed tells whether the carousel has passed blocks that are missing and were not
 // told since it began.
-func (e *Engine) walkedPast() bool {
+func (e *Engine) carouselPassed() bool {
 	w := &e.want
 	if w.passed {
 		return true
 	}
 	w.lackFrom = max(w.lackFrom, w.declared)
-	for w.lackFrom < e.walk && e.place[w.lackFrom] != placeNone {
+	for w.lackFrom < e.carouselBlock && e.blockState[w.lackFrom] != blockMissing {
 		w.lackFrom++
 	}
-	return w.lackFrom < e.walk
+	return w.lackFrom < e.carouselBlock
 }
 
 // appendWanted appends a page of the list of all blocks that are missing.
@@ -137,10 +137,10 @@ func (e *Engine) appendWanted(now time.Duration, dst []byte) ([]byte, bool) {
 func (e *Engine) beginWanted(now time.Duration) bool {
 	w := &e.want
 	w.at = 0
-	if e.none == 0 && w.renew == 0 {
+	if e.missing == 0 && w.renew == 0 {
 		return false
 	}
-	w.left = e.none
+	w.left = e.missing
 	if e.slow || e.cfg.InOrder {
 		w.left = min(w.left, uint32(len(e.free)))
 	}
@@ -163,7 +163,7 @@ func (e *Engine) beginWanted(now time.Duration) bool {
 	w.last = now
 	w.passed = false
 	if !e.quiet {
-		w.declared = e.walk
+		w.declared = e.carouselBlock
 	}
 	w.retry = min(2*w.retry, max(wantRetry, min(e.session.ReportInterval, maxWantRetry)))
 	return w.pages > 0
@@ -172,16 +172,16 @@ func (e *Engine) beginWanted(now time.Duration) bool {
 // nextWanted returns the next run of blocks that are missing.
 func (e *Engine) nextWanted() (wire.Range, bool) {
 	w := &e.want
-	end := uint32(len(e.place))
+	end := uint32(len(e.blockState))
 	if horizon := e.horizon(); w.from < e.image {
-		for w.from < horizon && e.place[w.from] != placeNone {
+		for w.from < horizon && e.blockState[w.from] != blockMissing {
 			w.from++
 		}
 		if w.from == horizon {
 			w.from = e.image
 		}
 	}
-	for w.from >= e.image && w.from < end && e.place[w.from] != placeNone {
+	for w.from >= e.image && w.from < end && e.blockState[w.from] != blockMissing {
 		w.from++
 	}
 	if w.from == end || w.left == 0 {
@@ -192,7 +192,7 @@ func (e *Engine) nextWanted() (wire.Range, bool) {
 	}
 	o, id := e.ref(w.from)
 	r := wire.Range{Object: o, First: id}
-	for w.from < end && w.left > 0 && e.place[w.from] == placeNone {
+	for w.from < end && w.left > 0 && e.blockState[w.from] == blockMissing {
 		r.Count++
 		w.from++
 		w.left--

@@ -9,17 +9,17 @@ import (
 
 // Places of a block that are no slot.
 const (
-	placeNone  = 1<<16 - 1 // not held: never seen, refused or evicted
-	placeTaken = 1<<16 - 2 // verified, or zeros: nothing more is needed
-	// placeDoubted: as placeNone, but the target may hold it.
-	placeDoubted = 1<<16 - 3
-	// placePieces: the target holds something else, and the digests of the pieces are to
+	blockMissing  = 1<<16 - 1 // not held: never seen, refused or evicted
+	blockVerified = 1<<16 - 2 // verified, or zeros: nothing more is needed
+	// blockUnverified: as blockMissing, but the target may hold it.
+	blockUnverified = 1<<16 - 3
+	// blockDiffers: the target holds something else, and the sub-block digests are to
 	// show what of it is right.
-	placePieces = 1<<16 - 4
+	blockDiffers = 1<<16 - 4
 )
 
 // MaxWindow is the greatest Config.Window.
-const MaxWindow = placePieces - 1
+const MaxWindow = blockDiffers - 1
 
 // slotState is how far a block in the window is.
 type slotState uint8
@@ -34,26 +34,26 @@ const (
 // slot is one block in memory. What a symbol touches stands together, in one line of
 // the cache.
 type slot struct {
-	bits   []uint64      // which source symbols are in
-	last   wire.Sequence // of the newest packet with a symbol of it
-	index  uint32
-	k      uint16
-	need   uint16 // K − rank
-	state  slotState
-	passed bool  // its burst is over and it lacks something
-	tries  uint8 // reports since the burst was over
-	// covered: an echo promised enough for need, in symbols after coverFrom, and before
+	bits          []uint64      // which source symbols are in
+	last          wire.Sequence // of the newest packet with a symbol of it
+	index         uint32
+	k             uint16
+	symbolsNeeded uint16 // K − rank
+	state         slotState
+	passed        bool  // its burst is over and it lacks something
+	tries         uint8 // reports since the burst was over
+	// covered: a repair advertisement promised enough for need, in symbols after coverFrom, and before
 	// coverEnds unless the promise does not hold.
 	covered bool
 	late    bool // the receiver came when part of it had been sent
 	waiting bool // it is not asked for now (R10)
 	stale   bool // of a session that is over
-	filled  bool // symbols of it came from the target
-	// home is the place of its block once the slot is given up.
-	home uint16
-	rows uint32 // repair rows that the sender has made at least
+	seeded  bool // symbols of it came from the target
+	// fallback is the place of its block once the slot is given up.
+	fallback uint16
+	rows     uint32 // repair rows that the sender has made at least
 
-	// askAt is when its deficit goes into a report, unless the sender promises enough
+	// askAt is when its NACK goes into a report, unless the sender promises enough
 	// before.
 	askAt     time.Duration
 	coverFrom wire.Sequence
@@ -63,8 +63,8 @@ type slot struct {
 	_         [16]byte         // to two lines
 }
 
-// take puts a symbol in and tells whether it is news.
-func (s *slot) take(id block.SymbolID) bool {
+// addSymbol puts a symbol in and tells whether it is news.
+func (s *slot) addSymbol(id block.SymbolID) bool {
 	if uint32(id) < uint32(s.k) {
 		w, bit := id/64, uint64(1)<<(id%64)
 		if s.bits[w]&bit != 0 {
@@ -73,10 +73,10 @@ func (s *slot) take(id block.SymbolID) bool {
 		s.bits[w] |= bit
 		return true
 	}
-	return s.takeRepair(id)
+	return s.addRepair(id)
 }
 
-func (s *slot) takeRepair(id block.SymbolID) bool {
+func (s *slot) addRepair(id block.SymbolID) bool {
 	s.rows = max(s.rows, uint32(id)-uint32(s.k)+1)
 	i := len(s.repair)
 	for i > 0 && s.repair[i-1] >= id {
@@ -100,12 +100,12 @@ func (s *slot) open(index uint32, k uint16, first block.SymbolID, home uint16) {
 	}
 	s.bits = s.bits[:words]
 	clear(s.bits)
-	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, need: k, state: slotFilling, home: home, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
+	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, symbolsNeeded: k, state: slotFilling, fallback: home, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
 }
 
 // large tells whether it lacks so much that source symbols are named.
 func (s *slot) large() bool {
-	return s.need > fewSymbols && int(s.need)*sourceShare > int(s.k)
+	return s.symbolsNeeded > fewSymbols && int(s.symbolsNeeded)*sourceShare > int(s.k)
 }
 
 // room (R1) finds a slot for a block of which the symbol id has come, and the slot's
@@ -129,10 +129,10 @@ func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool
 	p = -1
 	for i := range e.slots {
 		s := &e.slots[i]
-		if s.state != slotFilling || !s.passed || int(s.need)*sourceShare <= int(s.k) {
+		if s.state != slotFilling || !s.passed || int(s.symbolsNeeded)*sourceShare <= int(s.k) {
 			continue
 		}
-		if share := float64(s.need) / float64(s.k); share > least {
+		if share := float64(s.symbolsNeeded) / float64(s.k); share > least {
 			least, p = share, i
 		}
 	}
@@ -142,8 +142,8 @@ func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool
 // release frees slot p; its block's place becomes place, if it is not there already.
 func (e *Engine) release(p int, place uint16) {
 	s := &e.slots[p]
-	if e.place[s.index] != place {
-		e.setPlace(s.index, place)
+	if e.blockState[s.index] != place {
+		e.setBlockState(s.index, place)
 	}
 	s.state = slotFree
 	e.free = append(e.free, uint16(p))

@@ -41,24 +41,24 @@ func BenchmarkNext(b *testing.B) {
 
 func BenchmarkHandleReport(b *testing.B) {
 	e := streaming(1000)
-	var deficits wire.List[wire.Need]
+	var nacks wire.List[wire.SymbolCount]
 	for i := range 16 {
-		deficits = deficits.Append(wire.Need{Block: block.ID(i), Symbols: 2})
+		nacks = nacks.Append(wire.SymbolCount{Block: block.ID(i), Symbols: 2})
 	}
 	number := uint32(0)
 	for b.Loop() {
 		number++
 		e.HandleReport(time.Duration(number), wire.Report{
-			Receiver: wire.ReceiverID(number%1000 + 1), Number: number, Highest: e.sequence, Deficits: deficits,
+			Receiver: wire.ReceiverID(number%1000 + 1), Number: number, Highest: e.sequence, NACKs: nacks,
 		})
 	}
 }
 
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	e := streaming(100)
-	var deficits wire.List[wire.Need]
+	var nacks wire.List[wire.SymbolCount]
 	for i := range 16 {
-		deficits = deficits.Append(wire.Need{Block: block.ID(i), Symbols: 2})
+		nacks = nacks.Append(wire.SymbolCount{Block: block.ID(i), Symbols: 2})
 	}
 	var packet []byte
 	number, now := uint32(0), time.Duration(0)
@@ -68,7 +68,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		for range 100 {
 			e.Next(now)
 		}
-		e.HandleReport(now, wire.Report{Receiver: wire.ReceiverID(number%100 + 1), Number: number, Highest: e.sequence, Deficits: deficits})
+		e.HandleReport(now, wire.Report{Receiver: wire.ReceiverID(number%100 + 1), Number: number, Highest: e.sequence, NACKs: nacks})
 		for {
 			b, ok := e.Poll(now+time.Millisecond, packet[:0])
 			packet = b

@@ -9,7 +9,7 @@ import (
 
 // Deadline is when Poll wants to be called next.
 func (e *Engine) Deadline() time.Duration {
-	return min(e.echoAt, e.ackAt, e.beatAt, e.checkAt)
+	return min(e.advAt, e.ackAt, e.beatAt, e.checkAt)
 }
 
 // Poll appends to dst the next control packet that is due, for the data group, and
@@ -19,11 +19,11 @@ func (e *Engine) Deadline() time.Duration {
 func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
 	if now >= e.checkAt {
 		e.checkAt = now + peersEvery
-		e.forget(now)
+		e.removeSilent(now)
 	}
-	if now >= e.echoAt {
-		e.echoAt = never
-		if dst, sent := e.appendOwed(dst); sent {
+	if now >= e.advAt {
+		e.advAt = never
+		if dst, sent := e.appendRepairAdv(dst); sent {
 			return dst, true
 		}
 	}
@@ -39,21 +39,21 @@ func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
 	return dst, false
 }
 
-// appendOwed tells what is still owed of the blocks in the echo. What was sent in
+// appendRepairAdv tells the repair still pending of the blocks in the repair advertisement. What was sent in
 // the meantime speaks for itself.
-func (e *Engine) appendOwed(dst []byte) ([]byte, bool) {
-	e.owedList = e.owedList.Reset()
-	for _, i := range e.echo {
-		if owed := e.blocks[i].owed; owed > 0 {
+func (e *Engine) appendRepairAdv(dst []byte) ([]byte, bool) {
+	e.advList = e.advList.Reset()
+	for _, i := range e.advBlocks {
+		if owed := e.blocks[i].repairPending; owed > 0 {
 			r := e.ref(i)
-			e.owedList = e.owedList.Append(wire.Need{Object: r.Object, Block: r.Block, Symbols: owed})
+			e.advList = e.advList.Append(wire.SymbolCount{Object: r.Object, Block: r.Block, Symbols: owed})
 		}
 	}
-	e.echo = e.echo[:0]
-	if e.owedList.Len() == 0 {
+	e.advBlocks = e.advBlocks[:0]
+	if e.advList.Len() == 0 {
 		return dst, false
 	}
-	return wire.Owed{Session: e.session, Sequence: e.sequence, Needs: e.owedList}.AppendTo(dst), true
+	return wire.RepairAdv{Session: e.session, Sequence: e.sequence, Pending: e.advList}.AppendTo(dst), true
 }
 
 // appendHeartbeat tells how far the sender is (S12).
@@ -68,11 +68,11 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 		RoundTrip:      e.roundTrip,
 		Clock:          e.clock(now),
 		Completion:     e.completion,
-		Walk:           e.walked(),
+		CarouselBlock:  e.carouselBlock(),
 	}
 	switch {
 	case e.over():
-	case e.held:
+	case e.gateClosed:
 		h.State = wire.SenderWaiting
 	case e.idle && e.stalled:
 		h.State = wire.SenderStalled
@@ -90,13 +90,13 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	return h.AppendTo(dst)
 }
 
-// walked is where the walk is: the lowest block of the image that is being sent, or
-// where the search for the next one begins. While the main class wants
-// nothing it is the tail's walk.
-func (e *Engine) walked() block.ID {
-	w := &e.main
-	if e.passEnded() && (len(e.tail.members) > 0 || e.tail.todo.Count() > 0) {
-		w = &e.tail
+// carouselBlock is where the carousel is: the lowest block of the image that is being sent, or
+// where the search for the next one begins. While the regular receivers want
+// nothing it is the stragglers' carousel.
+func (e *Engine) carouselBlock() block.ID {
+	w := &e.regular
+	if e.passEnded() && (len(e.stragglers.members) > 0 || e.stragglers.todo.Count() > 0) {
+		w = &e.stragglers
 	}
 	at := uint32(min(w.at, uint64(e.image)-1))
 	for _, m := range w.members {
@@ -105,14 +105,14 @@ func (e *Engine) walked() block.ID {
 	return block.ID(at)
 }
 
-// passEnded tells whether the main class is owed nothing, and nobody pieces.
+// passEnded tells whether the no repair is pending for the regular receivers, and no sub-block digests for anybody.
 func (e *Engine) passEnded() bool {
-	m := &e.main
-	return len(m.members) == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.owed.count == 0 && e.jobs.len() == 0 && !e.pieces.any()
+	m := &e.regular
+	return len(m.members) == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.repairPending.count == 0 && e.jobs.len() == 0 && !e.subblocks.any()
 }
 
-// forget drops receivers that were not heard for long, and what they wanted (S15).
-func (e *Engine) forget(now time.Duration) {
+// removeSilent drops receivers that were not heard for long, and what they wanted (S15).
+func (e *Engine) removeSilent(now time.Duration) {
 	limit := lapseIntervals*e.Interval() + lapseTime
 	for i := 0; i < len(e.peers.list); {
 		p := e.peers.list[i]

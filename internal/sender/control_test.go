@@ -38,7 +38,7 @@ func beats(t *testing.T, e *Engine, now, end time.Duration) (pauses []time.Durat
 	return pauses
 }
 
-// TestHeartbeats: while nothing is owed they follow after 1, 2, 4 … 250 ms; the manifest
+// TestHeartbeats: while nothing is pending they follow after 1, 2, 4 … 250 ms; the manifest
 // is told three times in a row (S12).
 func TestHeartbeats(t *testing.T) {
 	e := ready(4, 20, 1)

@@ -8,14 +8,14 @@
 //   - Ready and Zero for the blocks that Upcoming names, as they are read ahead;
 //   - SetCompletion when the whole image was read;
 //   - Next when its pace allows another packet of the stream, and sends that packet, or
-//     the digests of a block's pieces, however long it takes: what was returned counts as
+//     the digests of a block's sub-blocks, however long it takes: what was returned counts as
 //     sent;
 //   - Poll for the control packets after each of these, and at Deadline.
 //
 // After Nothing, Next is called again when something came in. Early and spurious calls
 // are harmless.
 //
-// What is owed takes 16 bytes a block, some bits, and 4 bytes for each whose pieces are
-// owed. Next takes 20 ns and a report with 16 deficits 220 ns (go test -bench .
+// what is pending takes 16 bytes a block, some bits, and 4 bytes for each whose sub-blocks are
+// owed. Next takes 20 ns and a report with 16 NACKs 220 ns (go test -bench .
 // ./internal/sender); neither allocates.
 package sender

@@ -35,21 +35,21 @@ type Engine struct {
 	origin   wire.Sequence // before the first
 
 	// Repair: the blocks that are owed symbols, and those that take turns.
-	owed    marks
-	active  [Interleave]uint32
-	actives int
-	turn    int
-	cursor  uint32
-	jobs    jobs // source symbols by name
+	repairPending marks
+	active        [Interleave]uint32
+	actives       int
+	turn          int
+	cursor        uint32
+	jobs          jobs // source symbols by name
 
-	pieces pieces
+	subblocks subblocks
 
-	main, tail  walk
-	tailJobs    jobs
-	tailCredit  int // packets of others since the tail's last instalment
-	tailBudget  int // packets of the instalment that are left
-	tailNext    bool
-	sinceRepair int // packets of the walk since the last one of repair had its turn
+	regular, stragglers carousel
+	stragglerJobs       jobs
+	stragglerCredit     int // packets of others since the stragglers' last instalment
+	stragglerBudget     int // packets of the instalment that are left
+	stragglersNext      bool
+	sinceRepair         int // packets of the carousel since the last one of repair had its turn
 
 	// Proactive repair.
 	proactive float64 // symbols a block
@@ -61,25 +61,25 @@ type Engine struct {
 
 	completion wire.Completion
 	state      wire.SenderState
-	held       bool
+	gateClosed bool
 	rate       float64 // packets a second
 	roundTrip  time.Duration
 
-	underWay  []uint32 // memory of coming
-	echo      []uint32 // blocks of which more is owed than was told
-	echoAt    time.Duration
-	acks      wire.List[wire.ReceiverID]
-	ackAt     time.Duration
-	owedList  wire.List[wire.Need]
-	idle      bool // nothing to send for the main class, so told
-	mainIdle  bool // the same, as Next found it
-	stalled   bool // what is next to send is not ready
-	beatAt    time.Duration
-	beatPause time.Duration
-	news      int // heartbeats still to be sent in a row: they bring news
-	checkAt   time.Duration
-	pass      uint32
-	passBegun bool // and not told yet
+	underWay    []uint32 // memory of coming
+	advBlocks   []uint32 // blocks of which more is owed than was told
+	advAt       time.Duration
+	acks        wire.List[wire.ReceiverID]
+	ackAt       time.Duration
+	advList     wire.List[wire.SymbolCount]
+	idle        bool // nothing to send for the regular receivers, so told
+	regularIdle bool // the same, as Next found it
+	stalled     bool // what is next to send is not ready
+	beatAt      time.Duration
+	beatPause   time.Duration
+	news        int // heartbeats still to be sent in a row: they bring news
+	checkAt     time.Duration
+	pass        uint32
+	passBegun   bool // and not told yet
 }
 
 // never is later than all times.
@@ -95,34 +95,34 @@ func New(now time.Duration, cfg Config) *Engine {
 		origin = wire.UnicastSequence
 	}
 	return &Engine{
-		sequence:  origin,
-		origin:    origin,
-		session:   cfg.Session,
-		geometry:  cfg.Image,
-		image:     n,
-		blocks:    make([]state, n),
-		owed:      newMarks(most),
-		pieces:    newPieces(n),
-		main:      newWalk(most, false),
-		tail:      newWalk(most, true),
-		peers:     newPeers(),
-		roundTrip: defaultRoundTrip,
-		rate:      10_000,
-		echoAt:    never,
-		ackAt:     never,
-		beatAt:    never,
-		checkAt:   now + peersEvery,
-		idle:      true,
+		sequence:      origin,
+		origin:        origin,
+		session:       cfg.Session,
+		geometry:      cfg.Image,
+		image:         n,
+		blocks:        make([]state, n),
+		repairPending: newMarks(most),
+		subblocks:     newSubblocks(n),
+		regular:       newCarousel(most, false),
+		stragglers:    newCarousel(most, true),
+		peers:         newPeers(),
+		roundTrip:     defaultRoundTrip,
+		rate:          10_000,
+		advAt:         never,
+		ackAt:         never,
+		beatAt:        never,
+		checkAt:       now + peersEvery,
+		idle:          true,
 	}
 }
 
 // SetRate tells how many packets a second the driver sends, 1 at least.
 func (e *Engine) SetRate(packetsPerSec float64) { e.rate = max(packetsPerSec, 1) }
 
-// SetHold keeps the stream from beginning, or from going on, while receivers gather.
-func (e *Engine) SetHold(now time.Duration, hold bool) {
-	if e.held != hold {
-		e.held = hold
+// SetGateClosed keeps the stream from beginning, or from going on, while receivers gather.
+func (e *Engine) SetGateClosed(now time.Duration, hold bool) {
+	if e.gateClosed != hold {
+		e.gateClosed = hold
 		e.beat(now)
 	}
 }
@@ -146,7 +146,7 @@ func (e *Engine) Ready(r Ref, k uint16) {
 		b.k = k
 		b.next |= uint32(k)
 		if i < e.image {
-			e.pieces.ready(i, false)
+			e.subblocks.ready(i, false)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func (e *Engine) Learn(from *Engine) {
 func (e *Engine) Zero(id block.ID) {
 	if uint32(id) < e.image && e.blocks[id].k == 0 {
 		e.blocks[id].set(flagZero)
-		e.pieces.ready(uint32(id), true)
+		e.subblocks.ready(uint32(id), true)
 	}
 }
 
@@ -183,16 +183,17 @@ func (e *Engine) SetCompletion(now time.Duration, c wire.Completion) {
 	g := block.Geometry{ImageSize: c.ManifestSize, BlockSize: e.geometry.BlockSize}
 	e.manifest = g.BlockCount()
 	e.blocks = append(e.blocks, make([]state, e.manifest)...)
-	e.main.todo.Add(block.Range{Lo: uint64(e.image), Hi: uint64(len(e.blocks))})
+	e.regular.todo.Add(block.Range{Lo: uint64(e.image), Hi: uint64(len(e.blocks))})
 	e.news = newsBeats
 	e.beat(now)
 }
 
-// Upcoming appends to dst those of the next n blocks of each walk that are neither
-// Ready nor Zero, and n of those whose pieces are owed, one of them first. A driver asks when it could read, or every few packets.
+// Upcoming appends to dst those of the next n blocks of each carousel that are neither
+// Ready nor Zero, and n blocks whose sub-block digests are pending, one of them first. A
+// driver asks when it could read, or every few packets.
 func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
-	dst, after := e.pieces.upcoming(dst, 0, min(n, 1))
-	for _, w := range []*walk{&e.main, &e.tail} {
+	dst, after := e.subblocks.upcoming(dst, 0, min(n, 1))
+	for _, w := range []*carousel{&e.regular, &e.stragglers} {
 		left := n
 		// In the order in which admit takes them.
 		for _, part := range [...]block.Range{{Lo: uint64(e.image), Hi: uint64(len(e.blocks))}, {Lo: w.at, Hi: uint64(e.image)}} {
@@ -208,7 +209,7 @@ func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
 			}
 		}
 	}
-	dst, _ = e.pieces.upcoming(dst, after, n-1)
+	dst, _ = e.subblocks.upcoming(dst, after, n-1)
 	return dst
 }
 

@@ -8,10 +8,10 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Join takes note of a receiver: its offer has arrived. The description that answers
+// Join records a receiver: its offer has arrived. The description that answers
 // it takes its figures from Interval and Receivers.
 func (e *Engine) Join(now time.Duration, id wire.ReceiverID) {
-	e.meet(now, id)
+	e.recordReceiver(now, id)
 }
 
 // Leave drops a receiver that takes another stream from now on.
@@ -21,10 +21,10 @@ func (e *Engine) Leave(id wire.ReceiverID) {
 	}
 }
 
-// meet finds a receiver, or takes it in: one that was forgotten is heard again. It is
+// recordReceiver finds a receiver, or takes it in: one that was forgotten is heard again. It is
 // nil for one that has said goodbye, of which something came late, and if there are too
 // many.
-func (e *Engine) meet(now time.Duration, id wire.ReceiverID) *peer {
+func (e *Engine) recordReceiver(now time.Duration, id wire.ReceiverID) *peer {
 	p := e.peers.find(id)
 	if p == nil {
 		if e.peers.gone[id] || len(e.peers.list) == maxPeers {
@@ -49,7 +49,7 @@ func (e *Engine) Interval() time.Duration {
 
 // HandleReport takes a report of this session.
 func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
-	p := e.meet(now, r.Receiver)
+	p := e.recordReceiver(now, r.Receiver)
 	if p == nil || r.Number <= p.number {
 		return
 	}
@@ -57,15 +57,15 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	e.measure(now, r.Clock, r.ClockHeld)
 	p.limit = r.Limit
 	p.count(r.Counts)
-	p.deaf = e.sequence > max(r.Highest, e.origin)+max(deafLag, wire.Sequence(e.rate/4))
+	p.noStream = e.sequence > max(r.Highest, e.origin)+max(noStreamLag, wire.Sequence(e.rate/4))
 	e.classify(now, p)
 	if r.Highest > e.sequence {
 		return // of no packet that was sent
 	}
-	for k := range r.Deficits.Len() {
-		n := r.Deficits.At(k)
+	for k := range r.NACKs.Len() {
+		n := r.NACKs.At(k)
 		if i, ok := e.index(n.Object, n.Block); ok {
-			e.deficit(now, p, i, int(n.Symbols), r.Highest)
+			e.handleNACK(now, p, i, int(n.Symbols), r.Highest)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func (p *peer) count(c wire.PacketCounts) {
 	p.loss += (share - p.loss) * min(1, float64(received+lost)/span)
 }
 
-// classify decides whether p is of the tail (S16).
+// classify decides whether p is a straggler (S16).
 func (e *Engine) classify(now time.Duration, p *peer) {
 	if spent := e.sequence - p.streamed; spent >= 4*minSpent {
 		p.caused /= 2
@@ -118,82 +118,82 @@ func (e *Engine) classify(now time.Duration, p *peer) {
 	}
 	median, ok := e.peers.medianLoss(now)
 	spent := p.caused / float64(max(e.sequence-p.streamed, minSpent))
-	bad := (p.loss > tailLoss || spent > tailSpent) && max(p.loss, spent) > tailFactor*median
-	tail := p.limit == wire.LimitDisk || p.deaf || ok && bad
-	if tail == p.tail {
+	bad := (p.loss > stragglerLoss || spent > stragglerSpent) && max(p.loss, spent) > stragglerFactor*median
+	straggler := p.limit == wire.LimitDisk || p.noStream || ok && bad
+	if straggler == p.straggler {
 		return
 	}
-	p.tail = tail
-	e.walkFor(p, p.want)
+	p.straggler = straggler
+	e.addWanted(p, p.want)
 }
 
-// charge notes that symbols are owed for p's sake, which may make it one of the tail.
+// charge notes that symbols are pending for p's sake, which may make it a straggler.
 func (e *Engine) charge(now time.Duration, p *peer, symbols int) {
 	p.caused += float64(symbols)
 	e.classify(now, p)
 }
 
-// deficit takes what p lacks of block i, having seen the stream up to seen (S8).
-func (e *Engine) deficit(now time.Duration, p *peer, i uint32, need int, seen wire.Sequence) {
+// handleNACK takes what p lacks of block i, having seen the stream up to seen (S8).
+func (e *Engine) handleNACK(now time.Duration, p *peer, i uint32, need int, seen wire.Sequence) {
 	b := &e.blocks[i]
-	if b.k == 0 || b.has(flagGroup) {
+	if b.k == 0 || b.has(flagSending) {
 		return
 	}
 	need = min(need, int(b.k)) - b.coming(seen, e.sequence)
 	if need <= 0 {
 		return
 	}
-	if p.tail || need > fewSymbols && need*4 > int(b.k)+3 {
-		if !e.tailJobs.merge(i, uint16(need)) {
-			if b.owed == 0 {
+	if p.straggler || need > fewSymbols && need*4 > int(b.k)+3 {
+		if !e.stragglerJobs.merge(i, uint16(need)) {
+			if b.repairPending == 0 {
 				b.set(flagFresh)
 			}
-			e.tailJobs.add(job{index: i, count: uint16(need), repair: true})
+			e.stragglerJobs.add(job{index: i, count: uint16(need), repair: true})
 		}
 		return
 	}
 	median, _ := e.peers.medianLoss(now)
 	median = min(median, 0.5)
 	need += int(float64(need)*median/(1-median) + 0.5)
-	if e.main.todo.Count() == 0 && len(e.main.members) == 0 {
+	if e.regular.todo.Count() == 0 && len(e.regular.members) == 0 {
 		need++ // the end: a round more would cost more than a symbol
 	}
 	need = min(need, int(b.k))
-	if need <= int(b.owed) {
+	if need <= int(b.repairPending) {
 		return
 	}
-	more := need - int(b.owed)
+	more := need - int(b.repairPending)
 	e.charge(now, p, more)
-	if b.owed == 0 {
+	if b.repairPending == 0 {
 		b.set(flagFresh)
 	}
-	e.owe(i, need)
-	e.raised(i, more)
-	e.tell(now, i)
+	e.addRepair(i, need)
+	e.recordRaised(i, more)
+	e.advertise(now, i)
 }
 
-// raised notes what block i is owed for the adaption of proactive repair.
-func (e *Engine) raised(i uint32, more int) {
+// recordRaised notes what block i is owed for the adaption of proactive repair.
+func (e *Engine) recordRaised(i uint32, more int) {
 	r := &e.recent
 	if k := slices.Index(r.all(), i); k >= 0 {
 		r.raised[k] = uint16(min(int(r.raised[k])+more, 1<<16-1))
 	}
 }
 
-// tell puts block i into the next echo (S11).
-func (e *Engine) tell(now time.Duration, i uint32) {
-	if len(e.echo) >= wire.MaxOwed || slices.Contains(e.echo, i) {
+// advertise puts block i into the next repair advertisement (S11).
+func (e *Engine) advertise(now time.Duration, i uint32) {
+	if len(e.advBlocks) >= wire.MaxPending || slices.Contains(e.advBlocks, i) {
 		return
 	}
-	e.echo = append(e.echo, i)
-	if e.echoAt == never {
-		e.echoAt = now + echoDelay
+	e.advBlocks = append(e.advBlocks, i)
+	if e.advAt == never {
+		e.advAt = now + advDelay
 	}
 }
 
 // HandleWanted takes a page of the blocks that a receiver wants whole (S10).
 func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
-	p := e.meet(now, w.Receiver)
+	p := e.recordReceiver(now, w.Receiver)
 	if p == nil || w.Generation < p.generation || w.Highest > e.sequence {
 		return
 	}
@@ -216,19 +216,19 @@ func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 	added := slices.Clone(want[before:])
 	e.peers.setWant(p, normalize(want))
 	coming := e.coming(w.Highest, e.todo(p))
-	e.walkFor(p, added)
+	e.addWanted(p, added)
 	for _, i := range coming {
 		e.todo(p).Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
 	}
 }
 
 // coming lists the blocks that are under way to whoever has seen the stream up to
-// seen: those that are being sent, of which deficits tell what is missing in the end, and
+// seen: those that are being sent, of which NACKs tell what is missing in the end, and
 // the last ones that were sent later. Blocks in todo are left
 // out: somebody wants them again.
 func (e *Engine) coming(seen wire.Sequence, todo *block.Set) []uint32 {
 	e.underWay = e.underWay[:0]
-	for _, w := range []*walk{&e.main, &e.tail} {
+	for _, w := range []*carousel{&e.regular, &e.stragglers} {
 		for _, m := range w.members {
 			if !todo.Has(uint64(m.index)) {
 				e.underWay = append(e.underWay, m.index)
@@ -279,22 +279,22 @@ func normalize(ranges []block.Range) []block.Range {
 	return out
 }
 
-// todo is what is to be walked for p.
+// todo is what is to be passed for p.
 func (e *Engine) todo(p *peer) *block.Set {
-	if p.tail {
-		return e.tail.todo
+	if p.straggler {
+		return e.stragglers.todo
 	}
-	return e.main.todo
+	return e.regular.todo
 }
 
-// walkFor puts ranges into the walk for p.
-func (e *Engine) walkFor(p *peer, ranges []block.Range) {
+// addWanted puts ranges into the carousel for p.
+func (e *Engine) addWanted(p *peer, ranges []block.Range) {
 	block.AddRanges(e.todo(p), ranges)
 }
 
 // HandleWantedSymbols takes source symbols that a receiver names (S9).
 func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
-	p := e.meet(now, w.Receiver)
+	p := e.recordReceiver(now, w.Receiver)
 	if p == nil || w.Highest > e.sequence {
 		return
 	}
@@ -304,12 +304,12 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 			continue
 		}
 		b := &e.blocks[i]
-		if b.k == 0 || b.has(flagGroup) || uint32(r.First)+uint32(r.Count) > uint32(b.k) || b.sentAfter(w.Highest, e.sequence) {
+		if b.k == 0 || b.has(flagSending) || uint32(r.First)+uint32(r.Count) > uint32(b.k) || b.sentAfter(w.Highest, e.sequence) {
 			continue
 		}
 		queue := &e.jobs
-		if p.tail {
-			queue = &e.tailJobs
+		if p.straggler {
+			queue = &e.stragglerJobs
 		}
 		first, count := queue.without(i, r.First, r.Count)
 		if count == 0 {
@@ -325,7 +325,7 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 // was not done.
 func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	known := e.peers.remove(g.Receiver)
-	e.peers.leave(g.Receiver)
+	e.peers.recordGoodbye(g.Receiver)
 	if e.acks.Len() < wire.MaxGoodbyeAcks {
 		e.acks = e.acks.Append(g.Receiver)
 		if e.ackAt == never {
@@ -341,24 +341,24 @@ func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	return known
 }
 
-// clear drops all that is owed: nobody is left that it is owed to (S1).
+// clear drops all that is pending: nobody is left that it is owed to (S1).
 func (e *Engine) clear() {
-	for i, ok := e.owed.next(0); ok; i, ok = e.owed.next(i) {
-		e.blocks[i].owed = 0
-		e.owed.remove(i)
+	for i, ok := e.repairPending.next(0); ok; i, ok = e.repairPending.next(i) {
+		e.blocks[i].repairPending = 0
+		e.repairPending.remove(i)
 	}
 	e.jobs.reset()
-	e.tailJobs.reset()
-	e.pieces.reset()
-	for _, w := range []*walk{&e.main, &e.tail} {
+	e.stragglerJobs.reset()
+	e.subblocks.reset()
+	for _, w := range []*carousel{&e.regular, &e.stragglers} {
 		for _, m := range w.members {
-			e.blocks[m.index].clear(flagGroup)
+			e.blocks[m.index].clear(flagSending)
 		}
 		w.todo.Remove(block.Range{Lo: 0, Hi: w.todo.N()})
 		w.members, w.at = w.members[:0], 0
 		w.zeros, w.repeat = w.zeros[:0], w.repeat[:0]
 	}
-	e.echo, e.echoAt = e.echo[:0], never
+	e.advBlocks, e.advAt = e.advBlocks[:0], never
 	e.beatAt = never
 	e.idle = true
 }

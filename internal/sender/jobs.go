@@ -2,7 +2,7 @@ package sender
 
 import "multiserver/internal/block"
 
-// job is what is owed of one block to somebody by name: source symbols, or for the
+// job is what is pending of one block to somebody by name: source symbols, or for the
 // tail a count of repair symbols.
 type job struct {
 	index  uint32
@@ -100,7 +100,7 @@ func (e *Engine) pickJob(j *jobs) (i uint32, id block.SymbolID, ok bool) {
 	b := &e.blocks[q.index]
 	i = q.index
 	if q.repair {
-		id = b.takeRepair()
+		id = b.nextRepair()
 	} else {
 		id = block.SymbolID(q.first)
 		q.first++

@@ -9,10 +9,10 @@ const (
 	// 16 send 1.025 and one alone 1.090.
 	Interleave = 16
 
-	// echoDelay is how long what is owed is gathered before it is told, and ackDelay
+	// advDelay is how long what is pending is gathered before it is told, and ackDelay
 	// the same for goodbyes, with ackSpread for each receiver: ten thousand, at a
 	// thousand a second, then fill their acknowledgements.
-	echoDelay = 500 * time.Microsecond
+	advDelay  = 500 * time.Microsecond
 	ackDelay  = 5 * time.Millisecond
 	ackSpread = 20 * time.Microsecond
 
@@ -40,28 +40,28 @@ const (
 	minRoundTrip     = 100 * time.Microsecond
 	maxRoundTrip     = 250 * time.Millisecond
 
-	// A receiver is of the tail if it loses more than tailLoss, or has more than tailSpent
-	// of what is sent sent for itself, and that is tailFactor times the median loss.
-	tailLoss   = 0.05
-	tailSpent  = 0.015
-	tailFactor = 5
+	// A receiver is a straggler if it loses more than stragglerLoss, or has more than stragglerSpent
+	// of what is sent sent for itself, and that is stragglerFactor times the median loss.
+	stragglerLoss   = 0.05
+	stragglerSpent  = 0.015
+	stragglerFactor = 5
 	// minSpent is the least of the stream, in packets, that the share is taken of.
 	minSpent = 1 << 14
-	// deafLag is how far behind the stream a report may be, in packets, and a quarter of a
+	// noStreamLag is how far behind the stream a report may be, in packets, and a quarter of a
 	// second. Further behind, the receiver does not hear the group, and has no use for
 	// what it wants.
-	deafLag = 1 << 12
-	// The tail is owed one packet for tailShare others: 2%. It gets them in instalments
+	noStreamLag = 1 << 12
+	// The stragglers get one packet for stragglerShare others: 2%. It gets them in instalments
 	// (10 s at 1 Gbit/s and MTU 1500), so that a job of seconds does not pay for it.
-	tailShare      = 50
-	tailInstalment = 16384
+	stragglerShare      = 50
+	stragglerInstalment = 16384
 
-	// gainFirst and gainLeast bound how far the deficits of Interleave blocks move the
+	// gainFirst and gainLeast bound how far the NACKs of Interleave blocks move the
 	// proactive repair: the first ones are all that is known, later ones correct.
 	gainFirst = 1.0
 	gainLeast = 0.25
 
-	// fewSymbols is what may be owed of a block to one receiver of the main class even if
+	// fewSymbols is what may be owed of a block to one receiver of the regular receivers even if
 	// it is more than a quarter of the block.
 	fewSymbols = 8
 	// maxPeers bounds the receivers that are kept, some 200 bytes each.
@@ -70,16 +70,16 @@ const (
 	maxJobs = 4096
 	// maxRanges bounds the wanted ranges of all receivers together: 16 MiB.
 	maxRanges = 1 << 20
-	// repairSpacing: while little is owed, one packet in so many is repair. At 1% in
+	// repairSpacing: while little is pending, one packet in so many is repair. At 1% in
 	// bursts of 10 to 1000 receivers, one in two sends 1.043.
 	repairSpacing = 8
-	// piecesSpacing: while the stream has something to send, one packet of pieces goes out
-	// for so many of it. Its digests take a driver 0.35 ms to make (BenchmarkPieceDigests), a
+	// subblocksSpacing: while the stream has something to send, one packet of sub-blocks goes out
+	// for so many of it. Its digests take a driver 0.35 ms to make (BenchmarkSubblockDigests), a
 	// third of the time that so many packets take at 1 Gbit/s and MTU 1500.
-	piecesSpacing = 96
-	// recentPieces is of how many blocks is kept when their pieces were sent: more than go
+	subblocksSpacing = 96
+	// recentSubblocks is of how many blocks is kept when their sub-blocks were sent: more than go
 	// out in a round trip.
-	recentPieces = 64
+	recentSubblocks = 64
 	// zeroGap is how many packets lie between the two times that a run of zeros is told,
 	// if there are any: 12 ms at 1 Gbit/s.
 	zeroGap = 1024

@@ -3,7 +3,7 @@ package sender
 import "math/bits"
 
 // marks is a set of blocks, one bit each, which unlike a block.Set keeps its memory when
-// it empties: what is owed comes and goes all the time.
+// it empties: what is pending comes and goes all the time.
 type marks struct {
 	words   []uint64
 	summary []uint64 // bit i: words[i] is not 0

@@ -15,40 +15,40 @@ const (
 	Nothing Kind = iota
 	Symbol
 	ZeroRun
-	Pieces
+	Subblocks
 )
 
-// Send is a packet of the stream. The driver fills in the symbol's bytes. Pieces stands
+// Send is a packet of the stream. The driver fills in the symbol's bytes. Subblocks stands
 // for as many packets as the digests of a block of the image need; they have no sequence
 // number.
 type Send struct {
-	Kind   Kind
-	Symbol wire.Symbol
-	Zeros  wire.ZeroRun
-	Pieces Ref
+	Kind      Kind
+	Symbol    wire.Symbol
+	Zeros     wire.ZeroRun
+	Subblocks Ref
 }
 
 // Next returns the next packet of the stream, which the driver sends, however long
-// that takes; or Nothing, until a Handle function, Ready or SetHold was called.
+// that takes; or Nothing, until a Handle function, Ready or SetGateClosed was called.
 func (e *Engine) Next(now time.Duration) Send {
-	if len(e.peers.list) == 0 || e.held || e.over() {
+	if len(e.peers.list) == 0 || e.gateClosed || e.over() {
 		e.rest(now)
 		return Send{}
 	}
-	e.stalled, e.mainIdle = false, false
-	if e.pieces.due() {
+	e.stalled, e.regularIdle = false, false
+	if e.subblocks.due() {
 		e.wake(now)
-		return e.takePieces(now)
+		return e.nextSubblocks(now)
 	}
 	i, id, kind, run := e.pick()
-	if kind == Nothing && e.pieces.any() {
-		if e.pieces.queued.count > 0 {
+	if kind == Nothing && e.subblocks.any() {
+		if e.subblocks.queued.count > 0 {
 			e.wake(now)
-			return e.takePieces(now)
+			return e.nextSubblocks(now)
 		}
 		e.stalled = true
 	}
-	if e.mainIdle && e.pieces.queued.count == 0 {
+	if e.regularIdle && e.subblocks.queued.count == 0 {
 		e.rest(now)
 	} else {
 		e.wake(now)
@@ -72,34 +72,34 @@ func (e *Engine) Next(now time.Duration) Send {
 // over tells whether the session has ended.
 func (e *Engine) over() bool { return e.state >= wire.SenderImageChanged }
 
-// pick chooses between the main class and the tail (S2).
+// pick chooses between the regular receivers and the stragglers (S2).
 func (e *Engine) pick() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
-	if e.tailBudget > 0 {
-		if e.tailNext = !e.tailNext; e.tailNext {
-			if i, id, kind, run = e.pickTail(); kind != Nothing {
-				e.tailBudget--
+	if e.stragglerBudget > 0 {
+		if e.stragglersNext = !e.stragglersNext; e.stragglersNext {
+			if i, id, kind, run = e.pickStragglers(); kind != Nothing {
+				e.stragglerBudget--
 				return
 			}
-			e.tailBudget = 0
+			e.stragglerBudget = 0
 		}
 	}
-	if i, id, kind, run = e.pickMain(); kind != Nothing {
-		if e.tailCredit++; e.tailCredit == tailInstalment*tailShare {
-			e.tailCredit, e.tailBudget = 0, tailInstalment
+	if i, id, kind, run = e.pickRegular(); kind != Nothing {
+		if e.stragglerCredit++; e.stragglerCredit == stragglerInstalment*stragglerShare {
+			e.stragglerCredit, e.stragglerBudget = 0, stragglerInstalment
 		}
 		return
 	}
-	e.mainIdle = true
-	e.tailCredit, e.tailBudget = 0, 0
-	return e.pickTail()
+	e.regularIdle = true
+	e.stragglerCredit, e.stragglerBudget = 0, 0
+	return e.pickStragglers()
 }
 
-// pickMain lets repair and the walk take turns: one packet of repair in repairSpacing,
+// pickRegular lets repair and the carousel take turns: one packet of repair in repairSpacing,
 // so that a burst of loss does not take what is to repair it, and one in two when that
 // is too few.
-func (e *Engine) pickMain() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
+func (e *Engine) pickRegular() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
 	spacing := repairSpacing
-	if e.owed.count+e.jobs.len() > Interleave/4 {
+	if e.repairPending.count+e.jobs.len() > Interleave/4 {
 		spacing = 2
 	}
 	e.sinceRepair++
@@ -110,7 +110,7 @@ func (e *Engine) pickMain() (i uint32, id block.SymbolID, kind Kind, run block.R
 			return i, id, Symbol, run
 		}
 	}
-	if i, id, kind, run = e.pickWalk(&e.main); kind != Nothing || repairNext {
+	if i, id, kind, run = e.pickCarousel(&e.regular); kind != Nothing || repairNext {
 		return
 	}
 	if i, id, ok := e.pickRepair(); ok {
@@ -119,15 +119,15 @@ func (e *Engine) pickMain() (i uint32, id block.SymbolID, kind Kind, run block.R
 	return
 }
 
-// pickTail serves the tail's deficits, then its ranges.
-func (e *Engine) pickTail() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
-	if i, id, ok := e.pickJob(&e.tailJobs); ok {
+// pickStragglers serves the stragglers' NACKs, then its ranges.
+func (e *Engine) pickStragglers() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
+	if i, id, ok := e.pickJob(&e.stragglerJobs); ok {
 		return i, id, Symbol, run
 	}
-	return e.pickWalk(&e.tail)
+	return e.pickCarousel(&e.stragglers)
 }
 
-// pickRepair takes the next symbol that is owed.
+// pickRepair takes the next symbol that is pending.
 func (e *Engine) pickRepair() (i uint32, id block.SymbolID, ok bool) {
 	if i, id, ok := e.pickJob(&e.jobs); ok {
 		return i, id, true
@@ -142,23 +142,23 @@ func (e *Engine) pickRepair() (i uint32, id block.SymbolID, ok bool) {
 		}
 		i = e.active[e.turn]
 		b := &e.blocks[i]
-		if b.owed == 0 {
+		if b.repairPending == 0 {
 			e.actives--
 			e.active[e.turn] = e.active[e.actives]
 			continue
 		}
 		e.turn++
-		if b.owed--; b.owed == 0 {
-			e.owed.remove(i)
+		if b.repairPending--; b.repairPending == 0 {
+			e.repairPending.remove(i)
 		}
-		return i, b.takeRepair(), true
+		return i, b.nextRepair(), true
 	}
 }
 
 // activate fills up the blocks that take turns, none of which is left behind.
 func (e *Engine) activate() {
-	for wrapped := false; e.actives < Interleave && e.owed.count > e.actives; {
-		i, ok := e.owed.next(e.cursor)
+	for wrapped := false; e.actives < Interleave && e.repairPending.count > e.actives; {
+		i, ok := e.repairPending.next(e.cursor)
 		switch {
 		case ok && !e.isActive(i):
 			e.active[e.actives] = i
@@ -182,7 +182,7 @@ func (e *Engine) isActive(i uint32) bool {
 	return false
 }
 
-// rest takes note that there is nothing to send for the main class.
+// rest records that there is nothing to send for the regular receivers.
 func (e *Engine) rest(now time.Duration) {
 	if e.idle {
 		return
@@ -192,7 +192,7 @@ func (e *Engine) rest(now time.Duration) {
 	e.beat(now)
 }
 
-// wake takes note that there is something to send for the main class.
+// wake records that there is something to send for the regular receivers.
 func (e *Engine) wake(now time.Duration) {
 	if e.idle {
 		e.idle = false

@@ -11,18 +11,18 @@ import (
 
 // peer is a receiver that is not done.
 type peer struct {
-	id       wire.ReceiverID
-	heard    time.Duration
-	number   uint32 // of its last report
-	received uint64
-	lost     uint64
-	loss     float64 // share of packets, smoothed
-	reported bool
-	tail     bool
-	deaf     bool // it hears nothing of the stream
-	limit    wire.Limit
-	caused   float64 // symbols that were owed for its sake, fading with
-	streamed wire.Sequence
+	id        wire.ReceiverID
+	heard     time.Duration
+	number    uint32 // of its last report
+	received  uint64
+	lost      uint64
+	loss      float64 // share of packets, smoothed
+	reported  bool
+	straggler bool
+	noStream  bool // it hears nothing of the stream
+	limit     wire.Limit
+	caused    float64 // symbols that were owed for its sake, fading with
+	streamed  wire.Sequence
 
 	generation uint32
 	want       []block.Range // ascending
@@ -74,8 +74,8 @@ func (p *peers) remove(id wire.ReceiverID) bool {
 	return true
 }
 
-// leave takes note of a goodbye.
-func (p *peers) leave(id wire.ReceiverID) {
+// recordGoodbye records a goodbye.
+func (p *peers) recordGoodbye(id wire.ReceiverID) {
 	if len(p.gone) == maxPeers {
 		clear(p.gone)
 	}
@@ -96,9 +96,9 @@ func (p *peers) setWant(q *peer, want []block.Range) {
 }
 
 // wanted tells whether somebody of the class wants block i whole.
-func (p *peers) wanted(i uint32, tail bool) bool {
+func (p *peers) wanted(i uint32, straggler bool) bool {
 	for _, q := range p.wanters {
-		if q.tail != tail {
+		if q.straggler != straggler {
 			continue
 		}
 		n := q.search(uint64(i))

@@ -16,7 +16,7 @@ func TestServed(t *testing.T) {
 		p := newPeers()
 		model := map[wire.ReceiverID]map[uint32]bool{}
 		for id := wire.ReceiverID(1); id <= 3; id++ {
-			p.add(0, id).tail = id == 3
+			p.add(0, id).straggler = id == 3
 			model[id] = map[uint32]bool{}
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -48,10 +48,10 @@ func TestServed(t *testing.T) {
 			}
 			for i := range uint32(blocks) {
 				if want := model[1][i] || model[2][i]; p.wanted(i, false) != want {
-					t.Fatalf("block %d is wanted by the main class: %v", i, !want)
+					t.Fatalf("block %d is wanted by the regular receivers: %v", i, !want)
 				}
 				if want := model[3][i]; p.wanted(i, true) != want {
-					t.Fatalf("block %d is wanted by the tail: %v", i, !want)
+					t.Fatalf("block %d is wanted by the stragglers: %v", i, !want)
 				}
 			}
 		}

@@ -7,17 +7,17 @@ import (
 
 // state is all that is kept of a block: 16 bytes.
 type state struct {
-	k     uint16 // source symbols; 0 until the driver said Ready
-	owed  uint16 // repair symbols still to send
-	next  uint32 // low 24 bits: the next repair symbol; the flags above
-	first uint32 // low 32 bits of the sequence of the last burst's first packet
-	span  uint16 // from there to its last packet, in units of spanUnit, rounded up
-	count uint16 // symbols sent in the burst
+	k             uint16 // source symbols; 0 until the driver said Ready
+	repairPending uint16 // repair symbols still to send
+	next          uint32 // low 24 bits: the next repair symbol; the flags above
+	first         uint32 // low 32 bits of the sequence of the last burst's first packet
+	span          uint16 // from there to its last packet, in units of spanUnit, rounded up
+	count         uint16 // symbols sent in the burst
 }
 
 const (
 	flagZero    = 1 << 24 // the block is zeros
-	flagGroup   = 1 << 25 // its source symbols are being sent
+	flagSending = 1 << 25 // its source symbols are being sent
 	flagFresh   = 1 << 26 // the next symbol begins a burst
 	symbolMask  = 1<<24 - 1
 	spanUnit    = 16
@@ -29,9 +29,9 @@ func (s *state) has(flag uint32) bool { return s.next&flag != 0 }
 func (s *state) set(flag uint32)      { s.next |= flag }
 func (s *state) clear(flag uint32)    { s.next &^= flag }
 
-// takeRepair returns the next repair symbol: each row is sent once, until 24 bits
+// nextRepair returns the next repair symbol: each row is sent once, until 24 bits
 // are through.
-func (s *state) takeRepair() block.SymbolID {
+func (s *state) nextRepair() block.SymbolID {
 	id := s.next & symbolMask
 	following := id + 1
 	if block.SymbolID(following) > block.MaxSymbolID {

@@ -68,15 +68,15 @@ func TestComing(t *testing.T) {
 func TestRowsAreNew(t *testing.T) {
 	s := state{k: 3, next: 3}
 	for want := block.SymbolID(3); want < 1000; want++ {
-		if id := s.takeRepair(); id != want {
+		if id := s.nextRepair(); id != want {
 			t.Fatalf("repair symbol %d, want %d", id, want)
 		}
 	}
 	s.next = s.next&^symbolMask | symbolMask
-	if id := s.takeRepair(); id != block.MaxSymbolID {
+	if id := s.nextRepair(); id != block.MaxSymbolID {
 		t.Errorf("the last repair symbol is %d", id)
 	}
-	if id := s.takeRepair(); id != 3 {
+	if id := s.nextRepair(); id != 3 {
 		t.Errorf("after the last comes %d, want the first", id)
 	}
 }

@@ -17,11 +17,11 @@ import (
 //	new blocks=N [k=K] [zeros=(i,…)]
 //	join ids=(…)
 //	wanted id=R seen=Q blocks=(first,count,…)
-//	report id=R seen=Q [received=N lost=N] [disk] [deficits=(block,symbols,…)]
+//	report id=R seen=Q [received=N lost=N] [disk] [nacks=(block,symbols,…)]
 //	symbols id=R seen=Q ranges=(block,first,count,…)
-//	pieces id=R seen=Q blocks=(first,count,…)
+//	subblocks id=R seen=Q blocks=(first,count,…)
 //	goodbye id=R
-//	ready block=B k=K, zero block=B, hold on|off, end state=N, completion
+//	ready block=B k=K, zero block=B, gate closed|open, end state=N, completion
 //	upcoming         the blocks to be read next
 //	next [n=N]       what is sent, the symbols of a block in one line
 //	poll at=T        control packets
@@ -91,8 +91,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		if d.HasArg("disk") {
 			r.Limit = wire.LimitDisk
 		}
-		for n := list("deficits"); len(n) > 1; n = n[2:] {
-			r.Deficits = r.Deficits.Append(wire.Need{Block: block.ID(n[0]), Symbols: uint16(n[1])})
+		for n := list("nacks"); len(n) > 1; n = n[2:] {
+			r.NACKs = r.NACKs.Append(wire.SymbolCount{Block: block.ID(n[0]), Symbols: uint16(n[1])})
 		}
 		s.e.HandleReport(s.now, r)
 	case "symbols":
@@ -101,20 +101,20 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			w.Ranges = w.Ranges.Append(wire.SymbolRange{Block: block.ID(n[0]), First: uint16(n[1]), Count: uint16(n[2])})
 		}
 		s.e.HandleWantedSymbols(s.now, w)
-	case "pieces":
-		w := wire.WantedPieces{Receiver: id, Highest: seen}
+	case "subblocks":
+		w := wire.WantedSubblocks{Receiver: id, Highest: seen}
 		for b := list("blocks"); len(b) > 1; b = b[2:] {
 			w.Blocks = w.Blocks.Append(wire.Range{First: block.ID(b[0]), Count: uint32(b[1])})
 		}
-		s.e.HandleWantedPieces(s.now, w)
+		s.e.HandleWantedSubblocks(s.now, w)
 	case "goodbye":
 		s.e.HandleGoodbye(s.now, wire.Goodbye{Receiver: id})
 	case "ready":
 		s.e.Ready(Ref{Block: block.ID(arg("block"))}, uint16(arg("k")))
 	case "zero":
 		s.e.Zero(block.ID(arg("block")))
-	case "hold":
-		s.e.SetHold(s.now, d.HasArg("on"))
+	case "gate":
+		s.e.SetGateClosed(s.now, d.HasArg("closed"))
 	case "end":
 		s.e.End(s.now, wire.SenderState(arg("state")))
 	case "completion":
@@ -141,14 +141,14 @@ func (s *script) next(n int) string {
 	var order []block.ID
 	var out strings.Builder
 	nothing := 0
-	var pieces []block.ID
+	var subblocks []block.ID
 	for range n {
 		p := s.e.Next(s.now)
 		switch p.Kind {
 		case Nothing:
 			nothing++
-		case Pieces:
-			pieces = append(pieces, p.Pieces.Block)
+		case Subblocks:
+			subblocks = append(subblocks, p.Subblocks.Block)
 		case ZeroRun:
 			fmt.Fprintf(&out, "%d: zeros %d+%d\n", p.Zeros.Sequence, p.Zeros.First, p.Zeros.Count)
 		case Symbol:
@@ -167,8 +167,8 @@ func (s *script) next(n int) string {
 		fmt.Fprintf(&out, "block %d: %d symbols, %d to %d, in packets %d to %d\n",
 			id, b.count, b.first.Symbol, b.last.Symbol, b.first.Sequence, b.last.Sequence)
 	}
-	if len(pieces) > 0 {
-		fmt.Fprintf(&out, "pieces of blocks %d\n", pieces)
+	if len(subblocks) > 0 {
+		fmt.Fprintf(&out, "sub-blocks of blocks %d\n", subblocks)
 	}
 	if nothing > 0 {
 		fmt.Fprintf(&out, "nothing, %d times\n", nothing)
@@ -183,14 +183,14 @@ func (s *script) poll() string {
 		if !ok {
 			break
 		}
-		if o, err := wire.ParseOwed(b); err == nil {
-			fmt.Fprintf(&out, "owed after %d:", o.Sequence)
-			for n := range o.Needs.All() {
+		if o, err := wire.ParseRepairAdv(b); err == nil {
+			fmt.Fprintf(&out, "repair advertisement after %d:", o.Sequence)
+			for n := range o.Pending.All() {
 				fmt.Fprintf(&out, " block %d: %d", n.Block, n.Symbols)
 			}
 			fmt.Fprintln(&out)
 		} else if h, err := wire.ParseHeartbeat(b); err == nil {
-			fmt.Fprintf(&out, "heartbeat: sequence %d, state %d, pass %d, walk %d, ended %v, %d receivers\n", h.Sequence, h.State, h.Pass, h.Walk, h.PassEnded, h.Receivers)
+			fmt.Fprintf(&out, "heartbeat: sequence %d, state %d, pass %d, carousel %d, ended %v, %d receivers\n", h.Sequence, h.State, h.Pass, h.CarouselBlock, h.PassEnded, h.Receivers)
 		} else if a, err := wire.ParseGoodbyeAck(b); err == nil {
 			fmt.Fprintf(&out, "acknowledged %d goodbyes\n", a.Receivers.Len())
 		}

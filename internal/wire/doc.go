@@ -20,10 +20,10 @@
 //	sender   → where the offer came from                          Description
 //	sender   → control port of GROUP, and the data group          Description as an announcement
 //	sender   → the data group, and receivers served by unicast    Symbol, ZeroRun, Heartbeat, GoodbyeAck,
-//	                                                              Pieces
-//	sender   → the data group                                     Probe, Owed
+//	                                                              SubblockDigests
+//	sender   → the data group                                     Probe, RepairAdv
 //	receiver → where the description came from                    Report, Wanted, WantedSymbols,
-//	                                                              WantedPieces, ProbeReport, Goodbye,
+//	                                                              WantedSubblocks, ProbeReport, Goodbye,
 //	                                                              UnicastRequest
 //
 // The sender sends all of it from its control port, and a receiver all of its own

@@ -80,7 +80,7 @@ func TestPackagesFit(t *testing.T) {
 		{"packets of no use", r.useless},
 		{"reports lost", r.path.lost},
 		{"reports damaged", s.damaged},
-		{"deficits served", s.deficits},
+		{"nacks served", s.nacks},
 		{"blocks sent again", s.wanted},
 		{"blocks repaired", r.repaired},
 		{"blocks of zeros", r.zeros},

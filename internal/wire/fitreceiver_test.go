@@ -302,7 +302,7 @@ func (r *fitReceiver) takeHeartbeat(h wire.Heartbeat) error {
 	return r.report()
 }
 
-// report tells the deficits and, after the pass, what was never seen.
+// report tells the NACKs and, after the pass, what was never seen.
 func (r *fitReceiver) report() error {
 	r.unreported = 0
 	r.number++
@@ -316,9 +316,9 @@ func (r *fitReceiver) report() error {
 		Backlog:    uint32(len(r.open)),
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(r.open), compareKeys) {
-		if report.Deficits.Len() < wire.MaxDeficits {
+		if report.NACKs.Len() < wire.MaxNACKs {
 			needed := uint16(r.open[key].decoder.Needed())
-			report.Deficits = report.Deficits.Append(wire.Need{Object: key.object, Block: key.id, Symbols: needed})
+			report.NACKs = report.NACKs.Append(wire.SymbolCount{Object: key.object, Block: key.id, Symbols: needed})
 		}
 	}
 	if err := r.path.send(report.AppendTo(nil)); err != nil {

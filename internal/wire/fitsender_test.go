@@ -35,7 +35,7 @@ type fitSender struct {
 	symbolSize uint16
 	speech     time.Time // when the receiver last said anything
 
-	damaged, wanted, deficits, goodbyes int
+	damaged, wanted, nacks, goodbyes int
 }
 
 // fitSource is an object to send.
@@ -258,7 +258,7 @@ func (s *fitSender) emit(packet []byte) error {
 	return err
 }
 
-// serve sends what is owed.
+// serve sends what is pending.
 func (s *fitSender) serve() error {
 	for _, key := range slices.SortedFunc(maps.Keys(s.blocks), compareKeys) {
 		sent, plain := s.blocks[key], s.objects[key.object].plain(key.id)
@@ -274,7 +274,7 @@ func (s *fitSender) serve() error {
 		case again:
 			err = s.sendWhole(key)
 		case owed > 0:
-			s.deficits++
+			s.nacks++
 			sent.last = wire.MaxSequence
 			err = s.sendRepair(key, s.encode(key), owed)
 		}
@@ -361,7 +361,7 @@ func (s *fitSender) takeReport(b []byte) error {
 	}
 	s.report = report.Number
 	s.heard = max(s.heard, report.Highest)
-	for need := range report.Deficits.All() {
+	for need := range report.NACKs.All() {
 		sent := s.blocks[blockKey{need.Object, need.Block}]
 		if sent == nil {
 			return fmt.Errorf("deficit of block %d, of which nothing was sent", need.Block)

@@ -42,22 +42,22 @@ type Type uint8
 
 // The types of packets.
 const (
-	TypeSymbol      Type = 1
-	TypeZeroRun     Type = 2
-	TypeOwed        Type = 3
-	TypeHeartbeat   Type = 4
-	TypeProbe       Type = 5
-	TypeGoodbyeAck  Type = 6
-	TypeDescription Type = 7
-	TypePieces      Type = 8
+	TypeSymbol          Type = 1
+	TypeZeroRun         Type = 2
+	TypeRepairAdv       Type = 3
+	TypeHeartbeat       Type = 4
+	TypeProbe           Type = 5
+	TypeGoodbyeAck      Type = 6
+	TypeDescription     Type = 7
+	TypeSubblockDigests Type = 8
 
-	TypeReport         Type = 0x81
-	TypeWanted         Type = 0x82
-	TypeWantedSymbols  Type = 0x83
-	TypeProbeReport    Type = 0x84
-	TypeGoodbye        Type = 0x85
-	TypeUnicastRequest Type = 0x86
-	TypeWantedPieces   Type = 0x87
+	TypeReport          Type = 0x81
+	TypeWanted          Type = 0x82
+	TypeWantedSymbols   Type = 0x83
+	TypeProbeReport     Type = 0x84
+	TypeGoodbye         Type = 0x85
+	TypeUnicastRequest  Type = 0x86
+	TypeWantedSubblocks Type = 0x87
 )
 
 // SessionID is the random number of a session, new at each start of a sender.

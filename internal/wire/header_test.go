@@ -9,10 +9,10 @@ import (
 
 func TestPeek(t *testing.T) {
 	types := map[string]Type{
-		"symbol": 1, "manifest symbol": 1, "zero run": 2, "owed": 3, "heartbeat": 4, "probe": 5, "goodbye ack": 6,
+		"symbol": 1, "manifest symbol": 1, "zero run": 2, "repair advertisement": 3, "heartbeat": 4, "probe": 5, "goodbye ack": 6,
 		"description": 7, "announcement": 7, "report": 0x81, "wanted": 0x82, "wanted symbols": 0x83,
 		"probe report": 0x84, "goodbye": 0x85, "unicast request": 0x86,
-		"pieces": 8, "wanted pieces": 0x87,
+		"sub-block digests": 8, "wanted sub-blocks": 0x87,
 	}
 	for name, b := range vectors {
 		typ, session, err := Peek(b)
@@ -90,9 +90,9 @@ func TestUnicastSequence(t *testing.T) {
 // TestListsFillAControlPacket holds the longest lists against the limit: one more
 // entry would not fit, and AppendTo refuses it.
 func TestListsFillAControlPacket(t *testing.T) {
-	needs := func(n int) (l List[Need]) {
+	symbolCounts := func(n int) (l List[SymbolCount]) {
 		for range n {
-			l = l.Append(Need{Symbols: 1})
+			l = l.Append(SymbolCount{Symbols: 1})
 		}
 		return l
 	}
@@ -108,7 +108,7 @@ func TestListsFillAControlPacket(t *testing.T) {
 		}
 		return l
 	}
-	digests := func(n int) (l List[PieceDigest]) {
+	digests := func(n int) (l List[SubblockDigest]) {
 		for range n {
 			l = l.Append(1)
 		}
@@ -124,13 +124,13 @@ func TestListsFillAControlPacket(t *testing.T) {
 		limit, entry int
 		packet       func(n int) []byte
 	}{
-		"report":         {MaxDeficits, needSize, func(n int) []byte { return Report{Deficits: needs(n)}.AppendTo(nil) }},
-		"owed":           {MaxOwed, needSize, func(n int) []byte { return Owed{Needs: needs(n)}.AppendTo(nil) }},
-		"goodbye ack":    {MaxGoodbyeAcks, receiverIDSize, func(n int) []byte { return GoodbyeAck{Receivers: ids(n)}.AppendTo(nil) }},
-		"wanted":         {MaxRanges, rangeSize, func(n int) []byte { return Wanted{Pages: 1, Ranges: ranges(n)}.AppendTo(nil) }},
-		"wanted pieces":  {MaxPieceRanges, rangeSize, func(n int) []byte { return WantedPieces{Blocks: ranges(n)}.AppendTo(nil) }},
-		"pieces":         {MaxPieces, pieceDigestSize, func(n int) []byte { return Pieces{K: 1, Digests: digests(n)}.AppendTo(nil) }},
-		"wanted symbols": {MaxSymbolRanges, symbolRangeSize, func(n int) []byte { return WantedSymbols{Ranges: symbols(n)}.AppendTo(nil) }},
+		"report":               {MaxNACKs, symbolCountSize, func(n int) []byte { return Report{NACKs: symbolCounts(n)}.AppendTo(nil) }},
+		"repair advertisement": {MaxPending, symbolCountSize, func(n int) []byte { return RepairAdv{Pending: symbolCounts(n)}.AppendTo(nil) }},
+		"goodbye ack":          {MaxGoodbyeAcks, receiverIDSize, func(n int) []byte { return GoodbyeAck{Receivers: ids(n)}.AppendTo(nil) }},
+		"wanted":               {MaxRanges, rangeSize, func(n int) []byte { return Wanted{Pages: 1, Ranges: ranges(n)}.AppendTo(nil) }},
+		"wanted sub-blocks":    {MaxSubblockRanges, rangeSize, func(n int) []byte { return WantedSubblocks{Blocks: ranges(n)}.AppendTo(nil) }},
+		"sub-block digests":    {MaxSubblocks, subblockDigestSize, func(n int) []byte { return SubblockDigests{K: 1, Digests: digests(n)}.AppendTo(nil) }},
+		"wanted symbols":       {MaxSymbolRanges, symbolRangeSize, func(n int) []byte { return WantedSymbols{Ranges: symbols(n)}.AppendTo(nil) }},
 	} {
 		b := c.packet(c.limit)
 		if len(b) > MaxControlSize || len(b)+c.entry <= MaxControlSize {
@@ -150,13 +150,13 @@ func TestListsFillAControlPacket(t *testing.T) {
 
 // TestAppendDoesNotTouchTheDatagram: entries put behind a parsed list go elsewhere.
 func TestAppendDoesNotTouchTheDatagram(t *testing.T) {
-	b := append(append([]byte{}, vectors["owed"]...), "rest"...)
-	o, err := ParseOwed(sealed(b))
+	b := append(append([]byte{}, vectors["repair advertisement"]...), "rest"...)
+	o, err := ParseRepairAdv(sealed(b))
 	if err != nil {
 		t.Fatal(err)
 	}
-	longer := o.Needs.Append(Need{Block: 9, Symbols: 9})
-	if longer.Len() != o.Needs.Len()+1 || longer.At(longer.Len()-1).Block != 9 || string(b[len(b)-4:]) != "rest" {
+	longer := o.Pending.Append(SymbolCount{Block: 9, Symbols: 9})
+	if longer.Len() != o.Pending.Len()+1 || longer.At(longer.Len()-1).Block != 9 || string(b[len(b)-4:]) != "rest" {
 		t.Errorf("%d entries, datagram %x", longer.Len(), b)
 	}
 	if l := longer.Reset(); l.Len() != 0 {

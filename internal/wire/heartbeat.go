@@ -9,7 +9,7 @@ import (
 
 // Heartbeat tells how far the stream is and what the sender is busy with. It goes to
 // the data group and to receivers served by unicast: every 250 ms, when a pass begins
-// or ends, when the state changes, and after 1, 2, 4 … 250 ms while nothing is owed.
+// or ends, when the state changes, and after 1, 2, 4 … 250 ms while nothing is pending.
 //
 //	+---------------------------------------------------------------+
 //	|         header (type 4), its two bytes: state, flags          |
@@ -30,7 +30,7 @@ import (
 //	+---------------------------------------------------------------+ 52
 //	|                    image digest (32 bytes)                    |
 //	+---------------------------------------------------------------+ 84
-//	|                             walk                              |
+//	|                            carousel                           |
 //	+---------------------------------------------------------------+ 88
 //
 // Flags: bit 0, the pass has ended with Sequence; the others are reserved.
@@ -46,9 +46,9 @@ type Heartbeat struct {
 	RoundTrip      time.Duration // the largest measured, 0 to MaxInterval
 	Clock          Clock
 	Completion     Completion
-	// Walk is where the pass is: of the image's blocks before it, those that the sender
+	// CarouselBlock is where the pass is: of the image's blocks before it, those that the sender
 	// knew to be wanted have been sent in this pass.
-	Walk block.ID
+	CarouselBlock block.ID
 }
 
 // Clock is the sender's time in microseconds, without an origin. 0 says none: a
@@ -91,7 +91,7 @@ func (h Heartbeat) AppendTo(dst []byte) []byte {
 	dst = appendMicros(dst, h.RoundTrip)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(h.Clock))
 	dst = h.Completion.appendTo(dst)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(h.Walk))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(h.CarouselBlock))
 	return seal(dst, start)
 }
 
@@ -111,7 +111,7 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 		RoundTrip:      micros(b[36:]),
 		Clock:          Clock(binary.BigEndian.Uint32(b[40:])),
 		Completion:     parseCompletion(b[44:]),
-		Walk:           block.ID(binary.BigEndian.Uint32(b[84:])),
+		CarouselBlock:  block.ID(binary.BigEndian.Uint32(b[84:])),
 	}
 	if !h.bounded() {
 		return Heartbeat{}, ErrBounds
@@ -122,5 +122,5 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 func (h *Heartbeat) bounded() bool {
 	return h.Sequence <= MaxSequence && boundedInterval(h.ReportInterval) &&
 		h.RoundTrip >= 0 && h.RoundTrip <= MaxInterval &&
-		h.Completion.ManifestSize <= maxManifestOfAll && h.Walk < block.MaxBlockCount
+		h.Completion.ManifestSize <= maxManifestOfAll && h.CarouselBlock < block.MaxBlockCount
 }

@@ -17,7 +17,7 @@ func TestHeartbeat(t *testing.T) {
 		RoundTrip:      200 * time.Microsecond,
 		Clock:          123456789,
 		Completion:     testDescription().Completion,
-		Walk:           4032,
+		CarouselBlock:  4032,
 	}
 	checkVector(t, "heartbeat", h, ParseHeartbeat)
 	checkCommon(t, "heartbeat", ParseHeartbeat)

@@ -26,23 +26,23 @@ const (
 	// and the round trip that back-off is scaled by.
 	MaxInterval = time.Minute
 
-	// MaxDeficits, MaxOwed, MaxRanges, MaxSymbolRanges, MaxPieceRanges, MaxPieces and
+	// MaxNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges, MaxSubblocks and
 	// MaxGoodbyeAcks are what fits MaxControlSize.
-	MaxDeficits     = (MaxControlSize - reportSize) / needSize
-	MaxOwed         = (MaxControlSize - owedSize) / needSize
-	MaxRanges       = (MaxControlSize - wantedSize) / rangeSize
-	MaxSymbolRanges = (MaxControlSize - wantedSymbolsSize) / symbolRangeSize
-	MaxPieceRanges  = (MaxControlSize - wantedPiecesSize) / rangeSize
-	MaxPieces       = (MaxControlSize - piecesSize) / pieceDigestSize
-	MaxGoodbyeAcks  = (MaxControlSize - goodbyeAckSize) / receiverIDSize
+	MaxNACKs          = (MaxControlSize - reportSize) / symbolCountSize
+	MaxPending        = (MaxControlSize - repairAdvSize) / symbolCountSize
+	MaxRanges         = (MaxControlSize - wantedSize) / rangeSize
+	MaxSymbolRanges   = (MaxControlSize - wantedSymbolsSize) / symbolRangeSize
+	MaxSubblockRanges = (MaxControlSize - wantedSubblocksSize) / rangeSize
+	MaxSubblocks      = (MaxControlSize - subblockDigestsSize) / subblockDigestSize
+	MaxGoodbyeAcks    = (MaxControlSize - goodbyeAckSize) / receiverIDSize
 	// MaxPages of a list of wanted ranges: 152,576 ranges, 8 bytes each at the sender.
 	// A receiver with more asks for the first ones first.
 	MaxPages = 1024
-	// MaxPieceBlocks bounds the work that a packet can make: receivers ask for half of
+	// MaxSubblockBlocks bounds the work that a packet can make: receivers ask for half of
 	// that at a time.
-	MaxPieceBlocks = 256
-	// MaxPiecesPerBlock are those of the greatest block.
-	MaxPiecesPerBlock = block.MaxBlockSize / block.PieceSize
+	MaxSubblockBlocks = 256
+	// MaxSubblocksPerBlock are those of the greatest block.
+	MaxSubblocksPerBlock = block.MaxBlockSize / block.SubblockSize
 	// MaxProbeSteps: doubling from 1 Mbit/s, 32 steps pass any network.
 	MaxProbeSteps = 32
 )

@@ -19,7 +19,7 @@ func TestLimitsAgree(t *testing.T) {
 	}{
 		{"greatest block in codec and block", codec.MaxPlainSize, block.MaxBlockSize},
 		{"count of blocks in codec and block", codec.MaxBlockCount, block.MaxBlockCount},
-		{"piece in codec and block", codec.PieceSize, block.PieceSize},
+		{"sub-block in codec and block", codec.SubblockSize, block.SubblockSize},
 		{"K in fec and block", fec.MaxSourceSymbols, block.MaxK},
 		{"digests in wire and codec", len(wire.Completion{}.ImageDigest), codec.DigestSize},
 		{"greatest packet, and UDP's over IPv4", wire.MaxPacketSize, 65535 - 20 - 8},

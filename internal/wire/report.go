@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Report is a receiver's state and its deficits, to the sender: every report
-// interval, and between when it has deficits to tell that no echo covers. Counts
+// Report is a receiver's state and its NACKs, to the sender: every report
+// interval, and between when it has NACKs to tell that no repair advertisement covers. Counts
 // are since the receiver joined the session, so that a lost report loses nothing.
 //
 //	+---------------------------------------------------------------+
-//	|       header (type 0x81), its two bytes: count of deficits    |
+//	|       header (type 0x81), its two bytes: count of NACKs       |
 //	+---------------------------------------------------------------+ 16
 //	|                       receiver (8 bytes)                      |
 //	+---------------------------------------------------------------+ 24
@@ -36,12 +36,12 @@ import (
 //	+---------------+---------------+-------------------------------+ 80
 //	|     phase     |     limit     |           reserved            |
 //	+---------------+---------------+-------------------------------+ 84
-//	|  deficits of 6 bytes: Need ...
+//	|  NACKs of 6 bytes: SymbolCount ...
 //	+-------------------------
 type Report struct {
 	Session  SessionID
 	Receiver ReceiverID
-	Highest  Sequence // seen, by which the sender judges the deficits
+	Highest  Sequence // seen, by which the sender judges the NACKs
 	Number   uint32   // of this report, from 1 on: an older one is no news
 	// Clock is the latest that a Heartbeat or Probe brought, and ClockHeld the time
 	// since, up to 71 minutes; both 0 if there was none.
@@ -53,7 +53,7 @@ type Report struct {
 	Room       uint32 // blocks that the window can still take
 	Phase      Phase
 	Limit      Limit
-	Deficits   List[Need] // at most MaxDeficits, in any order
+	NACKs      List[SymbolCount] // at most MaxNACKs, in any order
 }
 
 // PacketCounts is what became of the stream's packets at one receiver.
@@ -104,12 +104,12 @@ const (
 	LimitDisk   Limit = 4
 )
 
-const reportSize = 84 // without the deficits
+const reportSize = 84 // without the NACKs
 
 // AppendTo appends the packet to dst.
 func (r Report) AppendTo(dst []byte) []byte {
 	start := len(dst)
-	dst = appendHeader(dst, TypeReport, uint16(r.Deficits.Len()), r.Session)
+	dst = appendHeader(dst, TypeReport, uint16(r.NACKs.Len()), r.Session)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Receiver))
 	dst = appendSequence(dst, r.Highest)
 	dst = binary.BigEndian.AppendUint32(dst, r.Number)
@@ -120,7 +120,7 @@ func (r Report) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, r.Backlog)
 	dst = binary.BigEndian.AppendUint32(dst, r.Room)
 	dst = append(dst, byte(r.Phase), byte(r.Limit), 0, 0)
-	dst = appendList(dst, r.Deficits, MaxDeficits)
+	dst = appendList(dst, r.NACKs, MaxNACKs)
 	return seal(dst, start)
 }
 
@@ -129,7 +129,7 @@ func ParseReport(b []byte) (Report, error) {
 	if err := checkPacket(b, TypeReport, reportSize, MaxControlSize); err != nil {
 		return Report{}, err
 	}
-	deficits, err := parseList[Need](b[reportSize:], binary.BigEndian.Uint16(b[2:]), MaxDeficits)
+	nacks, err := parseList[SymbolCount](b[reportSize:], binary.BigEndian.Uint16(b[2:]), MaxNACKs)
 	if err != nil {
 		return Report{}, err
 	}
@@ -146,7 +146,7 @@ func ParseReport(b []byte) (Report, error) {
 		Room:       binary.BigEndian.Uint32(b[76:]),
 		Phase:      Phase(b[80]),
 		Limit:      Limit(b[81]),
-		Deficits:   deficits,
+		NACKs:      nacks,
 	}
 	if r.Highest > MaxSequence {
 		return Report{}, ErrBounds

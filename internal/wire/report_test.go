@@ -21,7 +21,7 @@ func TestReport(t *testing.T) {
 		Room:       46,
 		Phase:      PhaseChecking,
 		Limit:      LimitDisk,
-		Deficits:   testNeeds(),
+		NACKs:      testSymbolCounts(),
 	}
 	checkVector(t, "report", r, ParseReport)
 	checkCommon(t, "report", ParseReport)

@@ -60,7 +60,7 @@ func TestSymbol(t *testing.T) {
 // the packet before.
 func TestSymbolRefused(t *testing.T) {
 	s, _ := parseSymbol(vectors["symbol"])
-	for _, b := range [][]byte{nil, vectors["owed"], set16(2, 0)(bytes.Clone(vectors["manifest symbol"]))} {
+	for _, b := range [][]byte{nil, vectors["repair advertisement"], set16(2, 0)(bytes.Clone(vectors["manifest symbol"]))} {
 		before := s
 		if err := ParseSymbol(b, &s); err == nil || !reflect.DeepEqual(s, before) {
 			t.Errorf("%x: %v, %+v", b, err, s)

@@ -7,7 +7,7 @@ import (
 )
 
 // WantedSymbols names source symbols that a receiver wants again: where a block's
-// deficit is over K/4, where the sender has one receiver only, or where only a part
+// NACK is over K/4, where the sender has one receiver only, or where only a part
 // of a block differs from the target's. It goes to the sender. A receiver asks
 // for what its window has room for, and asks again for what does not come.
 //

@@ -212,9 +212,9 @@ var parsers = map[string]func([]byte) error{
 	"symbol":          func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"manifest symbol": func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"zero run":        func(b []byte) error { _, err := ParseZeroRun(b); return err },
-	"owed": func(b []byte) error {
-		o, err := ParseOwed(b)
-		for n := range o.Needs.All() {
+	"repair advertisement": func(b []byte) error {
+		o, err := ParseRepairAdv(b)
+		for n := range o.Pending.All() {
 			sink += uint64(n.Symbols)
 		}
 		return err
@@ -224,7 +224,7 @@ var parsers = map[string]func([]byte) error{
 	"goodbye ack": func(b []byte) error { _, err := ParseGoodbyeAck(b); return err },
 	"report": func(b []byte) error {
 		r, err := ParseReport(b)
-		for n := range r.Deficits.All() {
+		for n := range r.NACKs.All() {
 			sink += uint64(n.Symbols)
 		}
 		return err
@@ -237,17 +237,17 @@ var parsers = map[string]func([]byte) error{
 		return err
 	},
 	"wanted symbols": func(b []byte) error { _, err := ParseWantedSymbols(b); return err },
-	"pieces": func(b []byte) error {
-		p, err := ParsePieces(b)
+	"sub-block digests": func(b []byte) error {
+		p, err := ParseSubblockDigests(b)
 		for d := range p.Digests.All() {
 			sink += uint64(d)
 		}
 		return err
 	},
-	"wanted pieces":   func(b []byte) error { _, err := ParseWantedPieces(b); return err },
-	"probe report":    func(b []byte) error { _, err := ParseProbeReport(b); return err },
-	"goodbye":         func(b []byte) error { _, err := ParseGoodbye(b); return err },
-	"unicast request": func(b []byte) error { _, err := ParseUnicastRequest(b); return err },
+	"wanted sub-blocks": func(b []byte) error { _, err := ParseWantedSubblocks(b); return err },
+	"probe report":      func(b []byte) error { _, err := ParseProbeReport(b); return err },
+	"goodbye":           func(b []byte) error { _, err := ParseGoodbye(b); return err },
+	"unicast request":   func(b []byte) error { _, err := ParseUnicastRequest(b); return err },
 }
 
 var sink uint64

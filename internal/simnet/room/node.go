@@ -39,7 +39,7 @@ type node struct {
 	badBlocks int
 	checker   checker
 	lies      uint32
-	held      []map[block.SymbolID]bool // strict, or with doubts: what each slot holds
+	held      []map[block.SymbolID]bool // strict, or with old content: what each slot holds
 	index     []int64                   // the same: the block in each slot
 	verified  map[int64]int             // the same: how often each block was
 	buffer    []byte
@@ -63,7 +63,7 @@ func newNode(r *Room, number int, spec Spec) *node {
 	n.loss = simnet.NewLoss(spec.Loss, max(spec.Burst, 1), n.rand)
 	n.delay = spec.Delay - jitter/2 + time.Duration(n.rand.Int64N(int64(jitter)))
 	n.checker = newChecker(n)
-	if r.cfg.Strict || spec.Doubt != nil {
+	if r.cfg.Strict || spec.OldContent != nil {
 		n.held = make([]map[block.SymbolID]bool, spec.Window)
 		n.index = make([]int64, spec.Window)
 		n.verified = map[int64]int{}
@@ -87,7 +87,7 @@ func (n *node) begin(now time.Duration, s receiver.Session) {
 	if n.engine == nil {
 		n.engine = receiver.New(now, receiver.Config{
 			Receiver: n.id, Image: n.room.geometry, SymbolSize: symbolSize, Window: n.spec.Window, Rand: n.rand,
-			Pieces: n.spec.Doubt != nil && n.spec.Doubt.Pieces,
+			Subblocks: n.spec.OldContent != nil && n.spec.OldContent.Subblocks,
 		}, s)
 		n.hold()
 		n.checker.begin(n, now)
@@ -101,7 +101,7 @@ func (n *node) begin(now time.Duration, s receiver.Session) {
 func (n *node) hold() {
 	for i := range n.room.zeros {
 		if n.spec.Holds > 0 && n.rand.Float64() < n.spec.Holds {
-			n.engine.Hold(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+			n.engine.ConfirmRange(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
 			if n.verified != nil && !n.room.zeros[i] {
 				n.verified[int64(i)]++
 			}
@@ -215,7 +215,7 @@ func (n *node) thaw(t time.Duration) time.Duration {
 	return t
 }
 
-// take hands a packet to the engine.
+// handleSubblockDigests hands a packet to the engine.
 func (n *node) take(now time.Duration, p *packet) {
 	n.heardAt = now
 	if p.control != nil {
@@ -247,14 +247,14 @@ func (n *node) take(now time.Duration, p *packet) {
 }
 
 // keep notes what a slot holds, in strict rooms.
-func (n *node) keep(s *wire.Symbol, t receiver.Taken) {
+func (n *node) keep(s *wire.Symbol, t receiver.Placement) {
 	n.open(int64(s.Object)<<32|int64(s.Block), t)
 	n.put(s.Symbol, t)
 	n.count(s.K, t)
 }
 
 // open notes that a symbol of a block goes into a slot.
-func (n *node) open(index int64, t receiver.Taken) {
+func (n *node) open(index int64, t receiver.Placement) {
 	if t.First {
 		n.held[t.Slot], n.index[t.Slot] = map[block.SymbolID]bool{}, index
 	}
@@ -264,7 +264,7 @@ func (n *node) open(index int64, t receiver.Taken) {
 }
 
 // put notes that a slot holds a symbol.
-func (n *node) put(id block.SymbolID, t receiver.Taken) {
+func (n *node) put(id block.SymbolID, t receiver.Placement) {
 	if n.held[t.Slot][id] {
 		n.room.err = fmt.Errorf("receiver %d keeps symbol %d of block %x twice", n.number, id, n.index[t.Slot])
 	}
@@ -272,7 +272,7 @@ func (n *node) put(id block.SymbolID, t receiver.Taken) {
 }
 
 // count holds what a slot has against what is said of it.
-func (n *node) count(k uint16, t receiver.Taken) {
+func (n *node) count(k uint16, t receiver.Placement) {
 	if enough := len(n.held[t.Slot]) >= int(k); t.Complete && !enough {
 		n.room.err = fmt.Errorf("receiver %d calls block %x complete with %d of %d symbols", n.number, n.index[t.Slot], len(n.held[t.Slot]), k)
 	}
@@ -282,7 +282,7 @@ func (n *node) count(k uint16, t receiver.Taken) {
 func (n *node) solve(now time.Duration, slot int) {
 	e := n.engine
 	if e.Repairs(slot) > 1 && n.rand.Float64() < singular {
-		e.BlockSingular(now, slot, 1)
+		e.BlockNeedsMore(now, slot, 1)
 		return
 	}
 	if n.badBlocks > 0 {
@@ -351,13 +351,13 @@ func (n *node) takeControl(now time.Duration, c *control) {
 			}
 		}
 		n.check(now)
-	case wire.TypeOwed:
-		e.HandleOwed(now, c.owed)
+	case wire.TypeRepairAdv:
+		e.HandleRepairAdv(now, c.owed)
 	case wire.TypeHeartbeat:
 		e.HandleHeartbeat(now, c.heartbeat)
-	case wire.TypePieces:
-		if n.checker.doubt != nil {
-			n.checker.take(n, now, c.pieces)
+	case wire.TypeSubblockDigests:
+		if n.checker.old != nil {
+			n.checker.handleSubblockDigests(n, now, c.subblocks)
 		}
 	case wire.TypeGoodbyeAck:
 		e.HandleGoodbyeAck(now, c.ack)
@@ -460,9 +460,9 @@ func (n *node) lie(now time.Duration, b *[]byte) {
 		return
 	}
 	any := func() block.ID { return block.ID(n.rand.IntN(int(n.room.cfg.Blocks))) }
-	report.Deficits = wire.List[wire.Need]{}
+	report.NACKs = wire.List[wire.SymbolCount]{}
 	for range 1 + n.rand.IntN(16) {
-		report.Deficits = report.Deficits.Append(wire.Need{Block: any(), Symbols: uint16(1 + n.rand.IntN(1<<16-1))})
+		report.NACKs = report.NACKs.Append(wire.SymbolCount{Block: any(), Symbols: uint16(1 + n.rand.IntN(1<<16-1))})
 	}
 	*b = report.AppendTo(nil)
 	if n.rand.IntN(2) == 0 {
@@ -475,9 +475,9 @@ func (n *node) lie(now time.Duration, b *[]byte) {
 	wanted.Ranges = wanted.Ranges.Append(wire.Range{Count: n.room.cfg.Blocks})
 	symbols := wire.WantedSymbols{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
 	symbols.Ranges = symbols.Ranges.Append(wire.SymbolRange{Block: any(), Count: n.room.cfg.K})
-	pieces := wire.WantedPieces{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
-	pieces.Blocks = pieces.Blocks.Append(wire.Range{Count: min(n.room.cfg.Blocks, wire.MaxPieceBlocks)})
-	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil), pieces.AppendTo(nil)} {
+	subblocks := wire.WantedSubblocks{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
+	subblocks.Blocks = subblocks.Blocks.Append(wire.Range{Count: min(n.room.cfg.Blocks, wire.MaxSubblockBlocks)})
+	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil), subblocks.AppendTo(nil)} {
 		n.room.feedback.Push(now+n.delay, message{packet: p})
 	}
 }

@@ -97,7 +97,7 @@ func randomRoom(seed uint64) Config {
 	if maybe(0.2) {
 		cfg.CommonLoss = r.Float64() * 0.2
 	}
-	cfg.NoPieces = seed%8 == 0
+	cfg.NoSubblocks = seed%8 == 0
 	links := rand.New(rand.NewPCG(seed, 3)) // by itself, so that the rooms of old seeds are what they were
 	loss := []float64{0, 0.001, 0.01, 0.1, 0.3}[r.IntN(5)]
 	for range 1 + r.IntN(many) {
@@ -143,7 +143,7 @@ func randomRoom(seed uint64) Config {
 			s.Holds = r.Float64()
 		}
 		if maybe(0.3) {
-			s.Doubt = randomDoubt(r, about/time.Duration(cfg.Blocks), moment)
+			s.OldContent = randomOldContent(r, about/time.Duration(cfg.Blocks), moment)
 		}
 		s.Liar = maybe(0.05)
 		if links.IntN(10) == 0 { // up to three times slower than the stream
@@ -157,9 +157,9 @@ func randomRoom(seed uint64) Config {
 
 // randomDoubt is a target with something on it. A check takes up to four times as long as
 // to send the block, or as long as a sender may wait for a word.
-func randomDoubt(r *rand.Rand, blockTime time.Duration, moment func(float64) time.Duration) *Doubt {
-	d := &Doubt{
-		Same: r.Float64(), First: r.IntN(3) == 0, Alike: r.Float64(), Pieces: r.IntN(4) > 0, Common: r.IntN(4) == 0,
+func randomOldContent(r *rand.Rand, blockTime time.Duration, moment func(float64) time.Duration) *OldContent {
+	d := &OldContent{
+		Same: r.Float64(), First: r.IntN(3) == 0, Alike: r.Float64(), Subblocks: r.IntN(4) > 0, Common: r.IntN(4) == 0,
 		CheckTime: time.Duration(4 * r.Float64() * float64(blockTime)),
 	}
 	switch r.IntN(10) {

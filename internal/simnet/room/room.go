@@ -28,10 +28,10 @@ type Config struct {
 	Receivers []Spec
 	// The sender dies at each of Deaths, and comes back after DeadTime; and sends
 	// nothing during Stalls.
-	Deaths   []time.Duration
-	DeadTime time.Duration
-	Stalls   []Span
-	NoPieces bool // the sender knows nothing of pieces
+	Deaths      []time.Duration
+	DeadTime    time.Duration
+	Stalls      []Span
+	NoSubblocks bool // the sender knows nothing of sub-blocks
 	// CommonLoss is lost for all receivers.
 	CommonLoss float64
 	Limit      time.Duration // the room fails after that time
@@ -44,24 +44,24 @@ func (s Span) holds(t time.Duration) bool { return t >= s[0] && t < s[1] }
 
 // Spec is a receiver and its link.
 type Spec struct {
-	Loss      float64       // of packets to it and from it
-	Burst     float64       // mean length of a burst; 0 is 1
-	Delay     time.Duration // one way
-	LinkTime  time.Duration // of a packet on its own link; 0: no more than on the sender's
-	Queue     int           // packets that the switch holds for that link; those beyond are lost
-	Reorder   float64       // share of packets that are late, by up to 2 ms; all of its feedback is
-	Duplicate float64
-	Corrupt   float64       // share of its feedback that is damaged
-	Join      time.Duration // 0: there from the start
-	Kill      time.Duration // 0: never
-	Stalls    []Span        // it takes nothing; what comes in is lost
-	Frozen    bool          // in its stalls it says nothing either
-	Disk      time.Duration // to write a block; 0 is no time
-	Window    int           // blocks; 0 is 64
-	Holds     float64       // share of the blocks that its target has from the start
-	Liar      bool          // asks for a quarter of every block
-	Doubt     *Doubt        // what else its target has, nil if it is not looked at
-	BadBlocks int           // that many blocks fail their digest
+	Loss       float64       // of packets to it and from it
+	Burst      float64       // mean length of a burst; 0 is 1
+	Delay      time.Duration // one way
+	LinkTime   time.Duration // of a packet on its own link; 0: no more than on the sender's
+	Queue      int           // packets that the switch holds for that link; those beyond are lost
+	Reorder    float64       // share of packets that are late, by up to 2 ms; all of its feedback is
+	Duplicate  float64
+	Corrupt    float64       // share of its feedback that is damaged
+	Join       time.Duration // 0: there from the start
+	Kill       time.Duration // 0: never
+	Stalls     []Span        // it takes nothing; what comes in is lost
+	Frozen     bool          // in its stalls it says nothing either
+	Disk       time.Duration // to write a block; 0 is no time
+	Window     int           // blocks; 0 is 64
+	Holds      float64       // share of the blocks that its target has from the start
+	Liar       bool          // asks for a quarter of every block
+	OldContent *OldContent   // what else its target has, nil if it is not looked at
+	BadBlocks  int           // that many blocks fail their digest
 }
 
 // DefaultDelay is one way: a round trip of 0.2 ms.
@@ -75,8 +75,8 @@ const (
 	late   = 2 * time.Millisecond
 	// singular is how often K symbols with two repair symbols or more do not suffice.
 	singular = 1.0 / 256
-	// piecesPackets is how many packets the digests of a block's pieces take.
-	piecesPackets = (1<<20/block.PieceSize + wire.MaxPieces - 1) / wire.MaxPieces
+	// subblockPackets is how many packets the digests of a block's sub-blocks take.
+	subblockPackets = (1<<20/block.SubblockSize + wire.MaxSubblocks - 1) / wire.MaxSubblocks
 )
 
 // packet is one on its way to all receivers.
@@ -89,10 +89,10 @@ type packet struct {
 // control is what is not a symbol.
 type control struct {
 	zeros     wire.ZeroRun
-	owed      wire.Owed
+	owed      wire.RepairAdv
 	heartbeat wire.Heartbeat
 	ack       wire.GoodbyeAck
-	pieces    wire.Pieces
+	subblocks wire.SubblockDigests
 	kind      wire.Type
 	session   wire.SessionID
 }
@@ -145,7 +145,7 @@ type Room struct {
 // Result is what came of a room.
 type Result struct {
 	Symbols, ZeroRuns, Control uint64 // packets sent
-	Pieces                     uint64 // of Control, those with digests of pieces
+	Subblocks                  uint64 // of Control, those with sub-block digests
 	Source                     uint64 // source symbols in the image
 	// LastSource is when the last source symbol of the image was sent in the first pass.
 	LastSource time.Duration

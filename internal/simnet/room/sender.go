@@ -112,8 +112,8 @@ func (r *Room) next(t time.Duration) {
 			r.Result.LastSource = t
 		}
 		r.put(t, packet{symbol: s.Symbol}, r.cfg.PacketTime)
-	case sender.Pieces:
-		r.sendPieces(t, s.Pieces)
+	case sender.Subblocks:
+		r.sendSubblockDigests(t, s.Subblocks)
 	case sender.ZeroRun:
 		r.Result.ZeroRuns++
 		r.put(t, packet{control: &control{kind: wire.TypeZeroRun, session: r.session, zeros: s.Zeros}}, r.cfg.PacketTime/10)
@@ -142,16 +142,16 @@ func (r *Room) send(t time.Duration, c *control, size int) {
 	r.put(t, packet{control: c}, r.cfg.PacketTime*time.Duration(size+wireOverhead)/(symbolSize+wire.SymbolHeaderSize+wireOverhead))
 }
 
-// sendPieces sends the digests of a block's pieces.
-func (r *Room) sendPieces(t time.Duration, ref sender.Ref) {
-	left := 1 << 20 / block.PieceSize
-	for first := 0; left > 0; first += wire.MaxPieces {
-		p := wire.Pieces{Session: r.session, Block: ref.Block, K: r.sender.K(ref.Block), First: uint16(first)}
-		for range min(left, wire.MaxPieces) {
+// sendSubblockDigests sends the digests of a block's sub-blocks.
+func (r *Room) sendSubblockDigests(t time.Duration, ref sender.Ref) {
+	left := 1 << 20 / block.SubblockSize
+	for first := 0; left > 0; first += wire.MaxSubblocks {
+		p := wire.SubblockDigests{Session: r.session, Block: ref.Block, K: r.sender.K(ref.Block), First: uint16(first)}
+		for range min(left, wire.MaxSubblocks) {
 			p.Digests = p.Digests.Append(0)
 			left--
 		}
-		r.Result.Pieces++
+		r.Result.Subblocks++
 		b := p.AppendTo(nil)
 		r.send(t, parseControl(b), len(b))
 	}
@@ -175,12 +175,12 @@ func parseControl(b []byte) *control {
 	t, session, err := wire.Peek(b)
 	c := &control{kind: t, session: session}
 	switch t {
-	case wire.TypeOwed:
-		c.owed, err = wire.ParseOwed(b)
+	case wire.TypeRepairAdv:
+		c.owed, err = wire.ParseRepairAdv(b)
 	case wire.TypeHeartbeat:
 		c.heartbeat, err = wire.ParseHeartbeat(b)
-	case wire.TypePieces:
-		c.pieces, err = wire.ParsePieces(b)
+	case wire.TypeSubblockDigests:
+		c.subblocks, err = wire.ParseSubblockDigests(b)
 	case wire.TypeGoodbyeAck:
 		c.ack, err = wire.ParseGoodbyeAck(b)
 	}
@@ -259,10 +259,10 @@ func (r *Room) hear(t time.Duration, m message) {
 			r.Result.Feedback[kind]++
 			r.sender.HandleWantedSymbols(t, p)
 		}
-	case wire.TypeWantedPieces:
-		if p, err := wire.ParseWantedPieces(m.packet); err == nil && !r.cfg.NoPieces {
+	case wire.TypeWantedSubblocks:
+		if p, err := wire.ParseWantedSubblocks(m.packet); err == nil && !r.cfg.NoSubblocks {
 			r.Result.Feedback[kind]++
-			r.sender.HandleWantedPieces(t, p)
+			r.sender.HandleWantedSubblocks(t, p)
 		}
 	case wire.TypeGoodbye:
 		if p, err := wire.ParseGoodbye(m.packet); err == nil {

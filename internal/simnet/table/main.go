@@ -247,17 +247,17 @@ func restarted() (string, bool, string) {
 const checkTime = 2 * time.Millisecond
 
 func update() (string, bool, string) {
-	s := room.Spec{Loss: 0.01, Doubt: &room.Doubt{Same: 0.98, CheckTime: checkTime, Pieces: true}}
+	s := room.Spec{Loss: 0.01, OldContent: &room.OldContent{Same: 0.98, CheckTime: checkTime, Subblocks: true}}
 	four, one := run(room.Config{Receivers: specs(4, s)}), run(room.Config{Receivers: specs(1, s)})
-	s.Doubt = &room.Doubt{Same: 0.98, Alike: 0.97, CheckTime: checkTime, Pieces: true}
+	s.OldContent = &room.OldContent{Same: 0.98, Alike: 0.97, CheckTime: checkTime, Subblocks: true}
 	pages := run(room.Config{Receivers: specs(4, s)})
 	figure := fmt.Sprintf("%.4f (1: %.4f, by little: %.4f)", four.Sent(), one.Sent(), pages.Sent())
 	return figure, four.Sent() <= 0.09 && one.Sent() <= 0.03 && pages.Sent() <= 0.09, fmt.Sprintf("%.3f", 0.08*resends(0.01))
 }
 
 func resume() (string, bool, string) {
-	r := run(room.Config{Receivers: specs(1, room.Spec{Doubt: &room.Doubt{
-		Same: 0.7, First: true, At: 5 * time.Millisecond, CheckTime: checkTime, Pieces: true,
+	r := run(room.Config{Receivers: specs(1, room.Spec{OldContent: &room.OldContent{
+		Same: 0.7, First: true, At: 5 * time.Millisecond, CheckTime: checkTime, Subblocks: true,
 	}})})
 	return fmt.Sprintf("%.4f", r.Sent()), r.Sent() <= 0.31, "0.300"
 }

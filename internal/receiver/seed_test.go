@@ -13,15 +13,15 @@ import (
 )
 
 // TestDoubtCounts: whatever comes, in whatever order, what the engine counts is what it
-// has, and no block whose pieces are wanted is overlooked.
-func TestDoubtCounts(t *testing.T) {
+// has, and no block whose sub-blocks are wanted is overlooked.
+func TestBlockStateCounts(t *testing.T) {
 	flag.Set("rapid.nofailfile", "true") // it would lie among the transcripts
 	rapid.Check(t, func(t *rapid.T) {
 		const blocks, k = 12, 20
 		now := time.Duration(0)
 		q := wire.Sequence(0)
 		e := New(0, Config{
-			Receiver: 1, SymbolSize: 1444, Window: rapid.IntRange(1, 6).Draw(t, "window"), Pieces: rapid.Bool().Draw(t, "pieces"),
+			Receiver: 1, SymbolSize: 1444, Window: rapid.IntRange(1, 6).Draw(t, "window"), Subblocks: rapid.Bool().Draw(t, "sub-blocks"),
 			Rand:  rand.New(rand.NewPCG(1, 1)),
 			Image: block.Geometry{ImageSize: blocks << 20, BlockSize: 1 << 20},
 		}, Session{ID: 1, ReportInterval: time.Second, Receivers: rapid.Uint32Range(1, 9).Draw(t, "receivers")})
@@ -32,7 +32,7 @@ func TestDoubtCounts(t *testing.T) {
 			}
 			return from[0], from[1:]
 		}
-		settle := func(v Taken) {
+		settle := func(v Placement) {
 			if v.Complete {
 				solving = append(solving, v.Slot)
 			}
@@ -55,16 +55,16 @@ func TestDoubtCounts(t *testing.T) {
 			},
 			"doubt": func(t *rapid.T) {
 				lo := uint64(id())
-				e.Doubt(now, block.Range{Lo: lo, Hi: lo + 4})
+				e.MarkUnverified(now, block.Range{Lo: lo, Hi: lo + 4})
 			},
-			"held":    func(t *rapid.T) { e.Checked(now, id(), true) },
-			"differs": func(t *rapid.T) { e.Checked(now, id(), false) },
-			"pieces":  func(t *rapid.T) { e.HandlePieces(now, wire.Pieces{Block: id(), K: k}) },
-			"whole":   func(t *rapid.T) { e.Whole(now, id()) },
+			"held":       func(t *rapid.T) { e.Confirm(now, id(), true) },
+			"differs":    func(t *rapid.T) { e.Confirm(now, id(), false) },
+			"sub-blocks": func(t *rapid.T) { e.HandleSubblockDigests(now, wire.SubblockDigests{Block: id(), K: k}) },
+			"whole":      func(t *rapid.T) { e.RequestWhole(now, id()) },
 			"fill": func(t *rapid.T) {
 				have := []uint64{rapid.Uint64().Draw(t, "have")}
 				asked := have[0]
-				v := e.Fill(now, id(), k, have)
+				v := e.SeedSlot(now, id(), k, have)
 				if have[0]&^asked != 0 || v.Verdict == Keep && have[0]>>k != 0 {
 					t.Fatalf("had %x, and %x is to be put in", asked, have[0])
 				}
@@ -77,7 +77,7 @@ func TestDoubtCounts(t *testing.T) {
 				writing = append(writing, p)
 			},
 			"failed":   func(t *rapid.T) { var p int; p, solving = take(solving); e.BlockFailed(now, p) },
-			"singular": func(t *rapid.T) { var p int; p, solving = take(solving); e.BlockSingular(now, p, 1) },
+			"singular": func(t *rapid.T) { var p int; p, solving = take(solving); e.BlockNeedsMore(now, p, 1) },
 			"written":  func(t *rapid.T) { var p int; p, writing = take(writing); e.BlockWritten(now, p) },
 			"restart":  func(t *rapid.T) { q = 0; e.Restart(now, Session{ID: 2, ReportInterval: time.Second, Receivers: 2}) },
 			"switch":   func(t *rapid.T) { q = 0; e.SwitchStream(now) },
@@ -99,19 +99,19 @@ func TestDoubtCounts(t *testing.T) {
 }
 
 func checkCounts(t *rapid.T, e *Engine) {
-	var none, doubted, pieces, taken, inSlots int
-	for i, p := range e.place {
+	var none, unverified, subblocks, taken, inSlots int
+	for i, p := range e.blockState {
 		switch p {
-		case placeNone:
+		case blockMissing:
 			none++
-		case placeDoubted:
-			doubted++
-		case placePieces:
-			pieces++
-			if _, asked := e.pieces.find(uint32(i)); !asked && uint32(i) < e.pieces.from {
-				t.Fatalf("the pieces of block %d are overlooked", i)
+		case blockUnverified:
+			unverified++
+		case blockDiffers:
+			subblocks++
+			if _, asked := e.subblocks.find(uint32(i)); !asked && uint32(i) < e.subblocks.from {
+				t.Fatalf("the sub-blocks of block %d are overlooked", i)
 			}
-		case placeTaken:
+		case blockVerified:
 			taken++
 		default:
 			inSlots++
@@ -120,26 +120,26 @@ func checkCounts(t *rapid.T, e *Engine) {
 			}
 		}
 	}
-	if none != int(e.none) || doubted != int(e.Doubted()) || pieces != e.pieces.wanted || taken != int(e.taken) || int(e.Missing()) != len(e.place)-taken {
-		t.Fatalf("%d none, %d doubted, %d with pieces, %d taken, counted as %d, %d, %d, %d",
-			none, doubted, pieces, taken, e.none, e.Doubted(), e.pieces.wanted, e.taken)
+	if none != int(e.missing) || unverified != int(e.Unverified()) || subblocks != e.subblocks.wanted || taken != int(e.verified) || int(e.Missing()) != len(e.blockState)-taken {
+		t.Fatalf("%d none, %d unverified, %d with sub-blocks, %d taken, counted as %d, %d, %d, %d",
+			none, unverified, subblocks, taken, e.missing, e.Unverified(), e.subblocks.wanted, e.verified)
 	}
 	if busy := e.inState(slotFilling) + e.inState(slotSolving); busy != inSlots || len(e.slots)-len(e.free)-busy != e.inState(slotWriting) {
 		t.Fatalf("%d blocks in %d slots, %d of them free", inSlots, busy, len(e.free))
 	}
-	for _, a := range e.pieces.asked {
-		if e.place[a.index] != placePieces {
-			t.Fatalf("the pieces of block %d are asked for in vain", a.index)
+	for _, a := range e.subblocks.requested {
+		if e.blockState[a.index] != blockDiffers {
+			t.Fatalf("the sub-blocks of block %d are asked for in vain", a.index)
 		}
 	}
-	r, ok := e.NextDoubted(0)
-	if ok != (doubted > 0) || ok && (e.place[r.Lo] != placeDoubted || e.place[r.Hi-1] != placeDoubted) {
-		t.Fatalf("%d doubted, the next %v, %v", doubted, r, ok)
+	r, ok := e.NextUnverified(0)
+	if ok != (unverified > 0) || ok && (e.blockState[r.Lo] != blockUnverified || e.blockState[r.Hi-1] != blockUnverified) {
+		t.Fatalf("%d unverified, the next %v, %v", unverified, r, ok)
 	}
 }
 
 // TestDoubtAllocatesNothing: once there is memory for all, a delta takes none.
-func TestDoubtAllocatesNothing(t *testing.T) {
+func TestUnverifiedAllocatesNothing(t *testing.T) {
 	const blocks, k = 64, 727
 	var e *Engine
 	now := time.Duration(0)
@@ -151,20 +151,20 @@ func TestDoubtAllocatesNothing(t *testing.T) {
 		}
 	}
 	e = New(now, Config{
-		Receiver: 1, Window: 32, SymbolSize: 1444, Rand: rand.New(rand.NewPCG(1, 1)), Pieces: true,
+		Receiver: 1, Window: 32, SymbolSize: 1444, Rand: rand.New(rand.NewPCG(1, 1)), Subblocks: true,
 		Image: block.Geometry{ImageSize: 1 << 40, BlockSize: 1 << 20},
 	}, Session{ID: 1, ReportInterval: 250 * time.Millisecond, Receivers: 1})
-	e.Doubt(now, block.Range{Hi: 1 << 20})
+	e.MarkUnverified(now, block.Range{Hi: 1 << 20})
 	first := block.ID(0)
 	round := func() {
 		for id := first; id < first+blocks; id++ {
-			e.Checked(now, id, id%4 != 0)
+			e.Confirm(now, id, id%4 != 0)
 		}
 		for asked := 0; asked < blocks/4; {
 			now += 2 * time.Millisecond
 			poll()
 			for id := first; id < first+blocks; id += 4 {
-				if !e.HandlePieces(now, wire.Pieces{Block: id, K: k}) {
+				if !e.HandleSubblockDigests(now, wire.SubblockDigests{Block: id, K: k}) {
 					continue
 				}
 				asked++
@@ -172,7 +172,7 @@ func TestDoubtAllocatesNothing(t *testing.T) {
 					have[i] = ^uint64(0)
 				}
 				have[0] = 0
-				v := e.Fill(now, id, k, have)
+				v := e.SeedSlot(now, id, k, have)
 				now += 2 * time.Millisecond
 				poll()
 				for i := range 64 {
@@ -200,20 +200,20 @@ func TestDoubtAllocatesNothing(t *testing.T) {
 func TestWrongTarget(t *testing.T) {
 	const k = 20
 	e := New(0, Config{
-		Receiver: 1, Window: 4, SymbolSize: 1444, Rand: rand.New(rand.NewPCG(1, 1)), Pieces: true,
+		Receiver: 1, Window: 4, SymbolSize: 1444, Rand: rand.New(rand.NewPCG(1, 1)), Subblocks: true,
 		Image: block.Geometry{ImageSize: 64 << 20, BlockSize: 1 << 20},
 	}, Session{ID: 1, ReportInterval: time.Second, Receivers: 1})
-	e.Doubt(0, block.Range{Hi: 64})
+	e.MarkUnverified(0, block.Range{Hi: 64})
 	for id := range block.ID(2 * maxDigestFailures) {
-		e.Checked(0, id, false)
-		e.HandlePieces(0, wire.Pieces{Block: id, K: k})
-		v := e.Fill(0, id, k, []uint64{1<<k - 1})
+		e.Confirm(0, id, false)
+		e.HandleSubblockDigests(0, wire.SubblockDigests{Block: id, K: k})
+		v := e.SeedSlot(0, id, k, []uint64{1<<k - 1})
 		if !v.Complete {
 			t.Fatalf("block %d: %+v", id, v)
 		}
 		e.BlockFailed(0, v.Slot)
-		if e.place[id] != placeNone {
-			t.Errorf("block %d is at %d", id, e.place[id])
+		if e.blockState[id] != blockMissing {
+			t.Errorf("block %d is at %d", id, e.blockState[id])
 		}
 	}
 	if _, reason, gaveUp := e.GaveUp(); gaveUp {

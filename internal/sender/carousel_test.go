@@ -14,7 +14,7 @@ func TestProactive(t *testing.T) {
 	e := ready(blocks, 727, 2)
 	for i := range uint32(blocks / 2) {
 		e.finish(i)
-		e.raised(i, max(0, need-int(e.blocks[i].owed)))
+		e.recordRaised(i, max(0, need-int(e.blocks[i].repairPending)))
 	}
 	if p := e.Proactive(); p < need-2 || p > need+1 {
 		t.Errorf("%.2f repair symbols a block, of which each needs %d", p, need)
@@ -27,8 +27,8 @@ func TestProactive(t *testing.T) {
 	}
 	e.proactive = need
 	e.Leave(2)
-	if e.finish(blocks - 1); e.blocks[blocks-1].owed != 0 {
-		t.Errorf("%d symbols are owed to one receiver that did not ask", e.blocks[blocks-1].owed)
+	if e.finish(blocks - 1); e.blocks[blocks-1].repairPending != 0 {
+		t.Errorf("%d symbols are owed to one receiver that did not ask", e.blocks[blocks-1].repairPending)
 	}
 }
 
@@ -50,9 +50,9 @@ func TestExpectedLoss(t *testing.T) {
 	}
 	r := report(1, 2)
 	first := block.ID(e.recent.blocks[0])
-	r.Deficits = r.Deficits.Append(wire.Need{Block: first, Symbols: lost})
+	r.NACKs = r.NACKs.Append(wire.SymbolCount{Block: first, Symbols: lost})
 	e.HandleReport(1e9, r)
-	if owed := e.blocks[first].owed; owed != 50 {
+	if owed := e.blocks[first].repairPending; owed != 50 {
 		t.Errorf("of %d lost at 20%% loss %d are owed, want 50", lost, owed)
 	}
 }

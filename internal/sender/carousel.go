@@ -7,12 +7,12 @@ import (
 	"multiserver/internal/wire"
 )
 
-// walk sends blocks that are wanted whole, in ascending order and round again,
+// carousel sends blocks that are wanted whole, in ascending order and round again,
 // Interleave of them side by side, each a part of its symbols ahead of the next (S3).
-type walk struct {
-	todo *block.Set
-	at   uint64 // where the walk is
-	tail bool
+type carousel struct {
+	todo       *block.Set
+	at         uint64 // where the carousel is
+	stragglers bool
 
 	members []member // at most Interleave, in the order of their entry
 	turn    int
@@ -33,7 +33,7 @@ type repeat struct {
 	after wire.Sequence
 }
 
-// recent are the last blocks of the main class of which all source symbols were
+// recent are the last blocks of the regular receivers of which all source symbols were
 // sent, and what was owed for them since.
 type recent struct {
 	blocks [2 * Interleave]uint32
@@ -50,13 +50,13 @@ func (r *recent) add(i uint32) {
 // all are the blocks that are kept.
 func (r *recent) all() []uint32 { return r.blocks[:min(r.count, len(r.blocks))] }
 
-func newWalk(blocks uint64, tail bool) walk {
-	return walk{todo: block.NewSet(blocks), tail: tail, members: make([]member, 0, Interleave)}
+func newCarousel(blocks uint64, straggler bool) carousel {
+	return carousel{todo: block.NewSet(blocks), stragglers: straggler, members: make([]member, 0, Interleave)}
 }
 
-// pickWalk takes the next source symbol, or a run of zeros. Runs go out when the walk
+// pickCarousel takes the next source symbol, or a run of zeros. Runs go out when the carousel
 // meets them, and again zeroGap packets later, so that no burst of loss takes both (S5).
-func (e *Engine) pickWalk(w *walk) (i uint32, id block.SymbolID, kind Kind, run block.Range) {
+func (e *Engine) pickCarousel(w *carousel) (i uint32, id block.SymbolID, kind Kind, run block.Range) {
 	if len(w.zeros) == 0 {
 		e.admit(w)
 	}
@@ -69,14 +69,14 @@ func (e *Engine) pickWalk(w *walk) (i uint32, id block.SymbolID, kind Kind, run 
 		run, w.repeat = w.repeat[0].run, append(w.repeat[:0], w.repeat[1:]...)
 		return 0, 0, ZeroRun, run
 	case len(w.members) > 0:
-		i, id = e.takeMember(w)
+		i, id = e.nextSource(w)
 		return i, id, Symbol, run
 	}
 	return 0, 0, Nothing, run
 }
 
-// takeMember takes the next source symbol of the member whose turn it is.
-func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
+// nextSource takes the next source symbol of the member whose turn it is.
+func (e *Engine) nextSource(w *carousel) (uint32, block.SymbolID) {
 	if w.turn >= len(w.members) {
 		w.turn = 0
 	}
@@ -90,8 +90,8 @@ func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
 	if m.next++; m.next == uint32(b.k) {
 		w.turn--
 		w.members = slices.Delete(w.members, w.turn, w.turn+1)
-		b.clear(flagGroup)
-		if !w.tail {
+		b.clear(flagSending)
+		if !w.stragglers {
 			e.finish(i)
 		}
 	}
@@ -101,7 +101,7 @@ func (e *Engine) takeMember(w *walk) (uint32, block.SymbolID) {
 // admit lets the next block take part, once the one before is a part of 1/Interleave
 // of its symbols ahead: blocks then end one by one, for those who have to rebuild and
 // write them. Zero blocks on the way become runs (S3 to S5).
-func (e *Engine) admit(w *walk) {
+func (e *Engine) admit(w *carousel) {
 	if n := len(w.members); n == Interleave || n > 0 && !e.isAhead(w.members[n-1]) {
 		return
 	}
@@ -124,7 +124,7 @@ func (e *Engine) admit(w *walk) {
 		b := &e.blocks[i]
 		taken := false
 		switch {
-		case !manifest && !e.peers.wanted(i, w.tail):
+		case !manifest && !e.peers.wanted(i, w.stragglers):
 			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
 		case b.has(flagZero):
 			if !w.addZero(r.Lo) {
@@ -135,7 +135,7 @@ func (e *Engine) admit(w *walk) {
 			e.stalled = true
 			return
 		default:
-			taken = !b.has(flagGroup) // by the other walk
+			taken = !b.has(flagSending) // by the other carousel
 			e.served(i)
 		}
 		if !manifest {
@@ -146,7 +146,7 @@ func (e *Engine) admit(w *walk) {
 			w.at = r.Lo + 1
 		}
 		if taken {
-			b.set(flagGroup)
+			b.set(flagSending)
 			w.members = append(w.members, member{index: i})
 			return
 		}
@@ -158,13 +158,13 @@ func (e *Engine) isAhead(m member) bool { return m.next*Interleave >= uint32(e.b
 
 // served: block i is about to be sent, for whomever.
 func (e *Engine) served(i uint32) {
-	e.main.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
-	e.tail.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	e.regular.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
+	e.stragglers.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
 	e.peers.served(i)
 }
 
 // addZero puts a block into the run under way, and tells whether that goes.
-func (w *walk) addZero(i uint64) bool {
+func (w *carousel) addZero(i uint64) bool {
 	if n := len(w.zeros); n > 0 {
 		if w.zeros[n-1].Hi == i {
 			w.zeros[n-1].Hi++
@@ -178,7 +178,7 @@ func (w *walk) addZero(i uint64) bool {
 	return true
 }
 
-// finish: the source symbols of block i, of the main class, have been sent. It is owed
+// finish: the source symbols of block i, of the regular receivers, have been sent. It is owed
 // its proactive repair, which continues its burst.
 func (e *Engine) finish(i uint32) {
 	e.adapt()
@@ -187,24 +187,24 @@ func (e *Engine) finish(i uint32) {
 		e.carry += e.proactive
 		n := int(e.carry)
 		e.carry -= float64(n)
-		e.owe(i, min(n, int(e.blocks[i].k)))
+		e.addRepair(i, min(n, int(e.blocks[i].k)))
 	}
 }
 
-// owe makes at least n repair symbols of block i owed.
-func (e *Engine) owe(i uint32, n int) {
+// addRepair makes at least n repair symbols of block i owed.
+func (e *Engine) addRepair(i uint32, n int) {
 	b := &e.blocks[i]
-	if n <= int(b.owed) {
+	if n <= int(b.repairPending) {
 		return
 	}
-	b.owed = uint16(n)
-	e.owed.add(i)
+	b.repairPending = uint16(n)
+	e.repairPending.add(i)
 }
 
 // adapt moves the proactive repair by what was owed for the block that ended
-// Interleave blocks ago, of which the deficits are known: up by these, down by one if
+// Interleave blocks ago, of which the NACKs are known: up by these, down by one if
 // there were none. It rests where about two blocks in three need no word. More than
-// the most that receivers of median loss lack is somebody of the tail's (S6).
+// the most that receivers of median loss lack is a straggler's (S6).
 func (e *Engine) adapt() {
 	r := &e.recent
 	if r.count < Interleave {

@@ -7,48 +7,48 @@ import (
 	"multiserver/internal/wire"
 )
 
-// pieces is what is owed of pieces' digests: a bit a block, each once, however many
+// subblocks is what is pending of sub-blocks' digests: a bit a block, each once, however many
 // receivers ask.
-type pieces struct {
+type subblocks struct {
 	unread marks    // blocks that are not Ready
 	queue  []uint32 // those that are, in the order in which they go out
 	head   int      // of queue, the next
 	queued marks    // those in queue
 	wait   int      // packets of the stream until the next may go out
 
-	recent [recentPieces]sentPieces
+	recent [recentSubblocks]sentSubblocks
 	sent   int // of all so far
 }
 
-// sentPieces is a block of which the pieces have been sent.
-type sentPieces struct {
+// sentSubblocks is a block of which the sub-blocks have been sent.
+type sentSubblocks struct {
 	index uint32
 	at    time.Duration
 }
 
-func newPieces(blocks uint32) pieces {
+func newSubblocks(blocks uint32) subblocks {
 	n := uint64(blocks)
-	return pieces{unread: newMarks(n), queued: newMarks(n)}
+	return subblocks{unread: newMarks(n), queued: newMarks(n)}
 }
 
-// any tells whether pieces are owed.
-func (p *pieces) any() bool { return p.unread.count+p.queued.count > 0 }
+// any tells whether sub-blocks are pending.
+func (p *subblocks) any() bool { return p.unread.count+p.queued.count > 0 }
 
-// HandleWantedPieces takes the blocks of which a receiver wants the digests of the
-// pieces (S18).
-func (e *Engine) HandleWantedPieces(now time.Duration, w wire.WantedPieces) {
-	if e.meet(now, w.Receiver) == nil || w.Highest > e.sequence {
+// HandleWantedSubblocks takes the blocks of which a receiver wants the digests of the
+// sub-blocks (S18).
+func (e *Engine) HandleWantedSubblocks(now time.Duration, w wire.WantedSubblocks) {
+	if e.recordReceiver(now, w.Receiver) == nil || w.Highest > e.sequence {
 		return
 	}
 	for r := range w.Blocks.All() {
 		for i := uint64(r.First); i < min(uint64(r.First)+uint64(r.Count), uint64(e.image)); i++ {
-			e.owePieces(now, uint32(i))
+			e.queueSubblocks(now, uint32(i))
 		}
 	}
 }
 
-func (e *Engine) owePieces(now time.Duration, i uint32) {
-	p, b := &e.pieces, &e.blocks[i]
+func (e *Engine) queueSubblocks(now time.Duration, i uint32) {
+	p, b := &e.subblocks, &e.blocks[i]
 	switch {
 	case b.has(flagZero):
 	case b.k == 0:
@@ -58,10 +58,10 @@ func (e *Engine) owePieces(now time.Duration, i uint32) {
 	}
 }
 
-// justSent tells whether the pieces of block i were sent since a time: who asks for them
+// justSent tells whether the sub-blocks of block i were sent since a time: who asks for them
 // did so before they arrived.
-func (p *pieces) justSent(i uint32, since time.Duration) bool {
-	for k := range min(p.sent, recentPieces) {
+func (p *subblocks) justSent(i uint32, since time.Duration) bool {
+	for k := range min(p.sent, recentSubblocks) {
 		if s := &p.recent[k]; s.index == i && s.at >= since {
 			return true
 		}
@@ -69,7 +69,7 @@ func (p *pieces) justSent(i uint32, since time.Duration) bool {
 	return false
 }
 
-func (p *pieces) push(i uint32) {
+func (p *subblocks) push(i uint32) {
 	if p.head > 0 && len(p.queue) == cap(p.queue) {
 		p.queue = append(p.queue[:0], p.queue[p.head:]...)
 		p.head = 0
@@ -79,7 +79,7 @@ func (p *pieces) push(i uint32) {
 }
 
 // ready: block i has been read, and is zeros or not.
-func (p *pieces) ready(i uint32, zero bool) {
+func (p *subblocks) ready(i uint32, zero bool) {
 	if p.unread.has(i) {
 		p.unread.remove(i)
 		if !zero {
@@ -90,7 +90,7 @@ func (p *pieces) ready(i uint32, zero bool) {
 
 // upcoming appends to dst the first n blocks from i on that are to be read, and returns
 // where the next one may be.
-func (p *pieces) upcoming(dst []Ref, i uint32, n int) ([]Ref, uint32) {
+func (p *subblocks) upcoming(dst []Ref, i uint32, n int) ([]Ref, uint32) {
 	for ; n > 0; n-- {
 		next, ok := p.unread.next(i)
 		if !ok {
@@ -102,8 +102,8 @@ func (p *pieces) upcoming(dst []Ref, i uint32, n int) ([]Ref, uint32) {
 	return dst, i
 }
 
-// due tells whether pieces are next, beside the stream.
-func (p *pieces) due() bool {
+// due tells whether sub-blocks are next, beside the stream.
+func (p *subblocks) due() bool {
 	if p.wait > 0 {
 		p.wait--
 		return false
@@ -111,27 +111,27 @@ func (p *pieces) due() bool {
 	return p.queued.count > 0
 }
 
-// takePieces takes the next block whose pieces are owed.
-func (e *Engine) takePieces(now time.Duration) Send {
-	p := &e.pieces
+// nextSubblocks takes the next block whose sub-blocks are pending.
+func (e *Engine) nextSubblocks(now time.Duration) Send {
+	p := &e.subblocks
 	i := p.queue[p.head]
 	if p.head++; p.head == len(p.queue) {
 		p.queue, p.head = p.queue[:0], 0
 	}
 	p.queued.remove(i)
-	p.recent[p.sent%recentPieces] = sentPieces{index: i, at: now}
+	p.recent[p.sent%recentSubblocks] = sentSubblocks{index: i, at: now}
 	p.sent++
-	digests := (e.geometry.Size(block.ID(i)) + block.PieceSize - 1) / block.PieceSize
-	p.wait = piecesSpacing * ((digests + wire.MaxPieces - 1) / wire.MaxPieces)
-	return Send{Kind: Pieces, Pieces: e.ref(i)}
+	digests := (e.geometry.Size(block.ID(i)) + block.SubblockSize - 1) / block.SubblockSize
+	p.wait = subblocksSpacing * ((digests + wire.MaxSubblocks - 1) / wire.MaxSubblocks)
+	return Send{Kind: Subblocks, Subblocks: e.ref(i)}
 }
 
 // K is the count of source symbols that block id of the image has in this session, 0 if
 // that is not known.
 func (e *Engine) K(id block.ID) uint16 { return e.blocks[id].k }
 
-// reset drops all that is owed.
-func (p *pieces) reset() {
+// reset drops all that is pending.
+func (p *subblocks) reset() {
 	for i, ok := p.unread.next(0); ok; i, ok = p.unread.next(i) {
 		p.unread.remove(i)
 	}

@@ -2,8 +2,8 @@ package wire
 
 import "encoding/binary"
 
-// WantedPieces names blocks of the image of which a receiver wants the digests of the
-// pieces: its target holds something else there, of which a part may be right. It goes
+// WantedSubblocks names blocks of the image of which a receiver wants the digests of the
+// sub-blocks: its target holds something else there, of which a part may be right. It goes
 // to the sender. A receiver asks for what its window has room for, and asks again
 // for what does not come.
 //
@@ -16,50 +16,50 @@ import "encoding/binary"
 //	+---------------------------------------------------------------+ 32
 //	|  ranges of 8 bytes: Range ...
 //	+-------------------------
-type WantedPieces struct {
+type WantedSubblocks struct {
 	Session  SessionID
 	Receiver ReceiverID
 	Highest  Sequence // seen
-	// Blocks are MaxPieceRanges at most, and MaxPieceBlocks in all of them; they ascend, are
+	// Blocks are MaxSubblockRanges at most, and MaxSubblockBlocks in all of them; they ascend, are
 	// of the image, and do not overlap.
 	Blocks List[Range]
 }
 
-const wantedPiecesSize = 32 // without the ranges
+const wantedSubblocksSize = 32 // without the ranges
 
 // AppendTo appends the packet to dst.
-func (w WantedPieces) AppendTo(dst []byte) []byte {
-	must(w.bounded(), "wanted pieces out of bounds")
+func (w WantedSubblocks) AppendTo(dst []byte) []byte {
+	must(w.bounded(), "wanted sub-blocks out of bounds")
 	start := len(dst)
-	dst = appendHeader(dst, TypeWantedPieces, uint16(w.Blocks.Len()), w.Session)
+	dst = appendHeader(dst, TypeWantedSubblocks, uint16(w.Blocks.Len()), w.Session)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(w.Receiver))
 	dst = appendSequence(dst, w.Highest)
-	dst = appendList(dst, w.Blocks, MaxPieceRanges)
+	dst = appendList(dst, w.Blocks, MaxSubblockRanges)
 	return seal(dst, start)
 }
 
-// ParseWantedPieces reads a packet of TypeWantedPieces.
-func ParseWantedPieces(b []byte) (WantedPieces, error) {
-	if err := checkPacket(b, TypeWantedPieces, wantedPiecesSize, MaxControlSize); err != nil {
-		return WantedPieces{}, err
+// ParseWantedSubblocks reads a packet of TypeWantedSubblocks.
+func ParseWantedSubblocks(b []byte) (WantedSubblocks, error) {
+	if err := checkPacket(b, TypeWantedSubblocks, wantedSubblocksSize, MaxControlSize); err != nil {
+		return WantedSubblocks{}, err
 	}
-	blocks, err := parseList[Range](b[wantedPiecesSize:], binary.BigEndian.Uint16(b[2:]), MaxPieceRanges)
+	blocks, err := parseList[Range](b[wantedSubblocksSize:], binary.BigEndian.Uint16(b[2:]), MaxSubblockRanges)
 	if err != nil {
-		return WantedPieces{}, err
+		return WantedSubblocks{}, err
 	}
-	w := WantedPieces{
+	w := WantedSubblocks{
 		Session:  SessionID(binary.BigEndian.Uint64(b[8:])),
 		Receiver: ReceiverID(binary.BigEndian.Uint64(b[16:])),
 		Highest:  Sequence(binary.BigEndian.Uint64(b[24:])),
 		Blocks:   blocks,
 	}
 	if w.Highest > MaxSequence || !w.bounded() {
-		return WantedPieces{}, ErrBounds
+		return WantedSubblocks{}, ErrBounds
 	}
 	return w, nil
 }
 
-func (w *WantedPieces) bounded() bool {
+func (w *WantedSubblocks) bounded() bool {
 	blocks := uint64(0)
 	for r := range w.Blocks.All() {
 		if r.Object != Image {
@@ -67,5 +67,5 @@ func (w *WantedPieces) bounded() bool {
 		}
 		blocks += uint64(r.Count)
 	}
-	return blocks <= MaxPieceBlocks
+	return blocks <= MaxSubblockBlocks
 }
