@@ -75,7 +75,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 	switch {
 	case found.session == nil:
 		why := "it is one of 2012"
-		if found.Ours {
+		if found.HasTrailer {
 			why = "or with --mxb1 here"
 		}
 		k.ok("server", "%s, over MXB 1", serves)

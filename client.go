@@ -318,10 +318,10 @@ func (c *Client) receive(ctx context.Context, conn *udp.Conn, stream *udp.Receiv
 	r := &receiving{
 		Client: c, conn: conn, stream: stream, found: found,
 		engine: mxb1.NewReceiver(time.Now(), mxb1.ReceiverConfig{
-			SizeBytes: found.SizeBytes,
-			QuietTime: c.cfg.QuietTime,
-			Ours:      found.Ours,
-			Server:    found.server,
+			SizeBytes:  found.SizeBytes,
+			QuietTime:  c.cfg.QuietTime,
+			HasTrailer: found.HasTrailer,
+			Server:     found.server,
 		}),
 		gather: newGatherer(out, found.SizeBytes, inOrder),
 		counts: ClientStats{BadPackets: c.Stats().BadPackets}, // those of the search
@@ -430,7 +430,7 @@ func (r *receiving) loop(ctx context.Context, descriptions <-chan mxb1.Descripti
 // silence that the engine tolerates is known only here. An original server gives
 // itself away by sending from another port.
 func (r *receiving) confirm(ctx context.Context, descriptions <-chan mxb1.Description) error {
-	if !r.found.Ours {
+	if !r.found.HasTrailer {
 		return nil
 	}
 	var limit <-chan time.Time // nil waits for ever
@@ -537,11 +537,11 @@ func (r *receiving) take(now time.Time, in []udp.Datagram) {
 			r.counts.Duplicates++
 		case mxb1.Outside:
 			r.counts.MemoryDrops++
-		case mxb1.Take:
+		case mxb1.Keep:
 			if r.gather.put(uint64(id), data) {
 				r.counts.BytesDone += uint64(len(data))
 			} else {
-				r.engine.Forget(id)
+				r.engine.MarkMissing(id)
 				r.counts.MemoryDrops++
 			}
 		}

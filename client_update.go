@@ -84,7 +84,7 @@ func (c *Client) settleTarget(out target.Target) *target.File {
 	if !ok || c.cfg.Fresh || file.New() || !file.Readable() {
 		return nil
 	}
-	if err := file.Settle(); err != nil {
+	if err := file.FlushCache(); err != nil {
 		c.cfg.Log.Debug("what the target holds is not looked at", "err", err)
 		return nil
 	}
@@ -255,7 +255,7 @@ func (s *symbolClient) check() {
 			clear(job.buf[codec.HeaderSize+n:])
 		}
 		if job.list == nil {
-			s.checks.file.Forget(g.Offset(block.ID(job.run.Lo)), job.run.Len()*uint64(g.BlockSize))
+			s.checks.file.DropCache(g.Offset(block.ID(job.run.Lo)), job.run.Len()*uint64(g.BlockSize))
 		}
 		s.done <- event{kind: checked, check: &r}
 	}

@@ -44,7 +44,7 @@ type found struct {
 
 // same tells whether d describes the image that was found.
 func (f *found) same(d mxb1.Description) bool {
-	return d.SizeBytes == f.SizeBytes && d.Name == f.Name && d.Identity == f.Identity && d.Ours == f.Ours
+	return d.SizeBytes == f.SizeBytes && d.Name == f.Name && d.Identity == f.Identity && d.HasTrailer == f.HasTrailer
 }
 
 // protocol is its name in figures.
@@ -154,7 +154,7 @@ func (c *Client) parseAnswer(b []byte) (found, error) {
 	return found{
 		Description: mxb1.Description{
 			SizeBytes: d.Geometry.ImageSize, Name: string(d.FileName),
-			Ours: true, Identity: binary.BigEndian.Uint64(d.Identity[:]),
+			HasTrailer: true, Identity: binary.BigEndian.Uint64(d.Identity[:]),
 		},
 		session: &d,
 	}, nil

@@ -242,7 +242,7 @@ func (r *serverRun) listen(ctx context.Context) error {
 	identity.Write([]byte(line))
 	answer := mxb1.Description{SizeBytes: r.source.Size(), Name: r.source.Name()}
 	toOriginal := answer.AppendTo(nil)
-	answer.Ours, answer.Identity = true, identity.Sum64()
+	answer.HasTrailer, answer.Identity = true, identity.Sum64()
 	toOurs := answer.AppendTo(nil)
 
 	buf := make([]byte, 2048)
@@ -314,7 +314,7 @@ func (r *serverRun) fill(ctx context.Context) error {
 	for {
 		// A batch is taken only when there is something to put in.
 		var empty chan *batch
-		if r.engine.Owed() > 0 {
+		if r.engine.Pending() > 0 {
 			empty = r.empty
 		}
 		select {
@@ -339,7 +339,7 @@ func (r *serverRun) fill(ctx context.Context) error {
 
 func (r *serverRun) publishOwed() {
 	r.mu.Lock()
-	r.stats.ImageBytesOwed = r.engine.Owed() * mxb1.BlockSize
+	r.stats.ImageBytesOwed = r.engine.Pending() * mxb1.BlockSize
 	r.mu.Unlock()
 }
 
@@ -390,7 +390,7 @@ func (r *serverRun) settle(now time.Time, q request) bool {
 	if r.cfg.Interface != "" || r.to != nil && q.ifIndex == r.servedIndex {
 		return true
 	}
-	if r.to == nil || r.engine.Owed() == 0 && now.Sub(r.lastRequest) > settleTime {
+	if r.to == nil || r.engine.Pending() == 0 && now.Sub(r.lastRequest) > settleTime {
 		if err := r.serveOn(q.ifIndex); err != nil {
 			r.cfg.Log.Warn("cannot serve the network that a client asks from", "client", q.from, "err", err)
 			return false

@@ -15,8 +15,9 @@ const (
 	// MaxBlockCount is 64 TiB of image at the default size. At 64 bytes a block it
 	// bounds what a forged description can make a receiver allocate at 4 GiB.
 	MaxBlockCount = 1 << 26
-	// SubblockSize is the bytes of a piece, the unit in which a block is compared with what a
-	// target holds in its place: the page of file systems. The image's last may be shorter.
+	// SubblockSize is the bytes of a sub-block, the unit in which a block is compared with
+	// what a target holds in its place: the page of file systems. The image's last may be
+	// shorter.
 	SubblockSize = 4 << 10
 	// MaxImageSize is 1 PiB.
 	MaxImageSize = MaxBlockCount * MaxBlockSize

@@ -38,10 +38,10 @@ const MaxNameLen = 255
 // the description came from, that requests are coalesced, and that the identity
 // changes when the image does.
 type Description struct {
-	SizeBytes uint64
-	Name      string // as it came: it may hold anything but a NUL
-	Ours      bool   // a trailer is there
-	Identity  uint64 // if Ours
+	SizeBytes  uint64
+	Name       string // as it came: it may hold anything but a NUL
+	HasTrailer bool   // a trailer is there
+	Identity   uint64 // if HasTrailer
 }
 
 const (
@@ -53,7 +53,7 @@ const (
 // the name within MaxNameLen.
 func (d Description) AppendTo(dst []byte) []byte {
 	size := descriptionFixedSize + len(d.Name) + 1
-	if d.Ours {
+	if d.HasTrailer {
 		size += trailerSize
 	}
 	dst = Header{Op: OpDescription, Size: uint16(size)}.AppendTo(dst)
@@ -61,7 +61,7 @@ func (d Description) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, BlockSize)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(BlockCount(d.SizeBytes)))
 	dst = append(append(dst, d.Name...), 0)
-	if d.Ours {
+	if d.HasTrailer {
 		dst = binary.BigEndian.AppendUint32(dst, offerMagic)
 		dst = append(dst, 0, 0, 0, 0)
 		dst = binary.BigEndian.AppendUint64(dst, d.Identity)
@@ -88,7 +88,7 @@ func ParseDescription(payload []byte) (Description, error) {
 	}
 	d.Name = string(name)
 	if len(rest) >= trailerSize && binary.BigEndian.Uint32(rest) == offerMagic {
-		d.Ours, d.Identity = true, binary.BigEndian.Uint64(rest[8:])
+		d.HasTrailer, d.Identity = true, binary.BigEndian.Uint64(rest[8:])
 	}
 	return d, nil
 }

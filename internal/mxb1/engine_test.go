@@ -17,8 +17,8 @@ func TestSenderCoalesces(t *testing.T) {
 			t.Fatalf("request %v: %v", q, err)
 		}
 	}
-	if s.Owed() != 25 {
-		t.Errorf("owes %d blocks, want 25", s.Owed())
+	if s.Pending() != 25 {
+		t.Errorf("owes %d blocks, want 25", s.Pending())
 	}
 	if _, err := s.Request(BlockRequest{100, 100}); !errors.Is(err, ErrRange) {
 		t.Errorf("a request behind the end: %v", err)
@@ -52,7 +52,7 @@ func TestLargestImage(t *testing.T) {
 	if a := r.Poll(at(0), nil); !slices.Equal(a.Requests, []BlockRequest{{0, last}}) {
 		t.Errorf("asked for %v, want all", a.Requests)
 	}
-	if v := r.Block(at(0), simServer, last, BlockSize); v != Take || r.Missing() != last {
+	if v := r.Block(at(0), simServer, last, BlockSize); v != Keep || r.Missing() != last {
 		t.Errorf("the last block: verdict %d, %d are missing", v, r.Missing())
 	}
 	r = newReceiver(blocks, false)
@@ -68,13 +68,13 @@ func at(d time.Duration) time.Time { return epoch.Add(d) }
 
 func newReceiver(blocks uint64, ours bool) *Receiver {
 	return NewReceiver(epoch, ReceiverConfig{
-		SizeBytes: blocks * BlockSize, QuietTime: time.Second, Ours: ours, Server: simServer,
+		SizeBytes: blocks * BlockSize, QuietTime: time.Second, HasTrailer: ours, Server: simServer,
 	})
 }
 
-// TestOursFromItsSocketOnly: with one of our servers, blocks come from the socket
+// TestTrailerFromItsSocketOnly: with one of our servers, blocks come from the socket
 // that described the image, and from nobody else.
-func TestOursFromItsSocketOnly(t *testing.T) {
+func TestTrailerFromItsSocketOnly(t *testing.T) {
 	r := newReceiver(10, true)
 	for _, test := range []struct {
 		src    netip.AddrPort
@@ -86,9 +86,9 @@ func TestOursFromItsSocketOnly(t *testing.T) {
 		{netip.AddrPortFrom(simServer.Addr(), 7501), 0, BlockSize, Stranger},
 		{simServer, 0, BlockSize - 1, Invalid},
 		{simServer, 10, BlockSize, Invalid},
-		{simServer, 0, BlockSize, Take},
+		{simServer, 0, BlockSize, Keep},
 		{simServer, 0, BlockSize, Duplicate},
-		{simServer, 9, BlockSize, Take},
+		{simServer, 9, BlockSize, Keep},
 	} {
 		if got := r.Block(at(0), test.src, test.id, test.length); got != test.want {
 			t.Errorf("block %d of %d bytes from %v: verdict %d, want %d", test.id, test.length, test.src, got, test.want)
@@ -112,7 +112,7 @@ func TestConfirmAfterSilence(t *testing.T) {
 		t.Error("the description is not asked for after a silence")
 	}
 	r.Confirmed(at(late))
-	if v := r.Block(at(late), simServer, 1, BlockSize); v != Take {
+	if v := r.Block(at(late), simServer, 1, BlockSize); v != Keep {
 		t.Errorf("after the description came: verdict %d", v)
 	}
 }
@@ -171,13 +171,13 @@ func TestOriginalServersSource(t *testing.T) {
 		name  string
 		steps []step
 	}{
-		{"two at one address", []step{{0, first, Take}, {0, second, Unconfirmed}, {0, first, Conflict}}},
-		{"two at one address, later", []step{{0, first, Take}, {3 * s, second, Unconfirmed}, {4 * s, first, Conflict}}},
-		{"started again", []step{{0, first, Take}, {s / 2, second, Unconfirmed}, {s, described, 0}, {3 * s / 2, second, Take}, {2 * s, second, Take}}},
-		{"described before it was silent", []step{{0, first, Take}, {s, described, 0}, {2 * s, first, Take}, {4 * s, second, Unconfirmed}}},
-		{"another server's stream", []step{{0, elsewhere, Stranger}, {0, first, Take}, {0, elsewhere, Stranger}}},
-		{"another server's stream, asked", []step{{s / 2, elsewhere, Stranger}, {s, elsewhere, Stranger}, {s, first, Take}, {s, elsewhere, Stranger}}},
-		{"from another address", []step{{s, elsewhere, Take}, {s, elsewhere, Take}, {s, first, Conflict}}},
+		{"two at one address", []step{{0, first, Keep}, {0, second, Unconfirmed}, {0, first, Conflict}}},
+		{"two at one address, later", []step{{0, first, Keep}, {3 * s, second, Unconfirmed}, {4 * s, first, Conflict}}},
+		{"started again", []step{{0, first, Keep}, {s / 2, second, Unconfirmed}, {s, described, 0}, {3 * s / 2, second, Keep}, {2 * s, second, Keep}}},
+		{"described before it was silent", []step{{0, first, Keep}, {s, described, 0}, {2 * s, first, Keep}, {4 * s, second, Unconfirmed}}},
+		{"another server's stream", []step{{0, elsewhere, Stranger}, {0, first, Keep}, {0, elsewhere, Stranger}}},
+		{"another server's stream, asked", []step{{s / 2, elsewhere, Stranger}, {s, elsewhere, Stranger}, {s, first, Keep}, {s, elsewhere, Stranger}}},
+		{"from another address", []step{{s, elsewhere, Keep}, {s, elsewhere, Keep}, {s, first, Conflict}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := newReceiver(10, false)
@@ -271,14 +271,14 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestForget: a block that there was no room for is missing again and asked for.
-func TestForget(t *testing.T) {
+// TestMarkMissing: a block that there was no room for is missing again and asked for.
+func TestMarkMissing(t *testing.T) {
 	r := newReceiver(3, true)
 	r.Poll(at(0), nil)
 	for id := range uint32(3) {
 		r.Block(at(0), simServer, id, BlockSize)
 	}
-	r.Forget(1)
+	r.MarkMissing(1)
 	if r.Missing() != 1 {
 		t.Fatalf("%d are missing", r.Missing())
 	}

@@ -26,7 +26,7 @@ const (
 	vectorOffer      = "4d584250 0001 0008 00000000 4d584232 00 000000"
 	// 100,000 bytes, 98 blocks, "a.img"
 	vectorDescription = "4d584250 0002 0016 00000000 00000000000186a0 00000400 00000062 612e696d6700"
-	vectorOurs        = "4d584250 0002 0026 00000000 00000000000186a0 00000400 00000062 612e696d6700" +
+	vectorTrailer     = "4d584250 0002 0026 00000000 00000000000186a0 00000400 00000062 612e696d6700" +
 		"4d584232 00 000000 0123456789abcdef"
 	vectorBlockRequest = "4d584250 0003 0008 00000000 00000003 00000062"
 	vectorBlock        = "4d584250 0004 0003 00000061 616263"
@@ -35,7 +35,7 @@ const (
 func TestVectors(t *testing.T) {
 	d := Description{SizeBytes: 100_000, Name: "a.img"}
 	ours := d
-	ours.Ours, ours.Identity = true, 0x0123456789abcdef
+	ours.HasTrailer, ours.Identity = true, 0x0123456789abcdef
 	block := append(Header{Op: OpBlock, Size: 3, Block: 97}.AppendTo(nil), "abc"...)
 	for _, test := range []struct {
 		name, want string
@@ -44,7 +44,7 @@ func TestVectors(t *testing.T) {
 		{"map request", vectorMapRequest, Header{Op: OpMapRequest}.AppendTo(nil)},
 		{"map request with an offer", vectorOffer, AppendMapRequest(nil, Offer())},
 		{"description", vectorDescription, d.AppendTo(nil)},
-		{"description to one of ours", vectorOurs, ours.AppendTo(nil)},
+		{"description to one of ours", vectorTrailer, ours.AppendTo(nil)},
 		{"block request", vectorBlockRequest, BlockRequest{3, 98}.AppendTo(nil)},
 		{"block", vectorBlock, block},
 	} {
@@ -83,7 +83,7 @@ func TestProtocolPrintsVectors(t *testing.T) {
 		}
 	}
 	var want []string
-	for _, v := range []string{vectorMapRequest, vectorOffer, vectorDescription, vectorOurs, vectorBlockRequest, vectorBlock} {
+	for _, v := range []string{vectorMapRequest, vectorOffer, vectorDescription, vectorTrailer, vectorBlockRequest, vectorBlock} {
 		want = append(want, strings.ReplaceAll(v, " ", ""))
 	}
 	if !slices.Equal(printed, want) {
@@ -176,7 +176,7 @@ func TestCheckImageSize(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, v := range []string{vectorMapRequest, vectorOffer, vectorDescription, vectorOurs, vectorBlockRequest, vectorBlock} {
+	for _, v := range []string{vectorMapRequest, vectorOffer, vectorDescription, vectorTrailer, vectorBlockRequest, vectorBlock} {
 		f.Add(unhex(f, v))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -204,8 +204,8 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%x became %x", payload, again)
 			}
 			s := NewSender(1 << 20)
-			if n, err := s.Request(q); err == nil && (n == 0 || n > 1024 || s.Owed() != n) {
-				t.Fatalf("%v: asked for %d, owed %d", q, n, s.Owed())
+			if n, err := s.Request(q); err == nil && (n == 0 || n > 1024 || s.Pending() != n) {
+				t.Fatalf("%v: asked for %d, owed %d", q, n, s.Pending())
 			}
 		}
 		if id, data, err := ParseBlock(b); err == nil {

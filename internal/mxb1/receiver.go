@@ -40,10 +40,10 @@ type ReceiverConfig struct {
 	SizeBytes uint64
 	// QuietTime is how long nothing may arrive before missing blocks are asked for.
 	QuietTime time.Duration
-	// Ours: the description had our trailer. Then blocks come from Server only and
+	// HasTrailer: the description had our trailer. Then blocks come from Server only and
 	// requests cost nothing if they are early, since the server coalesces them.
-	Ours   bool
-	Server netip.AddrPort // where the description came from
+	HasTrailer bool
+	Server     netip.AddrPort // where the description came from
 }
 
 // Receiver is the client's engine: what is missing, and what to ask for when. It
@@ -106,8 +106,8 @@ type Verdict int
 
 // The verdicts.
 const (
-	// Take: the block was missing; the caller keeps its bytes, or calls Forget.
-	Take Verdict = iota
+	// Keep: the block was missing; the caller keeps its bytes, or calls MarkMissing.
+	Keep Verdict = iota
 	// Duplicate: it is in already.
 	Duplicate
 	// Outside: it is missing, but the window does not hold it now.
@@ -128,10 +128,10 @@ func (r *Receiver) Block(now time.Time, src netip.AddrPort, id uint32, length in
 	if length != BlockLen(r.cfg.SizeBytes, uint64(id)) {
 		return Invalid
 	}
-	if v := r.admit(now, src); v != Take {
+	if v := r.admit(now, src); v != Keep {
 		return v
 	}
-	r.hear(now)
+	r.recordServed(now)
 	i := uint64(id)
 	one := block.Range{Lo: i, Hi: i + 1}
 	switch {
@@ -147,19 +147,19 @@ func (r *Receiver) Block(now time.Time, src netip.AddrPort, id uint32, length in
 		r.got++
 		r.pass(i)
 	}
-	return Take
+	return Keep
 }
 
 // admit judges where a block comes from.
 func (r *Receiver) admit(now time.Time, src netip.AddrPort) Verdict {
-	if r.cfg.Ours {
+	if r.cfg.HasTrailer {
 		if src != r.cfg.Server {
 			return Stranger
 		}
 		if r.silence(now) > confirmAfter && now.Sub(r.confirmed) > confirmAfter {
 			return Unconfirmed
 		}
-		return Take
+		return Keep
 	}
 	return r.admitToOriginal(now, src)
 }
@@ -174,13 +174,13 @@ func (r *Receiver) admitToOriginal(now time.Time, src netip.AddrPort) Verdict {
 		if r.rival.IsValid() { // both send
 			return Conflict
 		}
-		return Take
+		return Keep
 	case !r.source.IsValid():
 		if !atServer && !r.answersUs(now) {
 			return Stranger
 		}
 		r.source = src
-		return Take
+		return Keep
 	case src.Addr() != r.source.Addr():
 		if r.source.Addr() == r.cfg.Server.Addr() {
 			return Stranger
@@ -191,7 +191,7 @@ func (r *Receiver) admitToOriginal(now time.Time, src netip.AddrPort) Verdict {
 	// the old source stays silent and the image is still the same.
 	if r.silence(now) >= r.cfg.QuietTime && r.confirmed.After(r.heard) {
 		r.source, r.rival = src, netip.AddrPort{}
-		return Take
+		return Keep
 	}
 	r.rival, r.rivalHeard = src, now
 	return Unconfirmed
@@ -208,8 +208,8 @@ func (r *Receiver) answersUs(now time.Time) bool {
 
 func (r *Receiver) silence(now time.Time) time.Duration { return now.Sub(r.heard) }
 
-// hear takes note that the server sends.
-func (r *Receiver) hear(now time.Time) {
+// recordServed records that the server sends.
+func (r *Receiver) recordServed(now time.Time) {
 	if gap := r.silence(now); gap > 0 && gap < r.cfg.QuietTime {
 		r.meanGap += (gap - r.meanGap) / 8
 	}
@@ -230,8 +230,8 @@ func (r *Receiver) pass(i uint64) {
 	r.pos, r.posKnown = i+1, true
 }
 
-// Forget takes back that block id was taken: there was no room for it.
-func (r *Receiver) Forget(id uint32) {
+// MarkMissing makes block id, which Keep was said of, missing again: there was no room for it.
+func (r *Receiver) MarkMissing(id uint32) {
 	r.missing.Add(block.Range{Lo: uint64(id), Hi: uint64(id) + 1})
 	if r.got > 0 {
 		r.got--
@@ -305,7 +305,7 @@ func (r *Receiver) Poll(now time.Time, dst []BlockRequest) Actions {
 
 // askDeadline is when to ask for blocks, and whether it is a silence that ends then.
 func (r *Receiver) askDeadline() (at time.Time, quiet bool) {
-	if !r.cfg.Ours {
+	if !r.cfg.HasTrailer {
 		return later(r.Heard(), r.askedAt).Add(r.cfg.QuietTime), true
 	}
 	outstanding := r.asked.Count()
@@ -327,7 +327,7 @@ func (r *Receiver) askable() bool {
 // describeDeadline is when to ask for the description again.
 func (r *Receiver) describeDeadline() time.Time {
 	after := r.cfg.QuietTime
-	if r.cfg.Ours {
+	if r.cfg.HasTrailer {
 		after = confirmAfter / 2
 	}
 	return later(later(r.heard, r.confirmed), r.describeAt).Add(after)

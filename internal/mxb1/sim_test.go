@@ -86,7 +86,7 @@ func (s *sim) add(join time.Duration, l link, ours bool) *simReceiver {
 	s.receivers = append(s.receivers, r)
 	s.after(join, func() {
 		r.Receiver = NewReceiver(epoch.Add(s.now), ReceiverConfig{
-			SizeBytes: s.size, QuietTime: time.Second, Ours: ours, Server: simServer,
+			SizeBytes: s.size, QuietTime: time.Second, HasTrailer: ours, Server: simServer,
 		})
 		s.poll(r)
 	})
@@ -155,7 +155,7 @@ func (s *sim) send() {
 
 func (s *sim) arrive(r *simReceiver, id uint32) {
 	v := r.Block(epoch.Add(s.now), simServer, id, BlockLen(s.size, uint64(id)))
-	if v == Take {
+	if v == Keep {
 		r.got[id]++
 	}
 	if r.Missing() == 0 && r.done == 0 {

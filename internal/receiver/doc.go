@@ -11,8 +11,9 @@
 //   - after Complete, once it has rebuilt the block, one of BlockVerified, BlockNeedsMore
 //     and BlockFailed; and BlockWritten when a verified block is on the disk;
 //   - HandleZeroRun, HandleRepairAdv, HandleHeartbeat and HandleGoodbyeAck;
-//   - MarkUnverified where the target may hold a part of the image, and Confirm for each block that
-//     it has compared; where blocks differ, HandleSubblockDigests, and then SeedSlot or RequestWhole;
+//   - MarkUnverified where the target may hold a part of the image, and Confirm for each
+//     block that it has compared; where blocks differ, HandleSubblockDigests, and then
+//     SeedSlot or RequestWhole;
 //   - Restart when a description of another session of the same image has arrived;
 //   - Poll, until there is nothing to send, at Deadline and after any other call;
 //   - Leave, when Complete and the target is synced, when GaveUp, or when it failed;

@@ -12,7 +12,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// TestDoubtCounts: whatever comes, in whatever order, what the engine counts is what it
+// TestBlockStateCounts: whatever comes, in whatever order, what the engine counts is what it
 // has, and no block whose sub-blocks are wanted is overlooked.
 func TestBlockStateCounts(t *testing.T) {
 	flag.Set("rapid.nofailfile", "true") // it would lie among the transcripts
@@ -53,7 +53,7 @@ func TestBlockStateCounts(t *testing.T) {
 					e.ZerosWritten(uint32(r.Len()))
 				}
 			},
-			"doubt": func(t *rapid.T) {
+			"unverified": func(t *rapid.T) {
 				lo := uint64(id())
 				e.MarkUnverified(now, block.Range{Lo: lo, Hi: lo + 4})
 			},
@@ -138,7 +138,7 @@ func checkCounts(t *rapid.T, e *Engine) {
 	}
 }
 
-// TestDoubtAllocatesNothing: once there is memory for all, a delta takes none.
+// TestUnverifiedAllocatesNothing: once there is memory for all, a delta takes none.
 func TestUnverifiedAllocatesNothing(t *testing.T) {
 	const blocks, k = 64, 727
 	var e *Engine

@@ -34,7 +34,7 @@ func (f *File) ReadBack() (*Back, error) {
 	}
 	// Also where reads are direct: some file systems take the wish and read by the
 	// page cache nevertheless.
-	if err := dropCache(file, f.device); err != nil {
+	if err := flushCache(file, f.device); err != nil {
 		file.Close()
 		return nil, failed("empty the page cache of", f.name, err)
 	}

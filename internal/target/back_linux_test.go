@@ -76,9 +76,9 @@ func TestReadBackSeesDevice(t *testing.T) {
 	}
 }
 
-// TestSettle: after it a byte that is wrong on the device alone, as after a write that
+// TestFlushCache: after it a byte that is wrong on the device alone, as after a write that
 // failed, is read as it is on the device.
-func TestSettle(t *testing.T) {
+func TestFlushCache(t *testing.T) {
 	const size = 1 << 20
 	disk := filepath.Join(t.TempDir(), "disk")
 	image := random(1, size)
@@ -93,7 +93,7 @@ func TestSettle(t *testing.T) {
 	if err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, image) {
 		t.Skip("the page cache does not keep what was read")
 	}
-	if err := f.Settle(); err != nil {
+	if err := f.FlushCache(); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.ReadAt(got, 0); err != nil {

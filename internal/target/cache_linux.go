@@ -28,8 +28,8 @@ func setDirect(file *os.File, direct bool) error {
 	return err
 }
 
-// dropCache writes out what the page cache holds of the file, and forgets it.
-func dropCache(file *os.File, device bool) error {
+// flushCache writes out what the page cache holds of the file, and drops it.
+func flushCache(file *os.File, device bool) error {
 	if err := file.Sync(); err != nil {
 		return err
 	}
@@ -47,9 +47,9 @@ func dropCache(file *os.File, device bool) error {
 	return err
 }
 
-// Forget drops from the page cache what ReadAt has read of the n bytes from off on, so
+// DropCache drops from the page cache what ReadAt has read of the n bytes from off on, so
 // that a disk that is read as a whole does not push out everything else. It may be called
 // beside all other methods.
-func (f *File) Forget(off, n uint64) {
+func (f *File) DropCache(off, n uint64) {
 	_ = unix.Fadvise(int(f.file.Fd()), int64(off), int64(n), unix.FADV_DONTNEED)
 }

@@ -16,7 +16,7 @@ func reopen(file *os.File) (*os.File, error) {
 // setDirect always fails where pages that are in the cache are used all the same.
 func setDirect(*os.File, bool) error { return unix.EINVAL }
 
-func dropCache(file *os.File, _ bool) error { return file.Sync() }
+func flushCache(file *os.File, _ bool) error { return file.Sync() }
 
-// Forget does nothing.
-func (f *File) Forget(off, n uint64) {}
+// DropCache does nothing.
+func (f *File) DropCache(off, n uint64) {}

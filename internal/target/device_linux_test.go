@@ -419,8 +419,8 @@ func TestFileSystemFull(t *testing.T) {
 	}
 	image := random(1, 4<<20)
 	var err error
-	for off := uint64(0); err == nil && off < 4<<20; off += pieceBytes {
-		err = f.WriteAt(image[off:off+pieceBytes], off)
+	for off := uint64(0); err == nil && off < 4<<20; off += holeGrainBytes {
+		err = f.WriteAt(image[off:off+holeGrainBytes], off)
 	}
 	checkIO(t, err, "write "+path+" at offset 1048576: no space left on device")
 	checkIO(t, f.Sync(), "no space left on device")

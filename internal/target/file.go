@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// pieceBytes is the least that becomes a hole: a page, and a block of most file systems.
-	pieceBytes = 4 << 10
+	// holeGrainBytes is the least that becomes a hole: a page, and a block of most file systems.
+	holeGrainBytes = 4 << 10
 	// chunkBytes is the grain of File.written: 2 bytes of memory for a MiB of image.
 	chunkBytes = 64 << 10
 )
@@ -225,7 +225,7 @@ func (f *File) admit(p []byte, off uint64) error {
 	return f.fitsTable(sector)
 }
 
-// writeData writes p but for the pieces that are zero and have been zero since the
+// writeData writes p but for the grains that are zero and have been zero since the
 // file was new.
 func (f *File) writeData(p []byte, off uint64) error {
 	var wrote block.Range // all that is written, what is left out between included
@@ -242,7 +242,7 @@ func (f *File) writeData(p []byte, off uint64) error {
 	}
 	for i := 0; i < len(p); {
 		at := off + uint64(i)
-		n := min(len(p)-i, pieceBytes-int(at%pieceBytes))
+		n := min(len(p)-i, holeGrainBytes-int(at%holeGrainBytes))
 		if isZero(p[i:i+n]) && !f.written.Has(at/chunkBytes) {
 			if err := flush(i); err != nil {
 				return err
@@ -254,7 +254,7 @@ func (f *File) writeData(p []byte, off uint64) error {
 	if err := flush(len(p)); err != nil {
 		return err
 	}
-	// Only now: a piece of this very run does not make the next one written.
+	// Only now: a grain of this very run does not make the next one written.
 	if wrote.Hi != 0 {
 		f.written.Add(block.Range{Lo: wrote.Lo / chunkBytes, Hi: (wrote.Hi-1)/chunkBytes + 1})
 	}
@@ -346,10 +346,10 @@ func (f *File) write(p []byte, off uint64) error {
 	return nil
 }
 
-var zeroPiece [pieceBytes]byte
+var zeroGrain [holeGrainBytes]byte
 
-// isZero tells whether p, of at most pieceBytes, is all zeros.
-func isZero(p []byte) bool { return bytes.Equal(p, zeroPiece[:len(p)]) }
+// isZero tells whether p, of at most holeGrainBytes, is all zeros.
+func isZero(p []byte) bool { return bytes.Equal(p, zeroGrain[:len(p)]) }
 
 // ReadAt fills p with what the target holds from byte offset off on, whether it was
 // written or was there before, by way of the page cache. That it ends earlier is an
@@ -358,12 +358,12 @@ func (f *File) ReadAt(p []byte, off uint64) error {
 	return readFull(f.file, f.name, p, off)
 }
 
-// Settle lets ReadAt tell what the device holds: it writes out what the page cache has
-// of the target, and forgets it. Where a write failed earlier, and somebody was told, the
+// FlushCache lets ReadAt tell what the device holds: it writes out what the page cache has
+// of the target, and drops it. Where a write failed earlier, and somebody was told, the
 // page cache goes on showing bytes that no device has.
-func (f *File) Settle() error {
+func (f *File) FlushCache() error {
 	_ = f.file.Sync() // of earlier writes; what came of them will be read
-	return dropCache(f.file, f.device)
+	return flushCache(f.file, f.device)
 }
 
 // Sync returns after everything written, and the name of a file that Open made, has

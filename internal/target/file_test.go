@@ -206,7 +206,7 @@ func TestHoles(t *testing.T) {
 	image := make([]byte, size)
 	copy(image[1<<20:], random(1, 64<<10))
 	copy(image[9<<20:], random(2, 5000)) // two pieces
-	const data = 64<<10 + 2*pieceBytes
+	const data = 64<<10 + 2*holeGrainBytes
 	if !sparseHere(t) {
 		t.Skip("the file system of the temporary folder makes no holes: run with TMPDIR on one that does")
 	}
@@ -450,7 +450,7 @@ func TestWriteAllocatesNothing(t *testing.T) {
 }
 
 func TestIsZero(t *testing.T) {
-	for n := range pieceBytes + 1 {
+	for n := range holeGrainBytes + 1 {
 		p := make([]byte, n)
 		if !isZero(p) {
 			t.Fatalf("%d zeros are not zero", n)

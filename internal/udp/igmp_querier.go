@@ -71,7 +71,7 @@ func (q *Querier) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil:
-			q.hear(packet[:n])
+			q.handleQuery(packet[:n])
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if err := q.ask(); err != nil {
 				return fmt.Errorf("query by %s: %w", interfaceName(q.interfaceIndex), err)
@@ -106,11 +106,11 @@ func (q *Querier) due() time.Time {
 	return q.turns.due()
 }
 
-func (q *Querier) hear(packet []byte) {
+func (q *Querier) handleQuery(packet []byte) {
 	if source, ok := parseQuery(packet); ok {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.turns.heard(source, time.Now())
+		q.turns.recordQuery(source, time.Now())
 	}
 }
 
@@ -150,7 +150,7 @@ func (t *turns) due() time.Time {
 	return ours
 }
 
-func (t *turns) heard(source netip.Addr, now time.Time) {
+func (t *turns) recordQuery(source netip.Addr, now time.Time) {
 	t.last = now
 	if !source.IsUnspecified() {
 		t.elected, t.from = now, source

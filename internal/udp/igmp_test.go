@@ -126,12 +126,12 @@ func TestTurns(t *testing.T) {
 	}{
 		{"nobody asks", func(*turns) {}, 60},
 		{"we asked", func(t *turns) { t.last = at(60) }, 120},
-		{"another of our kind asked", func(t *turns) { t.heard(proxy, at(10)) }, 70},
-		{"a router asked", func(t *turns) { t.heard(router, at(10)) }, 160},
-		{"a router asks each 125 s", func(t *turns) { t.heard(router, at(10)); t.heard(router, at(135)) }, 285},
-		{"a router that is gone", func(t *turns) { t.heard(router, at(10)); t.last = at(160) }, 220},
-		{"a router, then another of our kind", func(t *turns) { t.heard(router, at(10)); t.heard(proxy, at(20)) }, 160},
-		{"a router, long ago, and another of our kind", func(t *turns) { t.heard(router, at(10)); t.heard(proxy, at(155)) }, 215},
+		{"another of our kind asked", func(t *turns) { t.recordQuery(proxy, at(10)) }, 70},
+		{"a router asked", func(t *turns) { t.recordQuery(router, at(10)) }, 160},
+		{"a router asks each 125 s", func(t *turns) { t.recordQuery(router, at(10)); t.recordQuery(router, at(135)) }, 285},
+		{"a router that is gone", func(t *turns) { t.recordQuery(router, at(10)); t.last = at(160) }, 220},
+		{"a router, then another of our kind", func(t *turns) { t.recordQuery(router, at(10)); t.recordQuery(proxy, at(20)) }, 160},
+		{"a router, long ago, and another of our kind", func(t *turns) { t.recordQuery(router, at(10)); t.recordQuery(proxy, at(155)) }, 215},
 	} {
 		turns := turns{every: time.Minute, last: start}
 		test.do(&turns)

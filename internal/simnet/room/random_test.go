@@ -155,7 +155,7 @@ func randomRoom(seed uint64) Config {
 	return cfg
 }
 
-// randomDoubt is a target with something on it. A check takes up to four times as long as
+// randomOldContent is a target with something on it. A check takes up to four times as long as
 // to send the block, or as long as a sender may wait for a word.
 func randomOldContent(r *rand.Rand, blockTime time.Duration, moment func(float64) time.Duration) *OldContent {
 	d := &OldContent{
