@@ -11,22 +11,6 @@ func (r Range) ValidateIn(n uint64) error {
 	return nil
 }
 
-// AppendRanges appends to dst the maximal runs of members of s from index from on,
-// the first cut at from, in ascending order and at most limit of them. next is
-// where the following page begins: from itself if limit is 0, N if nothing is left.
-func AppendRanges(dst []Range, s *Set, from uint64, limit int) (ranges []Range, next uint64) {
-	for {
-		r, ok := s.Next(from)
-		if !ok {
-			return dst, s.N()
-		}
-		if limit <= 0 {
-			return dst, from
-		}
-		dst, from, limit = append(dst, r), r.Hi, limit-1
-	}
-}
-
 // AddRanges puts ranges into s and returns the count of indices that were not in
 // it before. Ranges may touch and overlap; what lies at N or above is left out.
 func AddRanges(s *Set, ranges []Range) (added uint64) {

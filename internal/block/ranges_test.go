@@ -2,7 +2,6 @@ package block
 
 import (
 	"math"
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -30,7 +29,7 @@ func TestRangeValidateIn(t *testing.T) {
 	}
 }
 
-// TestRangesRoundTrip takes a random set apart page by page and puts it together.
+// TestRangesRoundTrip takes a random set apart run by run and puts it together.
 func TestRangesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.SampledFrom([]uint64{0, 1, 100, pageBits + 9}).Draw(t, "n")
@@ -39,18 +38,13 @@ func TestRangesRoundTrip(t *testing.T) {
 			lo := rapid.Uint64Range(0, n).Draw(t, "lo")
 			s.Add(Range{lo, lo + rapid.Uint64Range(1, 50).Draw(t, "len")})
 		}
-		limit := rapid.IntRange(1, 10).Draw(t, "limit")
-		var all, page []Range
-		for from := uint64(0); from < n; {
-			var next uint64
-			page, next = AppendRanges(page[:0], s, from, limit)
-			if len(page) > limit {
-				t.Fatalf("page of %d ranges, limit %d", len(page), limit)
+		var all []Range
+		for from := uint64(0); ; {
+			r, ok := s.Next(from)
+			if !ok {
+				break
 			}
-			if next <= from {
-				t.Fatalf("page from %d goes on at %d", from, next)
-			}
-			all, from = append(all, page...), next
+			all, from = append(all, r), r.Hi
 		}
 		back := NewSet(n)
 		if added := AddRanges(back, all); added != s.Count() || back.Count() != s.Count() {
@@ -68,30 +62,4 @@ func TestRangesRoundTrip(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestAppendRanges(t *testing.T) {
-	s := NewSet(100)
-	AddRanges(s, []Range{{10, 20}, {30, 40}, {90, 200}})
-	tests := []struct {
-		from  uint64
-		limit int
-		want  []Range
-		next  uint64
-	}{
-		{0, 9, []Range{{10, 20}, {30, 40}, {90, 100}}, 100},
-		{0, 3, []Range{{10, 20}, {30, 40}, {90, 100}}, 100},
-		{0, 2, []Range{{10, 20}, {30, 40}}, 40},
-		{15, 1, []Range{{15, 20}}, 20},
-		{40, 1, []Range{{90, 100}}, 100},
-		{0, 0, nil, 0},
-		{100, 5, nil, 100},
-		{math.MaxUint64, 5, nil, 100},
-	}
-	for _, tt := range tests {
-		got, next := AppendRanges(nil, s, tt.from, tt.limit)
-		if !slices.Equal(got, tt.want) || next != tt.next {
-			t.Errorf("from %d, limit %d: %v, next %d; want %v, %d", tt.from, tt.limit, got, next, tt.want, tt.next)
-		}
-	}
 }

@@ -33,15 +33,6 @@ func (id SymbolID) IsSource(k int) bool { return uint64(id) < uint64(k) }
 // symbols.
 func (id SymbolID) Row(k int) uint32 { return uint32(id) - uint32(k) }
 
-// RepairID is the symbol that row of the code makes of k source symbols; false if
-// that is over MaxSymbolID.
-func RepairID(k int, row uint32) (SymbolID, bool) {
-	if uint64(row)+uint64(k) > uint64(MaxSymbolID) {
-		return 0, false
-	}
-	return SymbolID(row) + SymbolID(k), true
-}
-
 // Cut is an encoded block cut into source symbols. The last may be short; the
 // code takes it as filled up with zero bytes to SymbolSize. The methods other than
 // Validate expect a valid Cut.
@@ -67,11 +58,4 @@ func (c Cut) Validate() error {
 // K is the count of source symbols.
 func (c Cut) K() int {
 	return (int(c.EncodedSize) + int(c.SymbolSize) - 1) / int(c.SymbolSize)
-}
-
-// Symbol returns where source symbol id, which is below K, begins in the encoded
-// block, and its bytes there: SymbolSize, or what is left for the last.
-func (c Cut) Symbol(id SymbolID) (offset, size int) {
-	offset = int(id) * int(c.SymbolSize)
-	return offset, min(int(c.SymbolSize), int(c.EncodedSize)-offset)
 }

@@ -16,24 +16,13 @@ const (
 // Codec says how a body holds the plain bytes.
 type Codec uint8
 
-// The numbers of the codecs. Only Raw is implemented.
-const (
-	Raw       Codec = 0
-	Zstd      Codec = 1
-	S2        Codec = 2
-	Encrypted Codec = 3
-)
+// Raw is the one codec that is implemented. The numbers 1 (zstd), 2 (s2) and 3
+// (encrypted) are reserved.
+const Raw Codec = 0
 
 func (c Codec) String() string {
-	switch c {
-	case Raw:
+	if c == Raw {
 		return "raw"
-	case Zstd:
-		return "zstd"
-	case S2:
-		return "s2"
-	case Encrypted:
-		return "encrypted"
 	}
 	return fmt.Sprintf("codec %d", uint8(c))
 }
@@ -90,11 +79,6 @@ func EncodeHeaderInto(hdr, plain []byte) Digest {
 	h := rawHeader(plain)
 	h.AppendTo(hdr[:0])
 	return h.Digest
-}
-
-// Encode appends the raw encoded block of plain, 1 to MaxPlainSize bytes, to dst.
-func Encode(dst, plain []byte) []byte {
-	return append(rawHeader(plain).AppendTo(dst), plain...)
 }
 
 func rawHeader(plain []byte) Header {

@@ -150,9 +150,6 @@ func (m *Manifest) word(lo uint32) uint64 {
 	return binary.LittleEndian.Uint64(m.b[manifestHeaderSize+uint64(lo)/8:])
 }
 
-// Sizes are those of the image.
-func (m *Manifest) Sizes() Sizes { return m.sizes }
-
 // IsZeroBlock tells whether all bytes of block id, which is below the count of
 // blocks, are zero.
 func (m *Manifest) IsZeroBlock(id uint32) bool {
@@ -177,6 +174,3 @@ func (m *Manifest) ImageDigest() Digest { return imageDigest(m.sizes, m.Digest) 
 
 // Bytes is the encoded manifest itself, to be read only.
 func (m *Manifest) Bytes() []byte { return m.b }
-
-// AppendTo appends the encoded manifest to dst.
-func (m *Manifest) AppendTo(dst []byte) []byte { return append(dst, m.b...) }

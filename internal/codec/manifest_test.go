@@ -93,7 +93,7 @@ func TestManifestAgainstSlice(t *testing.T) {
 			t.Fatal("not complete")
 		}
 		built := b.Manifest()
-		parsed, err := ParseManifest(built.AppendTo(nil), s)
+		parsed, err := ParseManifest(bytes.Clone(built.Bytes()), s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +294,7 @@ func FuzzParseManifest(f *testing.F) {
 			}
 			return
 		}
-		if !bytes.Equal(m.AppendTo(nil), b) {
+		if !bytes.Equal(m.Bytes(), b) {
 			t.Fatal("append differs from what was parsed")
 		}
 		builder, err := NewManifestBuilder(s)

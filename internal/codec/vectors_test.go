@@ -60,7 +60,7 @@ func TestVectors(t *testing.T) {
 	for name, got := range map[string][]byte{
 		"encoded block":     Encode(nil, v["plain block"]),
 		"zero block digest": zero[:],
-		"manifest":          m.AppendTo(nil),
+		"manifest":          m.Bytes(),
 		"image digest":      image[:],
 	} {
 		if !bytes.Equal(got, v[name]) {

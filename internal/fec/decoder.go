@@ -71,9 +71,6 @@ func (d *Decoder) Reset(block []byte, symbolSize int) error {
 	return nil
 }
 
-// Missing is the count of source symbols that are not in their places.
-func (d *Decoder) Missing() int { return d.missing }
-
 // Needed is the count of further symbols that Solve waits for: K less the rank, as
 // far as the rank is known. Every distinct symbol counts until Solve finds some
 // dependent; with exactly K symbols it does so about once in 250 times.

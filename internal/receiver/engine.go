@@ -479,9 +479,6 @@ func (e *Engine) Missing() uint32 { return e.image + e.manifest - e.verified }
 // BlocksDone is the count of blocks of the image that are verified and written.
 func (e *Engine) BlocksDone() uint32 { return e.done }
 
-// Counts are the packets of the stream since the session began for this receiver.
-func (e *Engine) Counts() wire.PacketCounts { return e.stream.counts() }
-
 // SocketDropped records that the receiver's own socket dropped up to count packets
 // for lack of room: those that are missing are not lost on the wire.
 func (e *Engine) SocketDropped(count uint64) {
@@ -489,6 +486,7 @@ func (e *Engine) SocketDropped(count uint64) {
 }
 
 // Session is the session that the receiver is in.
+// Only simulations use it.
 func (e *Engine) Session() wire.SessionID { return e.session.ID }
 
 // GaveUp tells whether the receiver will not go on, with the outcome and the reason.

@@ -54,6 +54,7 @@ func (e *Engine) look(now time.Duration) {
 // Attention is the sequence of the packet of the stream up to which HandleSymbol does
 // not move Deadline: a driver, or a simulation, may hand over earlier ones late, with
 // the times when they came.
+// Only simulations use it.
 func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 
 // backOff orders receivers by how much they lack (R6). Of n receivers with this one's

@@ -1,10 +1,7 @@
 package receiver
 
 import (
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"multiserver/internal/wire"
 )
@@ -42,7 +39,7 @@ func (e *Engine) Leave(now time.Duration, o wire.Outcome, reason string) {
 		retry: goodbyeRetry + n*goodbyeSpread/4,
 		last: wire.Goodbye{
 			Session: e.session.ID, Receiver: e.cfg.Receiver, Outcome: o,
-			Counts: e.stream.counts(), BlocksDone: e.done, Reason: text(reason),
+			Counts: e.stream.counts(), BlocksDone: e.done, Reason: wire.Text(reason),
 		},
 	}
 	e.rearm()
@@ -81,20 +78,4 @@ func (e *Engine) pollGoodbye(now time.Duration, dst []byte) ([]byte, bool) {
 	b.retry *= 2
 	b.last.Session = e.session.ID
 	return b.last.AppendTo(dst), true
-}
-
-// text makes a reason what a packet can hold: no control characters, and no more than
-// wire.MaxText bytes of whole characters.
-func text(reason string) []byte {
-	clean := strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(reason, "?"))
-	end := min(len(clean), wire.MaxText)
-	for end < len(clean) && !utf8.RuneStart(clean[end]) {
-		end--
-	}
-	return []byte(clean[:end])
 }

@@ -14,7 +14,7 @@ func TestReason(t *testing.T) {
 		"", "write /dev/sda at 631488: input/output error", "two\nlines\x00\x7f", "\xff\xfe",
 		strings.Repeat("a", 300), strings.Repeat("ä", 200), strings.Repeat("a", 254) + "€", "\u2028\u200b",
 	} {
-		b := wire.Goodbye{Reason: text(reason)}.AppendTo(nil)
+		b := wire.Goodbye{Reason: wire.Text(reason)}.AppendTo(nil)
 		g, err := wire.ParseGoodbye(b)
 		if err != nil || !utf8.Valid(g.Reason) {
 			t.Errorf("%q: %v", reason, err)

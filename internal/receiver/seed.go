@@ -47,6 +47,7 @@ func (e *Engine) Confirm(now time.Duration, id block.ID, held bool) {
 
 // ConfirmRange records that the target holds blocks [r.Lo, r.Hi) of the image already,
 // verified against the manifest.
+// Only simulations use it.
 func (e *Engine) ConfirmRange(r block.Range) {
 	for i := r.Lo; i < min(r.Hi, uint64(e.image)); i++ {
 		e.confirm(uint32(i))

@@ -238,7 +238,9 @@ func (e *Engine) Receivers() int { return len(e.peers.list) }
 func (e *Engine) Knows(id wire.ReceiverID) bool { return e.peers.find(id) != nil }
 
 // Pass counts the passes begun.
+// Only simulations use it.
 func (e *Engine) Pass() uint32 { return e.pass }
 
 // Proactive is how many repair symbols go with each block, unasked.
+// Only simulations use it.
 func (e *Engine) Proactive() float64 { return e.proactive }

@@ -62,9 +62,6 @@ func (b *Batch) Datagrams() []Datagram { return b.datagrams }
 // LocalAddr is the group and port.
 func (r *Receiver) LocalAddr() netip.AddrPort { return r.group }
 
-// Method is the method in use, never ReceiveAuto.
-func (r *Receiver) Method() ReceiveMethod { return r.method }
-
 // Warnings returns what ListenGroup could not have and did without.
 func (r *Receiver) Warnings() []error { return r.warnings }
 

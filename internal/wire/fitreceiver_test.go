@@ -50,6 +50,7 @@ type fitTarget struct {
 
 // fitBlock is a block in the making.
 type fitBlock struct {
+	sources int // source symbols that have come
 	encoded []byte
 	k       int
 	decoder fec.Decoder
@@ -204,7 +205,7 @@ func (r *fitReceiver) takeSymbol(s *wire.Symbol) error {
 	a := r.open[key]
 	if a == nil {
 		a = r.newBlock()
-		a.k = int(s.K)
+		a.k, a.sources = int(s.K), 0
 		a.encoded = slices.Grow(a.encoded[:0], a.k*int(r.symbolSize))[:a.k*int(r.symbolSize)]
 		if err := a.decoder.Reset(a.encoded, int(r.symbolSize)); err != nil {
 			return fmt.Errorf("block %v of %d symbols: %w", key, s.K, err)
@@ -221,6 +222,8 @@ func (r *fitReceiver) takeSymbol(s *wire.Symbol) error {
 	}
 	if !useful {
 		r.useless++
+	} else if block.SymbolID(s.Symbol).IsSource(a.k) {
+		a.sources++
 	}
 	if a.decoder.Needed() > 0 {
 		return nil
@@ -230,7 +233,7 @@ func (r *fitReceiver) takeSymbol(s *wire.Symbol) error {
 
 // finish solves, decodes and verifies, and only then writes.
 func (r *fitReceiver) finish(key blockKey, a *fitBlock) error {
-	missing := a.decoder.Missing()
+	missing := a.k - a.sources
 	switch err := a.decoder.Solve(); {
 	case errors.Is(err, fec.ErrSingular):
 		return nil
@@ -333,7 +336,14 @@ func (r *fitReceiver) report() error {
 		if o.unseen == nil {
 			continue
 		}
-		ranges, _ = block.AppendRanges(ranges[:0], o.unseen, 0, wire.MaxRanges-wanted.Ranges.Len())
+		ranges = ranges[:0]
+		for at := uint64(0); len(ranges) < wire.MaxRanges-wanted.Ranges.Len(); {
+			next, ok := o.unseen.Next(at)
+			if !ok {
+				break
+			}
+			ranges, at = append(ranges, next), next.Hi
+		}
 		for _, unseen := range ranges {
 			wanted.Ranges = wanted.Ranges.Append(wire.Range{
 				Object: wire.Object(object),

@@ -182,7 +182,8 @@ func (s *fitSender) sendWhole(key blockKey) error {
 	}
 	packet := s.packet(0)
 	for id := range block.SymbolID(cut.K()) {
-		offset, size := cut.Symbol(id)
+		offset := int(id) * int(cut.SymbolSize)
+		size := min(int(cut.SymbolSize), int(cut.EncodedSize)-offset)
 		end := wire.SymbolHeaderSize + copy(packet[wire.SymbolHeaderSize:], s.encoded[offset:offset+size])
 		if err := s.sendSymbol(key, id, cut.K(), packet[:end]); err != nil {
 			return err
@@ -202,8 +203,8 @@ func (s *fitSender) sendRepair(key blockKey, cut block.Cut, count int) error {
 		return err
 	}
 	for i := range symbols {
-		id, ok := block.RepairID(cut.K(), sent.nextRow)
-		if !ok {
+		id := block.SymbolID(cut.K()) + block.SymbolID(sent.nextRow)
+		if id > block.MaxSymbolID {
 			return fmt.Errorf("block %v has no repair symbols left", key)
 		}
 		sent.nextRow++

@@ -33,10 +33,10 @@ func TestLimitsAgree(t *testing.T) {
 	if codec.HeaderSize > block.MaxOverhead {
 		t.Errorf("an encoded block is %d bytes longer, block counts on %d", codec.HeaderSize, block.MaxOverhead)
 	}
-	if _, ok := block.RepairID(block.MaxK, 16<<20-1-block.MaxK); !ok {
+	if block.MaxSymbolID < 16<<20-1 {
 		t.Error("a block of the greatest K has fewer rows than the packet's 24 bits leave")
 	}
-	for _, c := range []codec.Codec{codec.Raw, codec.Zstd, codec.S2, codec.Encrypted} {
+	for _, c := range []codec.Codec{codec.Raw, 1, 2, 3} {
 		if wire.Codecs(1)<<c == 0 {
 			t.Errorf("%v has no bit in the set of an offer", c)
 		}
