@@ -3,7 +3,7 @@
 # check   format, vet, static analysis, tidy modules, tests with the race detector; not
 #         the rooms, where programs five times slower miss the moments that tests wait for
 # sim     the table of simulated rooms; sim-long, five thousand random rooms
-# bench   the table of BENCHMARKS.md, in network namespaces (root, or a user namespace)
+# bench   the table of docs/benchmarks.md, in network namespaces (root, or a user namespace)
 # demo    one server, three clients, on this machine; make demo IMAGE=path takes yours
 
 .PHONY: build test check sim sim-long bench demo

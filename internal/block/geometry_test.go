@@ -68,7 +68,7 @@ func TestGeometry(t *testing.T) {
 	}
 }
 
-// TestExampleOfProtocol holds the figures that PROTOCOL.md gives for an instance.
+// TestExampleOfProtocol holds the figures that docs/protocol.md gives for an instance.
 func TestExampleOfProtocol(t *testing.T) {
 	const header, symbolSize = 44, 1444
 	g := Geometry{ImageSize: 10<<20 + 77, BlockSize: 1 << 20}

@@ -6,6 +6,6 @@
 // The engines hold no image bytes, sockets, clocks or goroutines; a driver hands
 // them the time and what arrived, and carries out what they return.
 //
-// PROTOCOL.md describes the packets and the rules. In this package a block is the
+// docs/protocol.md describes the packets and the rules. In this package a block is the
 // protocol's: 1024 bytes of the image, the last one fewer.
 package mxb1

@@ -20,7 +20,7 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// The vectors stand in PROTOCOL.md too.
+// The vectors stand in docs/protocol.md too.
 const (
 	vectorMapRequest = "4d584250 0001 0000 00000000"
 	vectorOffer      = "4d584250 0001 0008 00000000 4d584232 00 000000"
@@ -66,9 +66,9 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestProtocolPrintsVectors: PROTOCOL.md shows these packets, and no other of MXB 1.
+// TestProtocolPrintsVectors: docs/protocol.md shows these packets, and no other of MXB 1.
 func TestProtocolPrintsVectors(t *testing.T) {
-	text, err := os.ReadFile("../../PROTOCOL.md")
+	text, err := os.ReadFile("../../docs/protocol.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestProtocolPrintsVectors(t *testing.T) {
 		want = append(want, strings.ReplaceAll(v, " ", ""))
 	}
 	if !slices.Equal(printed, want) {
-		t.Errorf("PROTOCOL.md prints\n%s, want\n%s", strings.Join(printed, "\n"), strings.Join(want, "\n"))
+		t.Errorf("docs/protocol.md prints\n%s, want\n%s", strings.Join(printed, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package receiver decides what a receiver of MXB 2 keeps, and what it asks for and
 // when. It holds no bytes of the image, no sockets, no clock: times and parsed packets
-// go in; verdicts and packets come out. PROTOCOL.md has the rules; their numbers stand
+// go in; verdicts and packets come out. docs/protocol.md has the rules; their numbers stand
 // at the code.
 //
 // A driver has memory for Config.Window blocks, in slots numbered from 0, and calls,

@@ -1,6 +1,6 @@
 // Package sender decides what a sender of MXB 2 sends next. It holds no bytes of the
 // image, no sockets, no clock: times and parsed packets go in, and what to send comes
-// out. PROTOCOL.md has the rules; their numbers stand at the code.
+// out. docs/protocol.md has the rules; their numbers stand at the code.
 //
 // A driver calls, from one goroutine:
 //

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writebackBytes is how much is written before it is sent on to the device. BENCHMARKS.md
+// writebackBytes is how much is written before it is sent on to the device. docs/benchmarks.md
 // has the figures.
 const writebackBytes = 8 << 20
 

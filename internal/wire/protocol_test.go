@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestProtocolPrintsVectors: what PROTOCOL.md prints of MXB 2 is what the tests of
+// TestProtocolPrintsVectors: what docs/protocol.md prints of MXB 2 is what the tests of
 // wire, codec and fec hold the code against, and no vector is left out.
 func TestProtocolPrintsVectors(t *testing.T) {
 	want := readVectors("../codec/testdata/vectors.txt")
@@ -51,10 +51,10 @@ func TestProtocolPrintsVectors(t *testing.T) {
 	}
 }
 
-// TestProtocolNamesTypes: each type in PROTOCOL.md's table has a vector, and each vector
+// TestProtocolNamesTypes: each type in docs/protocol.md's table has a vector, and each vector
 // a type in the table.
 func TestProtocolNamesTypes(t *testing.T) {
-	text, err := os.ReadFile("../../PROTOCOL.md")
+	text, err := os.ReadFile("../../docs/protocol.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,14 +109,14 @@ func checkExcerpt(t *testing.T, path, text string) {
 	}
 }
 
-// fenced is a block of PROTOCOL.md between ``` lines, and the last line of text
+// fenced is a block of docs/protocol.md between ``` lines, and the last line of text
 // above it.
 type fenced struct{ title, text string }
 
 // protocolBlocks returns those of the part on MXB 2.
 func protocolBlocks(t *testing.T) (blocks []fenced) {
 	t.Helper()
-	b, err := os.ReadFile("../../PROTOCOL.md")
+	b, err := os.ReadFile("../../docs/protocol.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func protocolBlocks(t *testing.T) (blocks []fenced) {
 		}
 	}
 	if len(blocks) == 0 {
-		t.Fatal("PROTOCOL.md has no part on MXB 2 with anything printed")
+		t.Fatal("docs/protocol.md has no part on MXB 2 with anything printed")
 	}
 	return blocks
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Bench measures multiserver beside udpcast, UFTP and a bare loop of UDP packets
-// in a lab of network namespaces, and prints the table of BENCHMARKS.md. make bench
+// in a lab of network namespaces, and prints the table of docs/benchmarks.md. make bench
 // runs it; it needs root or user namespaces.
 //
 // Every system sends the same image, from memory to memory, by the same network.
