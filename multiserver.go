@@ -9,8 +9,8 @@
 // starts every goroutine that it needs and returns after all of them have ended.
 // Stats may be called from any goroutine, before, during and after Run.
 //
-// The protocol is MXB 1, that of the original multiserver and multiclient of
-// 2012; PROTOCOL.md describes it.
+// Servers and Clients speak MXB 2 with each other, and MXB 1 with the original
+// multiserver and multiclient of 2012; docs/protocol.md describes both.
 package multiserver
 
 import (
