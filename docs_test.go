@@ -173,3 +173,53 @@ func flagOf(call *ast.CallExpr) (string, bool) {
 	}
 	return "", false
 }
+
+var (
+	ruleTitle = regexp.MustCompile(`(?m)^\*\*([JSRPU])([0-9]+)\b`)
+	ruleCited = regexp.MustCompile(`\b([JSRPU][0-9]{1,2})\b`)
+)
+
+// TestProtocolNumbersRules: the rules of the protocol stand in order, none is missing,
+// and those that the engines cite are there.
+func TestProtocolNumbersRules(t *testing.T) {
+	text, err := os.ReadFile("docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := map[string]int{}
+	for _, m := range ruleTitle.FindAllStringSubmatch(string(text), -1) {
+		number, err := strconv.Atoi(m[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if number != last[m[1]]+1 {
+			t.Errorf("rule %s%d stands behind %s%d", m[1], number, m[1], last[m[1]])
+		}
+		last[m[1]] = number
+	}
+	cited := 0
+	for _, engine := range []string{"sender", "receiver"} {
+		files, err := filepath.Glob("internal/" + engine + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range files {
+			source, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, line := range strings.Split(string(source), "\n") {
+				_, comment, _ := strings.Cut(line, "//")
+				for _, m := range ruleCited.FindAllStringSubmatch(comment, -1) {
+					cited++
+					if number, _ := strconv.Atoi(m[1][1:]); number < 1 || number > last[m[1][:1]] {
+						t.Errorf("%s:%d cites %s, and docs/protocol.md has no such rule", path, i+1, m[1])
+					}
+				}
+			}
+		}
+	}
+	if cited == 0 {
+		t.Error("no engine cites a rule")
+	}
+}
