@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Firewall tells which of the packets this host's own firewall stands in the way of,
-// as far as that can be seen: nftables, and what of iptables is made of it. It is not
-// sure: it knows the usual conditions of rules only.
+// Firewall names the chains of this host's nftables, and of iptables as nftables has them,
+// that may drop packets which must pass: those with policy drop, or with a rule that drops.
+// It does not evaluate the rules, so what it says of a chain is a hint.
 func Firewall(packets []Packet) []Finding {
 	all, err := legacyTables("/proc/thread-self/net")
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
@@ -23,7 +23,7 @@ func Firewall(packets []Packet) []Finding {
 	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT): // a kernel without
 		return append(all, Finding{OK, "firewall", "this kernel has no nftables", ""})
 	case err != nil:
-		return append(all, Finding{Note, "firewall", fmt.Sprintf("it cannot be seen: %v", err), "run this as root, or look at it: nft list ruleset"})
+		return append(all, Finding{Note, "firewall", fmt.Sprintf("it cannot be seen: %v", err), "run this as root, or nft list ruleset"})
 	}
 	return append(all, rules.findings(packets)...)
 }
@@ -45,7 +45,7 @@ func legacyTables(folder string) (all []Finding, err error) {
 }
 
 // readRuleset reads all tables of this network namespace, which takes CAP_NET_ADMIN.
-func readRuleset() (*ruleset, error) {
+func readRuleset() (r ruleset, err error) {
 	c, err := nftables.New()
 	if err != nil {
 		return nil, err
@@ -55,44 +55,18 @@ func readRuleset() (*ruleset, error) {
 		// The library does not wrap the kernel's error.
 		return nil, fmt.Errorf("list nftables: %w", err)
 	}
-	r := &ruleset{sets: map[string][]nftables.SetElement{}}
-	tables := map[string]bool{}
 	for _, each := range chains {
-		if !tables[tableName(each.Table)] {
-			tables[tableName(each.Table)] = true
-			if err := r.readSets(c, each.Table); err != nil {
-				return nil, err
-			}
-		}
 		rules, err := c.GetRules(each.Table, each)
 		if err != nil {
 			return nil, fmt.Errorf("list chain %s %s: %w", tableName(each.Table), each.Name, err)
 		}
 		own := chain{Chain: each}
-		for _, rule := range rules {
-			own.rules = append(own.rules, rule.Exprs)
+		for _, each := range rules {
+			own.rules = append(own.rules, each.Exprs)
 		}
-		r.chains = append(r.chains, own)
+		r = append(r, own)
 	}
 	return r, nil
-}
-
-func (r *ruleset) readSets(c *nftables.Conn, table *nftables.Table) error {
-	sets, err := c.GetSets(table)
-	if err != nil {
-		return fmt.Errorf("list the sets of %s: %w", tableName(table), err)
-	}
-	for _, set := range sets {
-		if set.Concatenation {
-			continue // conditions on it are not known
-		}
-		elements, err := c.GetSetElements(set)
-		if err != nil {
-			return fmt.Errorf("list the set %s of %s: %w", set.Name, tableName(table), err)
-		}
-		r.sets[tableName(table)+" "+set.Name] = elements
-	}
-	return nil
 }
 
 // tableName is as nft(8) has it: "inet filter".

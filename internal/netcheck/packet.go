@@ -8,8 +8,8 @@ const (
 	UDP  = 17
 )
 
-// Packet is one that the programs live by, as far as it is known before it is there.
-// The zero of an address or a port is any.
+// Packet is one that must pass this host's firewall, as far as it is known beforehand.
+// A port of 0 may be any.
 type Packet struct {
 	Name      string // for the finding: "the stream"
 	Out       bool   // it leaves this host; else it comes

@@ -6,94 +6,106 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 )
 
-// ruleset is a host's nftables.
-type ruleset struct {
-	chains []chain
-	sets   map[string][]nftables.SetElement // by table and name; those not there are not known
-}
+// ruleset is a host's nftables: all chains of all tables.
+type ruleset []chain
 
-// chain is one with its rules' expressions.
+// chain is one with its rules.
 type chain struct {
 	*nftables.Chain
-	rules [][]expr.Any
+	rules []rule
 }
 
-// maxDepth is how deep chains may call each other: the kernel's limit.
-const maxDepth = 16
-
-// fate is what a chain does with a packet.
-type fate int
-
-const (
-	passes fate = iota // it comes out at the end
-	accepted
-	dropped
-)
-
-// walk follows one packet through the chains of a table.
-type walk struct {
-	*ruleset
-	packet Packet
-	table  string
-
-	at        string // where it was dropped
-	mayAccept bool   // a rule of which it is not known whether it matches accepts it
-	mayDrop   string // where such a rule that is about packets like this drops it
-}
-
-// findings judges each packet.
-func (r *ruleset) findings(packets []Packet) (all []Finding) {
-	var pass []string
+// findings is one line: which chains may drop packets that must pass, or that none does.
+// It is no more than a note, as most conditions of rules are not evaluated here.
+func (r ruleset) findings(packets []Packet) []Finding {
+	var chains, stopped, passing []string
+	advice := ""
 	for _, p := range packets {
-		f, stands := r.judge(p)
-		text := fmt.Sprintf("%s (%s)", p.Name, p.Rule)
-		switch {
-		case stands && !slices.Contains(all, f):
-			all = append(all, f)
-		case !stands && !slices.Contains(pass, text):
-			pass = append(pass, text)
+		what := fmt.Sprintf("%s (%s)", p.Name, p.Rule)
+		stops := false
+		for _, base := range r {
+			if !base.sees(p) {
+				continue
+			}
+			why := r.obstacle(base, p)
+			if why == "" {
+				continue
+			}
+			stops = true
+			place := tableName(base.Table) + " " + base.Name
+			if advice == "" {
+				advice = fmt.Sprintf("nft insert rule %s %s accept", place, p.Rule)
+			}
+			if each := fmt.Sprintf("%s (%s)", place, why); !slices.Contains(chains, each) {
+				chains = append(chains, each)
+			}
+		}
+		list := &passing
+		if stops {
+			list = &stopped
+		}
+		if !slices.Contains(*list, what) {
+			*list = append(*list, what)
 		}
 	}
-	if len(pass) > 0 {
-		all = append(all, Finding{OK, "firewall", "no rule seen that stops " + strings.Join(pass, ", "), ""})
+	switch {
+	case len(packets) == 0:
+		return nil
+	case len(stopped) == 0:
+		return []Finding{{OK, "firewall", "no chain of nftables seen that drops " + strings.Join(passing, ", "), ""}}
 	}
-	return all
+	if len(chains) > 1 || len(stopped) > 1 {
+		advice += ", and so on for each"
+	}
+	noun := "chain "
+	if len(chains) > 1 {
+		noun = "chains "
+	}
+	return []Finding{{Note, "firewall",
+		fmt.Sprintf("%s%s may stand in the way of %s", noun, strings.Join(chains, ", "), strings.Join(stopped, ", ")),
+		advice + "; nft list ruleset shows all rules"}}
 }
 
-// judge follows a packet through the base chains that it comes by, each of which must
-// let it pass.
-func (r *ruleset) judge(p Packet) (f Finding, stands bool) {
-	for _, base := range r.chains {
-		if !base.sees(p) {
-			continue
-		}
-		w := walk{ruleset: r, packet: p, table: tableName(base.Table)}
-		end := w.chain(base.Name, false, 0)
-		if end == passes && base.Policy != nil && *base.Policy == nftables.ChainPolicyDrop {
-			end, w.at = dropped, "its policy is drop"
-		}
-		level, where := Wrong, w.at
-		switch {
-		case end == dropped && w.mayAccept, end != dropped && w.mayDrop != "":
-			level = Note
-		case end != dropped:
-			continue
-		}
-		if end != dropped {
-			where = w.mayDrop
-		}
-		if p.Protocol == IGMP { // it costs nothing where no switch snoops
-			level = Note
-		}
-		place := w.table + " " + base.Name
-		return Finding{level, "firewall",
-			fmt.Sprintf("chain %s may stand in the way of %s: %s", place, p.Name, where),
-			fmt.Sprintf("nft insert rule %s %s accept", place, p.Rule)}, true
+// obstacle says what of a base chain may drop a packet; "" if nothing does.
+func (r ruleset) obstacle(base chain, p Packet) string {
+	switch end, where := r.walk(base, p, nil); {
+	case end == accepts:
+		return ""
+	case end == drops && where == base.Name:
+		return "a rule drops or rejects"
+	case end == drops:
+		return "a rule of " + where + " drops or rejects"
+	case base.Policy != nil && *base.Policy == nftables.ChainPolicyDrop:
+		return "policy drop"
 	}
-	return Finding{}, false
+	return ""
+}
+
+// walk goes through a chain's rules and those of the chains that it calls, up to the first
+// that drops the packet or may do so, or that surely accepts it. above are the chains
+// that lead here. where is the chain of that rule.
+func (r ruleset) walk(c chain, p Packet, above []string) (end effect, where string) {
+	if slices.Contains(above, c.Name) { // the kernel refuses such a loop
+		return neither, ""
+	}
+	for _, each := range c.rules {
+		end, called := each.effect(p)
+		if end != neither {
+			return end, c.Name
+		}
+		at := slices.IndexFunc(r, func(o chain) bool {
+			return o.Name == called && tableName(o.Table) == tableName(c.Table)
+		})
+		if called == "" || at < 0 {
+			continue
+		}
+		if end, where := r.walk(r[at], p, append(slices.Clone(above), c.Name)); end != neither {
+			return end, where
+		}
+	}
+	return neither, ""
 }
 
 // sees tells whether c is a base chain that a packet comes by.
@@ -110,58 +122,4 @@ func (c chain) sees(p Packet) bool {
 		hooks = []nftables.ChainHook{*nftables.ChainHookOutput, *nftables.ChainHookPostrouting}
 	}
 	return slices.Contains(hooks, *c.Hooknum)
-}
-
-// chain follows the packet through a chain. alike tells that the rule which led there
-// is about packets like this.
-func (w *walk) chain(name string, alike bool, depth int) fate {
-	at := slices.IndexFunc(w.chains, func(c chain) bool { return c.Name == name && tableName(c.Table) == w.table })
-	if at < 0 || depth > maxDepth {
-		return passes
-	}
-	sure := true // the packet gets to the rule
-	for number, rule := range w.chains[at].rules {
-		for _, m := range w.match(rule) {
-			if m.certainty == no {
-				continue
-			}
-			sureHere := sure && m.certainty == yes
-			end := passes
-			switch m.verdict.Kind {
-			case expr.VerdictAccept:
-				end = accepted
-			case expr.VerdictDrop, expr.VerdictQueue:
-				end = dropped
-				w.at = fmt.Sprintf("rule %d of chain %s drops it", number+1, name)
-				sureHere = sureHere && m.verdict.Kind == expr.VerdictDrop
-			case expr.VerdictJump, expr.VerdictGoto:
-				if end = w.chain(m.verdict.Chain, alike || m.alike, depth+1); end == passes {
-					if m.verdict.Kind == expr.VerdictGoto && m.certainty == yes {
-						return passes
-					}
-					continue
-				}
-			case expr.VerdictReturn:
-				if m.certainty == yes {
-					return passes
-				}
-				sure = false
-				continue
-			default:
-				continue
-			}
-			switch {
-			case sureHere:
-				return end
-			case end == accepted:
-				w.mayAccept = true
-			case w.mayDrop == "" && (alike || m.alike):
-				w.mayDrop = w.at
-			}
-			if m.certainty == yes { // if it gets here, it goes no further
-				return passes
-			}
-		}
-	}
-	return passes
 }
