@@ -27,28 +27,29 @@ multiclient receives the disk image that a multiserver sends.
 
   multiclient -o /dev/sda             write it to a disk: all on it is lost
   multiclient --target 'size>=100G,rotational=0'
-                                      the one disk that this is true of
+                                      the one disk that meets these conditions
   multiclient                         write it to a file of the served name
   multiclient -q -o - | zstd >x.zst   write it to a pipe
-  multiclient check                   say what stands in the way; writes nothing
+  multiclient check                   find out why nothing arrives
 `
 
 const notes = `
+TIME is 1500ms, 30s or 2m; a plain number is in seconds, for -t in milliseconds.
 --target takes KEY=VALUE with commas between: serial, wwn, path, model, name,
 transport (shell globs), rotational, removable (0 or 1), size (=, >=, <=, >, <;
-100G are GiB). If not exactly one disk matches, it lists them and ends.
+100G are GiB). If not exactly one disk matches, it lists them and exits.
 --post-command finds RESULT_STATUS, _VERDICT (done, failed or interrupted),
 _ERROR, _TARGET, _IMAGE, _BYTES, _SERVER and _VERIFIED (1 or 0) as variables.`
 
 const statuses = `
   0      everything is received, written and synced
-  1      failure while running, or of --post-command; check: something is WRONG
+  1      another error while running, or --post-command failed
   2      usage
   3      no server found, or a time limit passed
   4      what arrives is not the same image
   5      target refused: mounted, too small, read-only, in use, missing, or
-         --target does not tell which
-  6      target I/O error, or --verify read something else than was written
+         not exactly one disk meets --target
+  6      I/O error of the target, or --verify read other bytes than were written
   128+n  ended by signal n`
 
 // stdoutName is the output that is no file.
@@ -65,61 +66,65 @@ type options struct {
 
 func main() { os.Exit(execute()) }
 
-func execute() int {
-	var o options
-	c := command.New(command.Text{Program: program, Kernel: true, Examples: examples, Notes: notes, Statuses: statuses}, o.run)
-	c.Add("Where to put it", func(f *pflag.FlagSet) {
-		f.StringVarP(&o.config.Output, "output", "o", "", "write to this `PATH`, file or device; - is stdout")
-		f.StringVar(&o.config.Target, "target", "", "`WHICH` disk: conditions that hold for one only")
-		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "take all of the file's space first")
-		f.BoolVar(&o.config.Force, "force", false, "even if mounted, in use, a terminal, new in /dev")
-		f.BoolVar(&o.config.Update, "update", false, "it holds an older image: fetch what differs")
-		f.BoolVar(&o.config.Fresh, "fresh", false, "write all, whatever it holds")
-		f.BoolVar(&o.config.Verify, "verify", false, "read it back from the disk in the end")
-		f.BoolVar(&o.config.DryRun, "dry-run", false, "say what would be written where, and end")
+func execute() int { return new(options).command().Execute(os.Args[1:]) }
+
+// command is the program, with its flags in o.
+func (o *options) command() *command.Command {
+	c := command.New(command.Text{Name: program, Kernel: true, Examples: examples, Notes: notes, Statuses: statuses}, o.receive)
+	c.Add("Where to write it", func(f *pflag.FlagSet) {
+		f.StringVarP(&o.config.Output, "output", "o", "", "write to `PATH`: a file or a device; - is stdout")
+		f.StringVar(&o.config.Target, "target", "", "write to the one disk that meets `CONDITIONS`")
+		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "allocate all of the file's space first")
+		f.BoolVar(&o.config.Force, "force", false, "write even if mounted, in use, a tty, new in /dev")
+		f.BoolVar(&o.config.Update, "update", false, "compare the target first, fetch what differs")
+		f.BoolVar(&o.config.Fresh, "fresh", false, "write everything, whatever the target holds")
+		f.BoolVar(&o.config.Verify, "verify", false, "read everything back from the target at the end")
+		f.BoolVar(&o.config.DryRun, "dry-run", false, "say what would be written where, and exit")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
-			"server", "s", "where to ask; without HOST, look for one")
+			"server", "s", "server to ask; without HOST, search for one")
 		f.VarP(command.Value(&o.config.Group, command.ParseGroup, "ADDRESS", multiserver.DefaultGroup.String()),
-			"group", "g", "the stream's group, IPv4 or IPv6")
+			"group", "g", "multicast group, IPv4 or IPv6")
 		f.VarP(command.Value(&o.config.Port, command.ParsePort, "PORT", strconv.Itoa(multiserver.DefaultPort)),
-			"port", "p", "the stream's UDP port")
+			"port", "p", "UDP port of the stream")
 		f.VarP(command.Value(&o.config.FromPort, command.ParsePort, "PORT", ""),
 			"from-port", "f", "UDP port to ask from; else a free one")
-		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the interface of this `NAME`")
+		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the network interface `NAME`")
 		f.Var(command.Value(&o.config.Unicast, command.ParseUnicast, "WHEN", "auto"),
-			"unicast", "if no multicast comes: auto, always, never")
-		f.BoolVar(&o.config.OnlyMXB1, "mxb1", false, "speak the original's protocol only")
+			"unicast", "ask for unicast: auto, always, never")
+		f.BoolVar(&o.config.OnlyMXB1, "mxb1", false, "use only the original's protocol, MXB 1")
 	})
 	c.Add("Time limits", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.config.QuietTime, command.ParsePositive(time.Millisecond), "TIME", seconds(multiserver.DefaultQuietTime)),
-			"timeout", "t", "silence before asking again; bare in ms")
+			"timeout", "t", "MXB 1: silence before blocks are asked for")
 		f.Var(command.Value(&o.config.StartTimeout, command.ParseLimit(multiserver.NoTimeout), "TIME", seconds(multiserver.DefaultStartTimeout)),
-			"start-timeout", "end the search then; bare in s, 0: never")
+			"start-timeout", "give up the search after this; 0: never")
 		f.Var(command.Value(&o.config.ReceiveTimeout, command.ParseLimit(multiserver.NoTimeout), "TIME", seconds(multiserver.DefaultReceiveTimeout)),
-			"receive-timeout", "end a silence then; bare in s, 0: never")
+			"receive-timeout", "give up a silent stream after this; 0: never")
 	})
 	c.Add("Unattended", func(f *pflag.FlagSet) {
-		f.Var(command.Value(&o.retries, parseRetries, "N", ""), "retry", "after a failure try again, N times or for ever")
+		f.Var(command.Value(&o.retries, parseRetries, "N", ""), "retry", "try again after a failure, N times or for ever")
 		f.Lookup("retry").NoOptDefVal = forever
-		f.StringVar(&o.postCommand, "post-command", "", "run this `CMD` in a shell at the end")
+		f.StringVar(&o.postCommand, "post-command", "", "run `CMD` in a shell at the end")
 	})
 	c.Add("Messages", o.output.Define)
-	return c.Execute()
+	o.addCheck(c)
+	return c
 }
 
 // seconds is a default as it could be typed: 60s, where String would say 1m0s.
 func seconds(d time.Duration) string { return fmt.Sprintf("%gs", d.Seconds()) }
 
-func (o *options) run(c *command.Command, args []string) error {
-	checking := len(args) > 0 && args[0] == command.CheckArgument
-	if checking {
-		args = args[1:]
-	}
+// validate takes the arguments, of which there may be none, and flags that exclude each
+// other: of two the one counts that is nearer, and two that are as near are an error.
+func (o *options) validate(c *command.Command, args []string) error {
 	if len(args) > 0 {
 		if _, err := parseRetries(args[0]); err == nil && o.retries == endless && c.Given("retry") {
 			return fmt.Errorf("unexpected argument %q: a number of tries follows an equals sign, --retry=%s", args[0], args[0])
+		}
+		if meant := c.Suggest(args[0]); meant != "" {
+			return fmt.Errorf("unexpected argument %q: did you mean %s? A target is given by -o, multiclient -o %s", args[0], meant, args[0])
 		}
 		return fmt.Errorf("unexpected argument %q: the target is given by -o, multiclient -o %s", args[0], args[0])
 	}
@@ -151,17 +156,19 @@ func (o *options) run(c *command.Command, args []string) error {
 			return fmt.Errorf("-o %s and --target %s exclude each other", o.config.Output, o.config.Target)
 		}
 	}
-	o.config.ControlHost, o.config.ControlPort = o.endpoint.Host, o.endpoint.Port
-	if checking {
-		return o.output.Diagnose(func(ctx context.Context, tell func(multiserver.Finding)) error {
-			return multiserver.CheckClient(ctx, o.config, tell)
-		})
-	}
-	toStdout := o.config.Output == stdoutName
-	if toStdout { // of which nothing can be read back
+	if o.config.Output == stdoutName { // of which nothing can be read back
 		o.config.Update = o.config.Update && !c.Outranks("output", "update")
 		o.config.Verify = o.config.Verify && !c.Outranks("output", "verify")
 	}
+	o.config.ControlHost, o.config.ControlPort = o.endpoint.Host, o.endpoint.Port
+	return nil
+}
+
+func (o *options) receive(c *command.Command, args []string) error {
+	if err := o.validate(c, args); err != nil {
+		return err
+	}
+	toStdout := o.config.Output == stdoutName
 	if toStdout && !o.config.Force && !o.config.DryRun && term.IsTerminal(int(os.Stdout.Fd())) {
 		return errors.New("stdout is a terminal: redirect it, or use --force")
 	}
@@ -172,9 +179,9 @@ func (o *options) run(c *command.Command, args []string) error {
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
 	reporter := progress.New(o.report(toStdout))
-	o.config.Log = reporter.Logger()
+	o.config.Log = command.FlagLogger(reporter.Logger())
 	t := tries{config: o.config, retries: o.retries}
-	err := t.run(ctx, func() { reporter.FollowClient(t.stats) })
+	err := command.FlagError(t.run(ctx, func() { reporter.FollowClient(t.stats) }))
 	sig := received()
 	if err == nil {
 		sig = nil // it came too late to end anything
@@ -200,13 +207,13 @@ func (o *options) run(c *command.Command, args []string) error {
 	}
 	reporter.End(r.err, r.status)
 	if o.config.DryRun {
-		o.tellPlan(&t, r)
+		o.printPlan(&t, r)
 	}
 	return command.Ended(r.status)
 }
 
-// tellPlan prints what a dry run found. One that failed has said so on stderr.
-func (o *options) tellPlan(t *tries, r result) {
+// printPlan prints what a dry run found. One that failed has said so on stderr.
+func (o *options) printPlan(t *tries, r result) {
 	switch {
 	case r.err == nil && !o.output.JSON:
 		fmt.Println(t.plan())

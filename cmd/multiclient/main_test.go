@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -35,6 +36,21 @@ const (
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			// Two ports that are taken, so that nobody else answers there: one to ask at, and
+			// one whose number no other group is received by.
+			for _, name := range []string{"SILENT", "PORT"} {
+				c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+				if err != nil {
+					return err
+				}
+				e.Defer(func() { c.Close() })
+				e.Setenv(name, c.LocalAddr().String())
+			}
+			_, port, err := net.SplitHostPort(e.Getenv("PORT"))
+			e.Setenv("PORT", port)
+			return err
+		},
 		Condition: func(name string) (bool, error) {
 			if name != "terminals" {
 				return false, fmt.Errorf("no condition %q", name)

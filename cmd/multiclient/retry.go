@@ -10,19 +10,20 @@ import (
 	"time"
 
 	"multiserver"
+	"multiserver/cmd/internal/command"
 )
 
 const (
-	// longestPause is short beside the start of a server, and long beside what a question
-	// costs it.
+	// longestPause is short beside the start of a server, and long beside the work that one
+	// request makes for it.
 	longestPause = time.Minute
 	// forever is --retry without a number.
 	forever = "forever"
 	endless = -1
 )
 
-// firstPause is before the second try; each one after is twice as long as that before.
-// Tests have no time for it.
+// firstPause comes before the second try; each pause is twice as long as the one before.
+// A variable, so that tests need not wait.
 var firstPause = 5 * time.Second
 
 // parseRetries accepts how many tries may follow the first.
@@ -37,18 +38,18 @@ func parseRetries(s string) (int, error) {
 	return int(n), nil
 }
 
-// pause is how long to wait after so many failures. Machines that failed together do
-// not come back together.
+// pause is how long to wait after so many failures. It is random within a tenth, so that
+// machines that failed together do not all ask again at once.
 func pause(failures int) time.Duration {
 	p := min(firstPause<<min(failures-1, 10), longestPause)
 	return p - p/10 + rand.N(p/5+1)
 }
 
-// mendable tells whether another try may succeed where nobody does anything here: the
-// server comes, or comes back, or serves the image again, or a disk comes. A target that
-// is there stays what it is, and what stdout took of an image cannot be taken back:
-// reached is how far the try came.
-func mendable(err error, output string, reached multiserver.ClientPhase) bool {
+// retryable says whether another try may succeed although nobody changes anything on this
+// machine. A server may come, or come back, and a disk may appear. A target that was
+// refused stays refused. What stdout took of an image cannot be taken back: reached is how
+// far the try came.
+func retryable(err error, output string, reached multiserver.ClientPhase) bool {
 	if output == stdoutName && reached != multiserver.PhaseFinding {
 		return false
 	}
@@ -63,14 +64,14 @@ func mendable(err error, output string, reached multiserver.ClientPhase) bool {
 	return err != nil
 }
 
-// tries are Clients one after another, until one succeeds or must not be followed.
+// tries are Clients one after another, until one succeeds or no other may follow.
 type tries struct {
 	config  multiserver.ClientConfig
 	retries int // after the first; endless
 
 	mu     sync.Mutex // guards what follows
 	client *multiserver.Client
-	// found is the state that the last Client ended in that had found a server.
+	// found is the last state of the last Client that found a server.
 	found   multiserver.ClientStats
 	waiting string // for the next try; "" while one is made
 }
@@ -91,7 +92,7 @@ func (t *tries) run(ctx context.Context, started func()) error {
 		if stats.Phase != multiserver.PhaseFinding {
 			t.set(func() { t.found = stats })
 		}
-		if ctx.Err() != nil || !mendable(err, t.config.Output, stats.Phase) || t.retries != endless && failures > t.retries {
+		if ctx.Err() != nil || !retryable(err, t.config.Output, stats.Phase) || t.retries != endless && failures > t.retries {
 			return err
 		}
 		p := pause(failures)
@@ -118,7 +119,7 @@ func (t *tries) set(f func()) {
 func (t *tries) stats() multiserver.ClientStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	stats := t.client.Stats()
+	stats := command.FlagClientStats(t.client.Stats())
 	if t.waiting != "" {
 		stats.WaitingFor = t.waiting
 	}

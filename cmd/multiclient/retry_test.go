@@ -8,9 +8,9 @@ import (
 	"multiserver"
 )
 
-// TestMendable: what nobody would mend is not tried again, nor what would put the image
-// behind a part of itself.
-func TestMendable(t *testing.T) {
+// TestRetryable: no other try follows where it cannot help, nor where stdout would get the
+// image behind a part of it.
+func TestRetryable(t *testing.T) {
 	silent := fmt.Errorf("%w: nothing came", multiserver.ErrTimeLimit)
 	for _, c := range []struct {
 		err     error
@@ -32,7 +32,7 @@ func TestMendable(t *testing.T) {
 		{fmt.Errorf("%w: %w", multiserver.ErrTargetRefused, multiserver.ErrNoDisk), "", multiserver.PhaseFinding, true},
 		{fmt.Errorf("%w: EIO", multiserver.ErrTargetIO), "x", multiserver.PhaseReceiving, false},
 	} {
-		if got := mendable(c.err, c.output, c.reached); got != c.want {
+		if got := retryable(c.err, c.output, c.reached); got != c.want {
 			t.Errorf("%v, to %q, phase %v: %v, want %v", c.err, c.output, c.reached, got, c.want)
 		}
 	}

@@ -37,15 +37,16 @@ func newHost(t *testing.T) *host {
 	if _, err := net.InterfaceByName("lo"); err != nil {
 		t.Skipf("needs a loopback interface by Linux's name: %v", err)
 	}
-	free := func() uint16 {
+	var ports [2]uint16 // that the system had to give, and no one twice
+	for i := range ports {
 		c, err := net.ListenPacket("udp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		return uint16(c.LocalAddr().(*net.UDPAddr).Port)
+		ports[i] = c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	}
-	h := &host{T: t, dir: t.TempDir(), content: bytes.Repeat([]byte("multiclient "), 200_000), port: free(), control: free()}
+	h := &host{T: t, dir: t.TempDir(), content: bytes.Repeat([]byte("multiclient "), 200_000), port: ports[0], control: ports[1]}
 	h.group = netip.AddrFrom4([4]byte{239, 255, byte(h.control >> 8), byte(h.control)})
 	if err := os.WriteFile(h.path("the.img"), h.content, 0o600); err != nil {
 		t.Fatal(err)
@@ -256,12 +257,9 @@ func TestRetryUntilServerComes(t *testing.T) {
 // A server that ends in the middle, and its successor.
 func TestRetryUntilServerComesBack(t *testing.T) {
 	h := newHost(t)
-	s, stop := h.serve(5e6)
-	c := h.start(nil, "-o", "out", "--retry", "--start-timeout", "200ms")
+	_, stop := h.serve(5e6)
+	c := h.start(nil, "-o", "out", "--retry", "--start-timeout", "200ms", "--receive-timeout", "1s")
 	c.says("receiving the.img")
-	for len(s.Stats().Receivers) == 0 {
-		time.Sleep(time.Millisecond)
-	}
 	stop()
 	c.says("try 2 in ")
 	h.serve(0)
@@ -306,11 +304,9 @@ func TestRetryInterrupted(t *testing.T) {
 // What an earlier try wrote is not forgotten by one that finds no server.
 func TestRetryInterruptedAfterServer(t *testing.T) {
 	h := newHost(t)
-	s, stop := h.serve(5e6)
-	c := h.start(nil, "-o", "out", "--retry", "--start-timeout", "200ms", "--post-command", `echo "$RESULT_IMAGE $RESULT_ERROR" >ran`)
-	for len(s.Stats().Receivers) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	_, stop := h.serve(5e6)
+	c := h.start(nil, "-o", "out", "--retry", "--start-timeout", "200ms", "--receive-timeout", "1s", "--post-command", `echo "$RESULT_IMAGE $RESULT_ERROR" >ran`)
+	c.says("receiving the.img")
 	stop()
 	c.says("try 4 in ")
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {

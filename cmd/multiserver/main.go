@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -26,22 +27,24 @@ multiserver multicasts a disk image to any number of multiclients until stopped.
   multiserver -f debian.img               serve a file
   multiserver /dev/sdb                    serve a disk
   multiserver -i eth1 --rate 900M x.img   on one interface, at most 900 Mbit/s
-  multiserver --min-receivers 30 x.img    wait for 30 clients, then begin
-  multiserver --exit-after-done x.img     end when all that came are done
-  multiserver check -f x.img              say what stands in the way
+  multiserver --min-receivers 30 x.img    start when 30 clients have joined
+  multiserver --exit-after-done x.img     exit when all clients are done
+  multiserver check -f x.img              find out why clients do not get it
 `
+
+const notes = `
+A word that is a command is that command: serve a file called check as ./check
+or with -f check. TIME is 50us, 30s or 2m; a plain number is in seconds, for -d
+in nanoseconds.`
 
 const statuses = `
   0      --exit-after-done, and every client that came has the image
-  1      failure while serving; with check, something is WRONG
+  1      an error while serving
   2      usage
   7      --exit-after-done, and not every client that came has the image
-  128+n  ended by signal n and nothing went wrong: 130 after Ctrl-C`
+  128+n  ended by signal n without an error: 130 after Ctrl-C`
 
 const (
-	// minMTU is what every host takes (RFC 791 §3.1); maxMTU is the largest of common
-	// network cards.
-	minMTU, maxMTU = 576, 9216
 	// defaultMTU is what every Ethernet takes.
 	defaultMTU = 1500
 	// maxMinReceivers is as many as the server keeps a table of.
@@ -57,74 +60,63 @@ type options struct {
 
 func main() { os.Exit(execute()) }
 
-func execute() int {
-	var o options
-	c := command.New(command.Text{Program: program, Examples: examples, Statuses: statuses}, o.run)
+func execute() int { return new(options).command().Execute(os.Args[1:]) }
+
+// command is the program, with its flags in o.
+func (o *options) command() *command.Command {
+	c := command.New(command.Text{Name: program, Examples: examples, Notes: notes, Statuses: statuses}, o.serve)
 	c.Alias("max-bitrate", "rate")
 	c.Add("What to serve", func(f *pflag.FlagSet) {
-		f.StringVarP(&o.config.File, "file", "f", "", "`IMAGE` to serve, file or device; -f is optional")
+		f.StringVarP(&o.config.File, "file", "f", "", "`IMAGE` to serve: a file or a device; -f is optional")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.config.Group, command.ParseGroup, "ADDRESS", multiserver.DefaultGroup.String()),
-			"group", "g", "the stream's group, IPv4 or IPv6")
+			"group", "g", "multicast group, IPv4 or IPv6")
 		f.VarP(command.Value(&o.config.Port, command.ParsePort, "PORT", strconv.Itoa(multiserver.DefaultPort)),
-			"port", "p", "the stream's UDP port")
+			"port", "p", "UDP port of the stream")
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
-			"control", "s", "where clients ask; HOST alone will do")
-		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the interface of this `NAME`")
-		f.Var(command.Value(&o.config.TTL, command.ParseWithin(1, 255), "N", strconv.Itoa(multiserver.DefaultTTL)),
-			"ttl", "routers that may be passed, plus one")
+			"control", "s", "listen for clients here; HOST alone will do")
+		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the network interface `NAME`")
+		f.Var(command.Value(&o.config.TTL, command.ParseWithin(1, math.MaxUint8), "N", strconv.Itoa(multiserver.DefaultTTL)),
+			"ttl", "multicast TTL: routers to pass, plus one")
 		f.Var(command.Value(&o.config.DataGroup, command.ParseGroup, "ADDRESS", ""),
-			"data-group", "the MXB 2 stream's group; else the image's own")
-		f.Var(command.Value(&o.config.MTU, command.ParseWithin(minMTU, maxMTU), "N", strconv.Itoa(defaultMTU)),
-			"mtu", "bytes in a packet, 9000 for jumbo frames")
+			"data-group", "group of MXB 2's stream; else the image's own")
+		f.Var(command.Value(&o.config.MTU, command.ParseCount, "N", strconv.Itoa(defaultMTU)),
+			"mtu", "packet size in bytes; 9000 for jumbo frames")
 		f.Var(command.Value(&o.config.Unicast, command.ParseUnicast, "WHEN", "auto"),
-			"unicast", "if no multicast comes: auto, always, never")
+			"unicast", "serve by unicast: auto, always, never")
 		f.Var(command.Value(&o.config.RateBitsPerSec, command.ParseRate, "BITS", ""),
-			"rate", "bits/s at most: 900M, 1G; or --max-bitrate")
+			"rate", "limit in bits/s: 900M, 1G; or --max-bitrate")
 		f.VarP(command.Value(&o.config.Delay, command.ParseDuration(time.Nanosecond), "TIME", ""),
-			"delay", "d", "pause after each packet: 50us; bare in ns")
+			"delay", "d", "pause this long after each packet")
 	})
 	c.Add("Start and end", func(f *pflag.FlagSet) {
 		f.Var(command.Value(&o.config.MinReceivers, command.ParseWithin(1, maxMinReceivers), "N", ""),
-			"min-receivers", "begin when this many clients are there")
+			"min-receivers", "start when this many clients have joined")
 		f.Var(command.Value(&o.config.MinWait, command.ParseDuration(time.Second), "TIME", ""),
-			"min-wait", "wait this long after the first one; bare in s")
+			"min-wait", "wait at least this long after the first client")
 		f.Var(command.Value(&o.config.MaxWait, command.ParseDuration(time.Second), "TIME", ""),
-			"max-wait", "wait no longer, whoever is there; bare in s")
-		f.BoolVar(&o.config.ExitAfterDone, "exit-after-done", false, "end when all clients that came are done or gone")
+			"max-wait", "wait at most this long after the first client")
+		f.BoolVar(&o.config.ExitAfterDone, "exit-after-done", false, "exit when all clients that came are done or gone")
 	})
 	c.Add("Messages", o.output.Define)
-	return c.Execute()
+	o.addCheck(c)
+	return c
 }
 
-func (o *options) run(c *command.Command, args []string) error {
-	checking := len(args) > 0 && args[0] == command.CheckArgument
-	if checking {
-		args = args[1:]
-	}
-	if !checking || len(args) > 0 || o.config.File != "" {
-		if err := o.takeFile(c.Given("file"), args); err != nil {
-			return err
-		}
-	}
-	if err := o.output.Check(); err != nil {
+func (o *options) serve(c *command.Command, args []string) error {
+	if err := o.setFile(c.Given("file"), args); err != nil {
 		return err
 	}
-	if err := o.check(); err != nil {
-		return err
+	if o.config.File == "" {
+		return errors.New("no image: multiserver -f IMAGE")
 	}
-	if checking {
-		if err := o.takeControl(context.Background()); err != nil {
-			return err
-		}
-		return o.output.Diagnose(func(ctx context.Context, tell func(multiserver.Finding)) error {
-			return multiserver.CheckServer(ctx, o.config, tell)
-		})
+	if err := o.validate(); err != nil {
+		return err
 	}
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
-	if err := o.takeControl(ctx); err != nil {
+	if err := o.resolveControl(ctx); err != nil {
 		return err
 	}
 
@@ -133,12 +125,13 @@ func (o *options) run(c *command.Command, args []string) error {
 		report.Records = os.Stdout
 	}
 	reporter := progress.New(report)
-	o.config.Log = reporter.Logger()
+	o.config.Log = command.FlagLogger(reporter.Logger())
 	server, err := multiserver.NewServer(o.config)
 	if err == nil {
-		reporter.FollowServer(server.Stats)
+		reporter.FollowServer(func() multiserver.ServerStats { return command.FlagServerStats(server.Stats()) })
 		err = server.Run(ctx)
 	}
+	err = command.FlagError(err)
 	status := command.ExitStatus(err, received())
 	if errors.Is(err, multiserver.ErrConfig) {
 		err = c.Usage(err)
@@ -147,9 +140,9 @@ func (o *options) run(c *command.Command, args []string) error {
 	return command.Ended(status)
 }
 
-// takeFile settles what is served; flagGiven says that -f was on the command line.
-// An argument wins over the environment.
-func (o *options) takeFile(flagGiven bool, args []string) error {
+// setFile takes the image from the arguments if they name one. flagGiven says that -f was
+// on the command line. An argument wins over the environment.
+func (o *options) setFile(flagGiven bool, args []string) error {
 	switch {
 	case len(args) > 1:
 		return fmt.Errorf("one image at a time: %q is one too many", args[1])
@@ -158,30 +151,19 @@ func (o *options) takeFile(flagGiven bool, args []string) error {
 	case len(args) == 1:
 		o.config.File = args[0]
 	}
-	if o.config.File == "" {
-		return errors.New("no image: multiserver -f IMAGE")
-	}
 	return nil
 }
 
-// check returns an error of usage: flags that contradict each other.
-func (o *options) check() error {
-	group := o.config.Group
-	if !group.IsValid() {
-		group = multiserver.DefaultGroup
-	}
-	switch {
-	case o.config.DataGroup == group:
-		// Original clients would take one stream for the other.
-		return fmt.Errorf("--data-group %s is --group as well: the two streams need a group each", group)
-	case o.config.MaxWait > 0 && o.config.MinWait > o.config.MaxWait:
+// validate returns an error of usage: flags that contradict each other.
+func (o *options) validate() error {
+	if o.config.MaxWait > 0 && o.config.MinWait > o.config.MaxWait {
 		return fmt.Errorf("--min-wait %s is longer than --max-wait %s", o.config.MinWait, o.config.MaxWait)
 	}
-	return nil
+	return o.output.Check()
 }
 
-// takeControl looks up the host of -s.
-func (o *options) takeControl(ctx context.Context) error {
+// resolveControl looks up the host of -s, if it is a name.
+func (o *options) resolveControl(ctx context.Context) error {
 	o.config.ControlPort = o.endpoint.Port
 	if o.endpoint.Host == "" {
 		return nil

@@ -26,8 +26,25 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){program: func() { os.Exit(execute()) }})
 }
 
+// freePort is a UDP port on the loopback interface that the system had to give.
+func freePort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script")})
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("FREE", freePort(t).String())
+			return nil
+		},
+	})
 }
 
 // A server that is stopped says what it did and ends with 128 and the signal; SIGUSR1
@@ -44,13 +61,8 @@ func TestStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free.Close()
 	// testscript.Main runs the program that the first argument names.
-	cmd := exec.Command(exe, "-i", "lo", "-s", free.LocalAddr().String(), "--json", image)
+	cmd := exec.Command(exe, "-i", "lo", "-s", freePort(t).String(), "--json", image)
 	cmd.Args[0] = program
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
@@ -95,7 +107,9 @@ func TestStopped(t *testing.T) {
 
 type brokenPipe struct{}
 
-func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("nobody reads this") }
+func (brokenPipe) Write([]byte) (int, error) {
+	return 0, errors.New("nobody reads this: ClientConfig.Output")
+}
 
 // With --exit-after-done the status says whether the clients that came have the image,
 // and the last object what became of each.
@@ -113,7 +127,7 @@ func TestExitAfterDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var taken bytes.Buffer
-	for i, c := range []struct {
+	for _, c := range []struct {
 		name    string
 		stdout  io.Writer
 		exit    int
@@ -122,16 +136,11 @@ func TestExitAfterDone(t *testing.T) {
 		stderr  string // part of it
 	}{
 		{"done", &taken, 0, "done", "", ""},
-		{"failed", brokenPipe{}, 7, "failed", "nobody reads this", "1 of 1 clients did not get the image"},
+		{"failed", brokenPipe{}, 7, "failed", "nobody reads this: -o", "1 of 1 clients did not get the image"},
 	} {
-		free, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		free.Close()
-		control := uint16(free.LocalAddr().(*net.UDPAddr).Port)
-		group := netip.AddrFrom4([4]byte{239, 255, byte(os.Getpid()), byte(i)})
-		cmd := exec.Command(exe, "-i", "lo", "-s", free.LocalAddr().String(), "-g", group.String(), "--rate", "2G",
+		control := freePort(t)
+		group := netip.AddrFrom4([4]byte{239, 255, byte(control.Port() >> 8), byte(control.Port())})
+		cmd := exec.Command(exe, "-i", "lo", "-s", control.String(), "-g", group.String(), "--rate", "2G",
 			"--min-receivers", "1", "--min-wait", "0", "--max-wait", "60", "--exit-after-done", "--json", image)
 		cmd.Args[0] = program
 		var stdout, stderr bytes.Buffer
@@ -141,7 +150,7 @@ func TestExitAfterDone(t *testing.T) {
 		}
 		client, err := multiserver.NewClient(multiserver.ClientConfig{
 			Output: "-", Stdout: c.stdout, Interface: "lo", Group: group,
-			ControlHost: "127.0.0.1", ControlPort: control, Log: slog.New(slog.DiscardHandler),
+			ControlHost: "127.0.0.1", ControlPort: control.Port(), Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -5,20 +5,24 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strings"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"multiserver"
 )
 
-// Command is one of the two programs.
+// Command is what a program does without a word, or one of its subcommands.
 type Command struct {
-	cobra   *cobra.Command
-	groups  []group
+	text   Text
+	run    func(c *Command, args []string) error
+	flags  *pflag.FlagSet
+	groups []group // for the help, in this order
+
+	main        *Command   // itself, unless it is a subcommand
+	subcommands []*Command // of the main command
+	// inherits: a subcommand takes the main command's flags, their variables and the
+	// kernel's command line.
+	inherits bool
+
 	environ map[string]bool // flags that the environment set
 	kernel  map[string]bool // flags that the kernel's command line set
 }
@@ -29,56 +33,72 @@ type group struct {
 	flags *pflag.FlagSet
 }
 
-// Text is what the help says beside the flags.
+// Text is the name of a Command and what its help says beside the flags.
 type Text struct {
-	Program string
-	// Kernel: flags are read from the kernel's command line too.
+	Name string // the program's, or the subcommand's word
+	// Kernel: the program reads flags from the kernel's command line too.
 	Kernel   bool
+	Summary  string // of a subcommand, for the main command's help: half a line
 	Examples string // first in the help: the line that everybody types
 	Notes    string // below the flags, if there is something to add
 	Statuses string // the exit statuses, one a line
 }
 
-// New returns a Command without flags. run gets the positional arguments after the
-// environment is in the flags, and what the kernel's command line says. An error of it
+// New returns a program's main Command, without flags. run gets the positional arguments
+// after the environment and the kernel's command line are in the flags. An error of it
 // that is not from Ended is one of usage.
 func New(text Text, run func(c *Command, args []string) error) *Command {
-	c := &Command{cobra: &cobra.Command{
-		Use:           text.Program,
-		Args:          cobra.ArbitraryArgs,
-		Version:       versionText(text.Program),
-		SilenceErrors: true, SilenceUsage: true,
-	}}
-	c.cobra.SetVersionTemplate("{{.Version}}")
-	c.cobra.SetHelpFunc(func(*cobra.Command, []string) { c.help(c.cobra.OutOrStdout(), text) })
-	c.cobra.RunE = func(_ *cobra.Command, args []string) error {
-		var err error
-		if c.environ, err = fromEnviron(c.cobra.Flags(), text.Program, os.Environ()); err != nil {
-			return err
-		}
-		if text.Kernel {
-			if c.kernel, err = fromKernel(c.cobra.Flags(), text.Program, kernelLine(text.Program), c.environ); err != nil {
-				return err
-			}
-		}
-		return run(c, args)
-	}
+	c := &Command{text: text, run: run, flags: newFlagSet(text.Name)}
+	c.main = c
 	return c
+}
+
+// Subcommand adds a command that text.Name asks for, as the first argument that is no
+// flag. It has no flags yet but --help; run is as in New.
+func (c *Command) Subcommand(text Text, run func(c *Command, args []string) error) *Command {
+	sub := &Command{text: text, run: run, flags: newFlagSet(text.Name), main: c}
+	c.subcommands = append(c.subcommands, sub)
+	return sub
+}
+
+func newFlagSet(name string) *pflag.FlagSet {
+	flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.Usage = func() {}
+	return flags
 }
 
 // Add adds flags under a title of the help.
 func (c *Command) Add(title string, define func(*pflag.FlagSet)) {
-	flags := pflag.NewFlagSet(title, pflag.ContinueOnError)
-	flags.SortFlags = false
+	flags := newFlagSet(title)
 	define(flags)
 	c.groups = append(c.groups, group{title, flags})
-	c.cobra.Flags().AddFlagSet(flags)
+	c.flags.AddFlagSet(flags)
+}
+
+// Inherit lets a subcommand take all flags that the main command has by now, before its
+// word and after it. Its help shows those that are named here.
+func (c *Command) Inherit(shown ...string) {
+	c.inherits = true
+	c.flags.SetNormalizeFunc(c.main.flags.GetNormalizeFunc())
+	c.flags.AddFlagSet(c.main.flags)
+	for _, g := range c.main.groups {
+		flags := newFlagSet(g.title)
+		for _, name := range shown {
+			if f := g.flags.Lookup(name); f != nil {
+				flags.AddFlag(f)
+			}
+		}
+		if flags.HasFlags() {
+			c.groups = append(c.groups, group{g.title, flags})
+		}
+	}
 }
 
 // Alias makes one more name for a flag, as users of other programs know it. The
 // help of the flag must tell of it.
 func (c *Command) Alias(alias, name string) {
-	c.cobra.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, given string) pflag.NormalizedName {
+	c.flags.SetNormalizeFunc(func(_ *pflag.FlagSet, given string) pflag.NormalizedName {
 		if given == alias {
 			given = name
 		}
@@ -86,9 +106,12 @@ func (c *Command) Alias(alias, name string) {
 	})
 }
 
+// Flags are all flags of the Command.
+func (c *Command) Flags() *pflag.FlagSet { return c.flags }
+
 // Given says whether the flag was on the command line, not in the environment or the
 // kernel's.
-func (c *Command) Given(flag string) bool { return c.cobra.Flags().Changed(flag) }
+func (c *Command) Given(flag string) bool { return c.flags.Changed(flag) }
 
 // Outranks says whether a flag comes from a place that wins over that of the other:
 // the command line over the environment, that over the kernel's.
@@ -106,9 +129,13 @@ func (c *Command) rank(flag string) int {
 	return 0
 }
 
-// Execute runs the Command on the program's arguments and returns its exit status.
-func (c *Command) Execute() int {
-	err := c.cobra.Execute()
+// Execute runs the program on its arguments, without its name, and returns the exit
+// status.
+func (c *Command) Execute(args []string) int {
+	chosen, args, err := c.choose(args)
+	if err == nil {
+		err = chosen.execute(args)
+	}
 	var end ended
 	switch {
 	case err == nil:
@@ -116,30 +143,105 @@ func (c *Command) Execute() int {
 	case errors.As(err, &end):
 		return end.status
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", c.cobra.Name(), c.Usage(err))
+	fmt.Fprintf(os.Stderr, "%s: %v\n", c.text.Name, chosen.Usage(err))
 	return exitUsage
+}
+
+// choose parses the flags and returns the command that is asked for, which is the main
+// command if the first argument is no subcommand's word, and its arguments.
+func (c *Command) choose(args []string) (chosen *Command, rest []string, err error) {
+	// Up to the first argument only: what follows a subcommand's word may be a flag that
+	// the main command does not have.
+	c.flags.SetInterspersed(false)
+	if err := c.flags.Parse(args); err != nil {
+		return c, nil, err
+	}
+	rest = c.flags.Args()
+	if len(rest) == 0 || c.flags.ArgsLenAtDash() >= 0 { // a word after -- is no subcommand
+		return c, rest, nil
+	}
+	chosen = c
+	for _, sub := range c.subcommands {
+		if sub.text.Name == rest[0] {
+			chosen, rest = sub, rest[1:]
+			break
+		}
+	}
+	c.flags.Visit(func(f *pflag.Flag) {
+		if err == nil && f.Name != "help" && chosen.flags.Lookup(f.Name) != f {
+			err = fmt.Errorf("--%s stands before %s, which has no such flag", f.Name, chosen.text.Name)
+		}
+	})
+	if err != nil {
+		return chosen, nil, err
+	}
+	chosen.flags.SetInterspersed(true)
+	err = chosen.flags.Parse(rest)
+	if errors.Is(err, pflag.ErrHelp) { // of a subcommand that does not define the flag
+		return chosen, nil, c.flags.Set("help", "true")
+	}
+	return chosen, chosen.flags.Args(), err
+}
+
+// execute runs what was chosen. Help wins over whatever is wrong with the environment.
+func (c *Command) execute(args []string) (err error) {
+	switch {
+	case c.main.flags.Changed("help"):
+		c.help(os.Stdout)
+		return nil
+	case c.flags.Changed("version"):
+		_, err := io.WriteString(os.Stdout, versionText(c.main.text.Name))
+		return err
+	}
+	if c == c.main || c.inherits {
+		program, flags := c.main.text, c.main.flags
+		if c.environ, err = fromEnviron(flags, program.Name, os.Environ()); err != nil {
+			return err
+		}
+		if program.Kernel {
+			if c.kernel, err = fromKernel(flags, program.Name, kernelLine(program.Name), c.environ); err != nil {
+				return err
+			}
+		}
+	}
+	return c.run(c, args)
 }
 
 // Usage adds to an error of usage where to read on.
 func (c *Command) Usage(err error) error {
-	return fmt.Errorf("%w (see %s --help)", err, c.cobra.Name())
+	return fmt.Errorf("%w (see %s --help)", err, c.title())
 }
 
-func (c *Command) help(w io.Writer, text Text) {
-	fmt.Fprintln(w, strings.Trim(text.Examples, "\n"))
+// title is how the Command is called: "multiclient check".
+func (c *Command) title() string {
+	if c == c.main {
+		return c.text.Name
+	}
+	return c.main.text.Name + " " + c.text.Name
+}
+
+func (c *Command) help(w io.Writer) {
+	fmt.Fprintln(w, strings.Trim(c.text.Examples, "\n"))
+	if len(c.subcommands) > 0 {
+		fmt.Fprintf(w, "\nCommands (%s COMMAND --help tells more):\n", c.text.Name)
+		for _, sub := range c.subcommands {
+			fmt.Fprintf(w, "%-*s%s\n", usageColumn, "  "+sub.text.Name, sub.text.Summary)
+		}
+	}
 	for _, g := range c.groups {
 		fmt.Fprintf(w, "\n%s:\n", g.title)
 		g.flags.VisitAll(func(f *pflag.Flag) { fmt.Fprintln(w, flagLine(f)) })
 	}
-	if text.Notes != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.Trim(text.Notes, "\n"))
+	if c.text.Notes != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.Trim(c.text.Notes, "\n"))
 	}
-	prefix := strings.ToUpper(text.Program)
-	fmt.Fprintf(w, "\nEach flag has a variable, --interface %s_INTERFACE; the flag wins.\n", prefix)
-	if text.Kernel {
-		fmt.Fprintf(w, "Then counts the kernel's command line: %s.interface=NAME.\n", text.Program)
+	if program := c.main.text; c == c.main || c.inherits {
+		fmt.Fprintf(w, "\nEach flag has a variable, --interface %s_INTERFACE; the flag wins.\n", strings.ToUpper(program.Name))
+		if program.Kernel {
+			fmt.Fprintf(w, "The kernel's command line comes last: %s.interface=NAME.\n", program.Name)
+		}
 	}
-	fmt.Fprintf(w, "\nExit status:\n%s\n", strings.Trim(text.Statuses, "\n"))
+	fmt.Fprintf(w, "\nExit status:\n%s\n", strings.Trim(c.text.Statuses, "\n"))
 }
 
 // usageColumn is where the help of each flag begins, in all groups alike.
@@ -160,32 +262,4 @@ func flagLine(f *pflag.Flag) string {
 		usage += " (" + f.DefValue + ")"
 	}
 	return fmt.Sprintf("%-*s%s", usageColumn, name+" "+kind, usage)
-}
-
-func versionText(program string) string {
-	revision := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		revision = revisionText(info.Settings)
-	}
-	return fmt.Sprintf("%s %s%s\n%s %s/%s\nLicense: GPL-2.0-or-later; this binary, with Apache-2.0 libraries in it, version 3.\nThere is no warranty.\n",
-		program, multiserver.Version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
-
-// revisionText is " (0123456789ab)", with ", modified" if it was, or "".
-func revisionText(settings []debug.BuildSetting) string {
-	revision, modified := "", ""
-	for _, s := range settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = ", modified"
-			}
-		}
-	}
-	if revision == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (%s%s)", revision, modified)
 }

@@ -9,16 +9,30 @@ import (
 	"multiserver"
 )
 
-// CheckArgument in the place of a file's name asks for a check.
-const CheckArgument = "check"
+// CheckText is the Text of a program's check. Word and exit statuses are the same in both
+// programs.
+func CheckText(summary, examples, notes string) Text {
+	return Text{
+		Name:     "check",
+		Summary:  summary,
+		Examples: examples,
+		Notes:    notes,
+		Statuses: `
+  0      nothing is WRONG
+  1      something is WRONG: its line says what, and what to do
+  2      usage
+  128+n  ended by signal n`,
+	}
+}
 
-// Diagnose runs a check of the library, prints its findings, a line each, and returns
-// how the program ends.
+// Diagnose runs a check of the library and prints its findings, one per line. It returns
+// how the program ends, as a run function does.
 func (o *Output) Diagnose(check func(context.Context, func(multiserver.Finding)) error) error {
 	ctx, received, release := Signals(context.Background())
 	defer release()
 	wrong := false
 	err := check(ctx, func(f multiserver.Finding) {
+		f = FlagFinding(f)
 		bad := f.Level == multiserver.FindingWrong
 		wrong = wrong || bad
 		switch {
@@ -31,7 +45,7 @@ func (o *Output) Diagnose(check func(context.Context, func(multiserver.Finding))
 		}
 	})
 	if errors.Is(err, multiserver.ErrConfig) {
-		return err
+		return FlagError(err)
 	}
 	if err == nil && wrong {
 		err = errors.New("something is wrong") // its lines say so

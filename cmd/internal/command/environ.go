@@ -9,10 +9,10 @@ import (
 )
 
 // fromEnviron sets each flag that was not given from its variable: --start-timeout
-// of multiclient is MULTICLIENT_START_TIMEOUT. environ is as from os.Environ. Empty
-// variables count as unset, and those that name no flag are somebody else's:
-// Kubernetes sets MULTISERVER_SERVICE_HOST for a service of that name. set are the
-// names of the flags that it set. The error names the variable.
+// of multiclient is MULTICLIENT_START_TIMEOUT. environ is as from os.Environ. An empty
+// variable counts as unset. A variable that names no flag is ignored: Kubernetes sets
+// MULTISERVER_SERVICE_HOST for a service of that name. set has the names of the flags that
+// it set. The error names the variable.
 func fromEnviron(flags *pflag.FlagSet, program string, environ []string) (set map[string]bool, err error) {
 	set = map[string]bool{}
 	prefix := strings.ToUpper(program) + "_"

@@ -39,14 +39,14 @@ func TestEnvironment(t *testing.T) {
 		var rate uint64
 		var force bool
 		start := time.Minute
-		command := New(Text{Program: "multiclient"}, nil)
+		command := New(Text{Name: "multiclient"}, nil)
 		command.Alias("max-bitrate", "rate")
 		command.Add("All", func(f *pflag.FlagSet) {
 			f.Var(Value(&rate, ParseRate, "BITS", ""), "rate", "")
 			f.Var(Value(&start, ParseLimit(-1), "TIME", "60s"), "start-timeout", "")
 			f.BoolVar(&force, "force", false, "")
 		})
-		flags := command.cobra.Flags()
+		flags := command.Flags()
 		if err := flags.Parse(c.args); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}

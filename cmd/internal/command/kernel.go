@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// kernelVariable names another file in the place of the kernel's command line: in a
-// container that is somebody else's, and tests must not depend on it.
+// kernelVariable names a file to read instead of the kernel's command line. In a container
+// that line is the host's, and tests must not depend on it.
 const kernelVariable = "KERNEL_CMDLINE"
 
 // kernelLine is the kernel's command line, "" if there is none to be read.
@@ -26,7 +26,7 @@ func kernelLine(program string) string {
 // fromKernel sets each flag that was not given, and that is not in environ, from the
 // kernel's command line: --post-command of multiclient is multiclient.post-command=CMD
 // or multiclient.post_command=CMD there, and a switch needs no value. Of two the last
-// counts. Empty values count as unset. set are the names of the flags that it set. The
+// counts. Empty values count as unset. set has the names of the flags that it set. The
 // error names the word.
 func fromKernel(flags *pflag.FlagSet, program, line string, environ map[string]bool) (set map[string]bool, err error) {
 	type word struct{ text, value string }

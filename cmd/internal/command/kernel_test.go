@@ -149,7 +149,7 @@ func TestKernelLine(t *testing.T) {
 	} {
 		var output, retry string
 		var force bool
-		command := New(Text{Program: "multiclient"}, nil)
+		command := New(Text{Name: "multiclient"}, nil)
 		command.Alias("post-command", "output")
 		command.Add("All", func(f *pflag.FlagSet) {
 			f.StringVar(&output, "output", "", "")
@@ -157,7 +157,7 @@ func TestKernelLine(t *testing.T) {
 			f.StringVar(&retry, "retry", "", "")
 			f.Lookup("retry").NoOptDefVal = "forever"
 		})
-		flags := command.cobra.Flags()
+		flags := command.Flags()
 		if err := flags.Parse(c.args); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -183,13 +183,13 @@ func TestKernelLine(t *testing.T) {
 
 // The command line outranks the environment, and that the kernel's.
 func TestOutranks(t *testing.T) {
-	c := New(Text{Program: "multiclient"}, nil)
+	c := New(Text{Name: "multiclient"}, nil)
 	c.Add("All", func(f *pflag.FlagSet) {
 		for _, name := range []string{"given", "environ", "kernel", "unset"} {
 			f.String(name, "", "")
 		}
 	})
-	if err := c.cobra.Flags().Parse([]string{"--given=1"}); err != nil {
+	if err := c.Flags().Parse([]string{"--given=1"}); err != nil {
 		t.Fatal(err)
 	}
 	c.environ, c.kernel = map[string]bool{"environ": true}, map[string]bool{"kernel": true}

@@ -6,18 +6,18 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Output is what both programs can be told about their messages.
+// Output is how the programs print, as their flags say.
 type Output struct {
 	Quiet, Verbose, JSON bool
 }
 
 // Define adds the flags for messages, and help and version.
 func (o *Output) Define(f *pflag.FlagSet) {
-	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print only errors")
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "print more")
-	f.BoolVar(&o.JSON, "json", false, "print one JSON object a line on stdout")
-	f.Bool("version", false, "print the version and end")
-	f.BoolP("help", "h", false, "print this and end")
+	f.BoolVar(&o.JSON, "json", false, "print JSON objects to stdout, one per line")
+	f.Bool("version", false, "print the version and exit")
+	f.BoolP("help", "h", false, "print this help and exit")
 }
 
 // Check returns an error of usage.

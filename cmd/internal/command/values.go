@@ -81,6 +81,15 @@ func ParseWithin(least, most int) func(string) (int, error) {
 	}
 }
 
+// ParseCount accepts 1 and more. What is too much is the library's to say.
+func ParseCount(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil || n == 0 {
+		return 0, errors.New("want a number from 1")
+	}
+	return int(n), nil
+}
+
 // Endpoint is a server as the original's users write it. Zero values were not given.
 type Endpoint struct {
 	Host string
