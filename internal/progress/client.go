@@ -123,7 +123,7 @@ func (c client) summary() []string {
 		lines = append(lines, countText(c.MemoryDrops, "block")+" asked for again because the target was too slow to take them")
 	}
 	if c.Strangers > 0 {
-		lines = append(lines, countText(c.Strangers, "packet")+" from somebody else on our group and port: give each server its own (-g, -p)")
+		lines = append(lines, countText(c.Strangers, "packet")+" from somebody else on our group and port: give each server a group of its own")
 	}
 	if c.BadPackets > 0 {
 		lines = append(lines, countText(c.BadPackets, "bad packet")+" ignored")

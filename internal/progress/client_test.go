@@ -105,7 +105,7 @@ func TestClientSummary(t *testing.T) {
 			clean + ", asked again 50 MB (1.1%)",
 			"123 drops at our own socket for lack of room: this machine was too busy, or needs sysctl -w net.core.rmem_max=33554432 (not as root)",
 			"1 block asked for again because the target was too slow to take them",
-			"5 packets from somebody else on our group and port: give each server its own (-g, -p)",
+			"5 packets from somebody else on our group and port: give each server a group of its own",
 			"2 bad packets ignored",
 		}},
 		{"half of it was there", with(done, func(s *multiserver.ClientStats) { s.BytesKept, s.Verified = 2<<30, true }), []string{

@@ -27,9 +27,9 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	if o.Force {
 		flags = 0
 	} else if why, err := system.use(dev); err != nil {
-		return nil, refused(name, "cannot tell whether it is in use: "+err.Error()+" (--force writes anyway)")
+		return nil, refused(name, "cannot tell whether it is in use: "+err.Error()+" (ClientConfig.Force writes anyway)")
 	} else if why != "" {
-		return nil, refused(name, why+" (--force writes anyway)")
+		return nil, refused(name, why+" (ClientConfig.Force writes anyway)")
 	}
 	if readOnly, err := isReadOnly(o.Path); err != nil {
 		return nil, refusedBy(name, err)
@@ -38,7 +38,7 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	}
 	file, readable, err := openWritable(o.Path, flags)
 	if errors.Is(err, unix.EBUSY) && !o.Force {
-		return nil, refused(name, "it is in use (--force writes anyway)")
+		return nil, refused(name, "it is in use (ClientConfig.Force writes anyway)")
 	}
 	if err != nil {
 		return nil, refusedBy(name, err)

@@ -40,10 +40,10 @@ func deviceRefused(t *testing.T, device, want string) (*File, error) {
 	return f, err
 }
 
-// deviceForced is deviceRefused where --force is said to help, and does.
+// deviceForced is deviceRefused where ClientConfig.Force is said to help, and does.
 func deviceForced(t *testing.T, device, want string) {
 	t.Helper()
-	f, err := deviceRefused(t, device, want+" (--force writes anyway)")
+	f, err := deviceRefused(t, device, want+" (ClientConfig.Force writes anyway)")
 	if errors.Is(err, unix.EBUSY) {
 		t.Logf("the kernel lets nobody write to %s while it is mounted", device)
 		return
@@ -124,7 +124,7 @@ func TestDeviceInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer holder.Close()
-	if _, err := deviceRefused(t, device, "it is in use (--force writes anyway)"); err != nil {
+	if _, err := deviceRefused(t, device, "it is in use (ClientConfig.Force writes anyway)"); err != nil {
 		t.Errorf("with Force: %v", err)
 	}
 }

@@ -87,7 +87,7 @@ func (f *File) fitsTable(sector uint32) error {
 	if !f.device || sector == 0 || sector == f.sector || f.force {
 		return nil
 	}
-	return refused(f.name, fmt.Sprintf("it has sectors of %d bytes, and the image's partition table is for sectors of %d: it would not be found (--force writes anyway)", f.sector, sector))
+	return refused(f.name, fmt.Sprintf("it has sectors of %d bytes, and the image's partition table is for sectors of %d: it would not be found (ClientConfig.Force writes anyway)", f.sector, sector))
 }
 
 // Prepare checks what Fits checks, takes the space if Options.Allocate says so, and

@@ -24,7 +24,7 @@ func (t tables) checkFile(name, path string, force bool) error {
 	}
 	for _, l := range t.loops() {
 		if l.fileSystem == uint64(st.Dev) && l.inode == st.Ino {
-			return refused(name, l.name+" lies on it (--force writes anyway)")
+			return refused(name, l.name+" lies on it (ClientConfig.Force writes anyway)")
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"multiserver/internal/target/loopdev"
 )
 
-const inUse = "it is in use (--force writes anyway)"
+const inUse = "it is in use (ClientConfig.Force writes anyway)"
 
 // makeFileSystem makes one on the device by mkfs.KIND, with arguments.
 func makeFileSystem(t *testing.T, kind, device string, args ...string) {
@@ -65,7 +65,7 @@ func TestDeviceUnderLoop(t *testing.T) {
 	}
 	detach(t, where)
 	unix.Sync()
-	if _, err := deviceRefused(t, device, upper+" lies on it (--force writes anyway)"); err != nil {
+	if _, err := deviceRefused(t, device, upper+" lies on it (ClientConfig.Force writes anyway)"); err != nil {
 		t.Logf("with Force: %v", err)
 	}
 }
@@ -80,7 +80,7 @@ func TestLoopOfOthers(t *testing.T) {
 	nameOfName := loopdev.Attach(t, name, 0, 512)
 	for device, holder := range map[string]string{disk: name, name: nameOfName} {
 		_, err := Open(Options{Path: device})
-		checkRefused(t, err, device, holder+" lies on it (--force writes anyway)")
+		checkRefused(t, err, device, holder+" lies on it (ClientConfig.Force writes anyway)")
 	}
 	f, err := Open(Options{Path: nameOfName})
 	if err != nil {
@@ -91,11 +91,11 @@ func TestLoopOfOthers(t *testing.T) {
 	same := loopdev.Attach(t, file, 0, 512)
 	for device, holder := range map[string]string{nameOfName: same, same: disk} {
 		_, err := Open(Options{Path: device})
-		checkRefused(t, err, device, holder+" lies on it (--force writes anyway)")
+		checkRefused(t, err, device, holder+" lies on it (ClientConfig.Force writes anyway)")
 	}
 	where := mountAt(t, disk, "ext4", "")
 	for _, device := range []string{disk, name, nameOfName, same} {
-		deviceRefused(t, device, disk+" is mounted on "+where+" (--force writes anyway)")
+		deviceRefused(t, device, disk+" is mounted on "+where+" (ClientConfig.Force writes anyway)")
 	}
 }
 
@@ -169,7 +169,7 @@ func TestFileUnderLoop(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "disk.img")
 	writeFile(t, path, make([]byte, diskBytes))
 	device := loopdev.Attach(t, path, 0, 512)
-	checkRefused(t, openRefused(t, Options{Path: path}, filepath.Dir(path)), path, device+" lies on it (--force writes anyway)")
+	checkRefused(t, openRefused(t, Options{Path: path}, filepath.Dir(path)), path, device+" lies on it (ClientConfig.Force writes anyway)")
 	write(t, mustOpen(t, Options{Path: path, Force: true}), []byte("image"), 10, false)
 	checkContent(t, path, []byte("image"))
 	if err := os.Truncate(path, diskBytes); err != nil {

@@ -43,7 +43,7 @@ func Open(o Options) (*File, error) {
 	stat := os.Stat
 	if o.Served {
 		if why := unfitName(o.Path); why != "" {
-			return nil, refused(printable(o.Path), why+"; name a file to write to instead (-o FILE)")
+			return nil, refused(printable(o.Path), why+"; name a file to write to instead (ClientConfig.Output)")
 		}
 		stat = os.Lstat
 	}
@@ -107,9 +107,9 @@ func unfitType(m fs.FileMode) string {
 	case fs.ModeSocket:
 		return "it is a socket"
 	case fs.ModeDevice | fs.ModeCharDevice:
-		return "it is a character device; for a stream use -o - and redirect it"
+		return "it is a character device; for a stream use ClientConfig.Output - and redirect it"
 	case fs.ModeNamedPipe:
-		return "it is a pipe; for a stream use -o - and redirect it"
+		return "it is a pipe; for a stream use ClientConfig.Output - and redirect it"
 	}
 	return "it is neither a regular file nor a block device"
 }
@@ -125,9 +125,9 @@ func openRegular(o Options, missing bool) (*File, error) {
 	}
 	if belowDev(path) && !o.Force {
 		if missing {
-			return nil, refused(o.Path, "there is no such device (--force makes a regular file)")
+			return nil, refused(o.Path, "there is no such device (ClientConfig.Force makes a regular file)")
 		}
-		return nil, refused(o.Path, "it is a regular file below /dev, no device (--force writes anyway)")
+		return nil, refused(o.Path, "it is a regular file below /dev, no device (ClientConfig.Force writes anyway)")
 	}
 	// The path holds no symbolic link any more. O_NOFOLLOW and O_EXCL see to it that
 	// nobody puts one there now, O_NONBLOCK that a pipe put there does not hang us.
@@ -150,7 +150,7 @@ func openRegular(o Options, missing bool) (*File, error) {
 	}
 	// Of a device, O_EXCL says as much. Not every file system has locks.
 	if err == nil && !o.Force && errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
-		err = errors.New("another program has locked it, as each client does while it writes (--force writes anyway)")
+		err = errors.New("another program has locked it, as each client does while it writes (ClientConfig.Force writes anyway)")
 	}
 	if err != nil {
 		file.Close()

@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"up", "it is a folder"},
 		{"fifo", "it is a pipe"},
 		{"socket", "it is a socket"},
-		{"/dev/null", "it is a character device; for a stream use -o -"},
+		{"/dev/null", "it is a character device; for a stream use ClientConfig.Output -"},
 		{"null", "it is a character device"},
 		{"loop", "too many levels of symbolic links"},
 		{"missing/out.img", "its folder does not exist"},
@@ -90,7 +90,7 @@ func TestDeviceThatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/dev/multiserver-missing", "/dev/../dev/multiserver-missing", "dev/multiserver-missing", "disk"} {
-		checkRefused(t, openRefused(t, Options{Path: path}, dir), path, "there is no such device (--force makes a regular file)")
+		checkRefused(t, openRefused(t, Options{Path: path}, dir), path, "there is no such device (ClientConfig.Force makes a regular file)")
 		if _, err := os.Lstat("/dev/multiserver-missing"); err == nil {
 			os.Remove("/dev/multiserver-missing")
 			t.Fatalf("%s was made", path)
@@ -117,7 +117,7 @@ func TestDeviceThatIsMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 		// What an earlier typing error left is none the better.
-		checkRefused(t, openRefused(t, Options{Path: "/dev/multiserver-missing"}, dir), "/dev/multiserver-missing", "it is a regular file below /dev, no device (--force writes anyway)")
+		checkRefused(t, openRefused(t, Options{Path: "/dev/multiserver-missing"}, dir), "/dev/multiserver-missing", "it is a regular file below /dev, no device (ClientConfig.Force writes anyway)")
 	})
 }
 

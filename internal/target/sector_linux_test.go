@@ -34,7 +34,7 @@ func sectorDevice(t *testing.T, sector int) string {
 func TestSectorsDiffer(t *testing.T) {
 	for _, sectors := range [][2]int{{512, 4096}, {4096, 512}} {
 		device, image := sectorDevice(t, sectors[0]), gptImage(sectors[1])
-		why := fmt.Sprintf("it has sectors of %d bytes, and the image's partition table is for sectors of %d: it would not be found (--force writes anyway)", sectors[0], sectors[1])
+		why := fmt.Sprintf("it has sectors of %d bytes, and the image's partition table is for sectors of %d: it would not be found (ClientConfig.Force writes anyway)", sectors[0], sectors[1])
 		f := mustOpen(t, Options{Path: device})
 		checkRefused(t, f.Fits(diskBytes, uint32(sectors[1])), device, why)
 		checkRefused(t, f.Prepare(diskBytes, uint32(sectors[1])), device, why)
