@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	".": {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/mxb1", "internal/netcheck", "internal/partition", "internal/receiver",
 		"internal/sender", "internal/target", "internal/udp", "internal/wire"},
 	"internal/block":       {},
+	"internal/failure":     {},
 	"internal/udp":         {},
 	"internal/netcheck":    {},
 	"internal/fec":         {},
@@ -27,6 +28,7 @@ var mayImport = map[string][]string{
 	"internal/receiver":    {"internal/block", "internal/wire"},
 	"internal/image":       {"internal/block"},
 	"internal/mxb1":        {"internal/block"},
+	"internal/probe":       {"internal/wire"},
 	"internal/partition":   {},
 	"internal/target":      {"internal/block", "internal/partition"},
 	"internal/progress":    {"."},
@@ -48,7 +50,7 @@ var mayImport = map[string][]string{
 
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
-var engines = []string{"internal/block", "internal/mxb1", "internal/sender", "internal/receiver"}
+var engines = []string{"internal/block", "internal/mxb1", "internal/sender", "internal/receiver", "internal/probe"}
 
 func TestLayout(t *testing.T) {
 	seen := map[string]bool{}

@@ -1,0 +1,18 @@
+// Package probe decides about the trains of probes that go to the data group before the
+// stream. They give switches the time to let the group through, and show which receivers
+// hear it, whether packets of the session's size arrive, and a first rate. Like the
+// engines it has no clock, socket or goroutine: the time is an argument.
+//
+// Shape says what a train is made of. It is the only home of these numbers: who sends a
+// train and who counts what arrived of it both ask here.
+//
+// At the server (Sender):
+//
+//  1. Poll, while receivers gather: it tells when a train is due and when the stream may
+//     begin. Train and AppendTo make the packets.
+//  2. HandleReport, for each report of what a receiver heard; it tells whether a train is
+//     asked for.
+//  3. InitialRate, once Poll has said that the stream may begin.
+//  4. After that, while Deaf, nobody hears the group: SeekDue tells when the next train
+//     is due. Heard ends it.
+package probe
