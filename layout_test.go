@@ -29,6 +29,10 @@ var mayImport = map[string][]string{
 	"internal/image":       {"internal/block"},
 	"internal/mxb1":        {"internal/block"},
 	"internal/probe":       {"internal/wire"},
+	"internal/rate":        {"internal/wire"},
+	"internal/roster":      {"internal/block", "internal/wire"},
+	"internal/routes":      {"internal/wire"},
+	"internal/startgate":   {"internal/wire"},
 	"internal/partition":   {},
 	"internal/target":      {"internal/block", "internal/partition"},
 	"internal/progress":    {"."},
@@ -50,7 +54,7 @@ var mayImport = map[string][]string{
 
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
-var engines = []string{"internal/block", "internal/mxb1", "internal/sender", "internal/receiver", "internal/probe"}
+var engines = []string{"internal/block", "internal/mxb1", "internal/sender", "internal/receiver", "internal/probe", "internal/rate", "internal/roster", "internal/routes", "internal/startgate"}
 
 func TestLayout(t *testing.T) {
 	seen := map[string]bool{}

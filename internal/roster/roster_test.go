@@ -1,0 +1,167 @@
+package roster
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+var (
+	start    = time.Unix(1000, 0)
+	geometry = block.Geometry{ImageSize: 5<<20 + 1, BlockSize: 1 << 20}
+)
+
+func seconds(n int) time.Time { return start.Add(time.Duration(n) * time.Second) }
+
+// TestRestartedMachine: a machine that comes again is judged by what becomes of it then; a
+// client beside another one on its host is not that other one, nor is one after a target
+// that failed.
+func TestRestartedMachine(t *testing.T) {
+	type client struct {
+		name, addr  string
+		first, last int // seconds
+		outcome     wire.Outcome
+		silent      bool // in place of an outcome
+	}
+	done := client{name: "pc1", addr: "10.0.0.1", first: 10, last: 20, outcome: wire.OutcomeDone}
+	for _, c := range []struct {
+		name  string
+		first client
+		want  Outcome
+	}{
+		{"killed", client{name: "pc1", addr: "10.0.0.1", first: 1, last: 5, silent: true}, Restarted},
+		{"out of time", client{name: "pc1", addr: "10.0.0.1", first: 1, last: 5, outcome: wire.OutcomeTimeLimit}, Restarted},
+		{"interrupted", client{name: "pc1", addr: "10.0.0.1", first: 1, last: 5, outcome: wire.OutcomeInterrupted}, Restarted},
+		{"a bad disk", client{name: "pc1", addr: "10.0.0.1", first: 1, last: 5, outcome: wire.OutcomeTargetIO}, Failed},
+		{"beside it", client{name: "pc1", addr: "10.0.0.1", first: 1, last: 15, silent: true}, Lost},
+		{"another address", client{name: "pc1", addr: "10.0.0.2", first: 1, last: 5, silent: true}, Lost},
+		{"another name", client{name: "pc2", addr: "10.0.0.1", first: 1, last: 5, outcome: wire.OutcomeFailed}, Failed},
+	} {
+		for _, goodbyeFirst := range []bool{true, false} {
+			table := New(geometry)
+			add := func(id wire.ReceiverID, c client) {
+				from := netip.AddrPortFrom(netip.MustParseAddr(c.addr), 4000+uint16(id))
+				table.Offer(id, c.name)
+				table.Heard(seconds(c.first), id, from)
+				table.Heard(seconds(c.last), id, from)
+			}
+			end := func(id wire.ReceiverID, c client) {
+				if c.silent {
+					table.EndSilent(func(other wire.ReceiverID) bool { return other != id })
+				} else {
+					table.Goodbye(wire.Goodbye{Receiver: id, Outcome: c.outcome})
+				}
+			}
+			add(1, c.first)
+			if goodbyeFirst {
+				end(1, c.first)
+			}
+			add(2, done)
+			end(2, done)
+			if !goodbyeFirst {
+				end(1, c.first)
+			}
+			if got := table.Rows()[0].Outcome; got != c.want {
+				t.Errorf("%s, goodbye first %v: %v, want %v", c.name, goodbyeFirst, got, c.want)
+			}
+			failed, all := table.Verdict()
+			if wantFailed := c.want != Restarted; (failed == 1) != wantFailed || all != 1+failed {
+				t.Errorf("%s: %d of %d failed", c.name, failed, all)
+			}
+		}
+	}
+}
+
+// TestRow: a row holds what the client said last, and changes tell of joins and outcomes
+// only.
+func TestRow(t *testing.T) {
+	table := New(geometry)
+	from := netip.MustParseAddrPort("10.0.0.1:5000")
+	if table.Offer(7, "pc7") {
+		t.Error("the first offer was made before")
+	}
+	if !table.Offer(7, "pc7") {
+		t.Error("the second offer was not made before")
+	}
+	if table.Len() != 0 {
+		t.Error("an offer alone makes a row")
+	}
+	table.Heard(seconds(1), 7, from)
+	table.Report(wire.Report{Receiver: 7, BlocksDone: 6, Counts: wire.PacketCounts{Received: 3, Lost: 2, Dropped: 1}, Limit: 200})
+	if got := table.Changes(nil); len(got) != 1 || got[0].Name != "pc7" || got[0].Outcome != Pending {
+		t.Errorf("changes after it joined: %+v", got)
+	}
+	want := Row{
+		Name: "pc7", Addr: from, FirstSeen: seconds(1), LastSeen: seconds(1),
+		BytesDone: geometry.ImageSize, Received: 3, LostOnWire: 2, Dropped: 1, Limit: "disk",
+	}
+	if got := table.Rows()[0]; got != want {
+		t.Errorf("the row is %+v, want %+v", got, want)
+	}
+	table.Report(wire.Report{Receiver: 7, BlocksDone: 1})
+	if got := table.Changes(nil); len(got) != 0 {
+		t.Errorf("a report is a change: %+v", got)
+	}
+	table.EndSilent(func(wire.ReceiverID) bool { return false })
+	if got := table.Changes(nil); len(got) != 1 || got[0].Outcome != Lost {
+		t.Errorf("changes after it went silent: %+v", got)
+	}
+	table.Heard(seconds(9), 7, from)
+	table.Goodbye(wire.Goodbye{Receiver: 7, Outcome: wire.OutcomeIntegrity, Reason: []byte("a reason")})
+	if got := table.Rows()[0]; got.Outcome != Failed || got.Reason != "a reason" {
+		t.Errorf("after its goodbye: %+v", got)
+	}
+	table.Report(wire.Report{Receiver: 99})
+	table.Goodbye(wire.Goodbye{Receiver: 99})
+	if table.Len() != 1 {
+		t.Error("a receiver that was not heard has a row")
+	}
+}
+
+// TestBounds: neither table, nor the names from offers, grow with who claims to be there.
+func TestBounds(t *testing.T) {
+	table, from := New(geometry), netip.MustParseAddrPort("10.0.0.1:5000")
+	for id := wire.ReceiverID(1); id <= MaxRows+10; id++ {
+		table.Offer(id, "pc")
+		if len(table.names) > MaxRows {
+			t.Fatalf("%d names are kept", len(table.names))
+		}
+	}
+	for id := wire.ReceiverID(1); id <= MaxRows+10; id++ {
+		table.Heard(start, id, from)
+	}
+	if table.Len() != MaxRows || len(table.byID) != MaxRows {
+		t.Errorf("%d rows, %d by ID, want %d", table.Len(), len(table.byID), MaxRows)
+	}
+
+	var requesters Requesters
+	at := func(n int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 5000)
+	}
+	for n := range MaxRows + 10 {
+		requesters.Asked(start.Add(time.Duration(n)*time.Millisecond), at(n), 1024)
+	}
+	if got := len(requesters.Rows()); got != MaxRows {
+		t.Errorf("%d requesters, want %d", got, MaxRows)
+	}
+	// The first half is silent for long enough, and makes room.
+	requesters.Asked(start.Add(requesterMemory+MaxRows/2*time.Millisecond), at(MaxRows+10), 1024)
+	if got := len(requesters.Rows()); got != MaxRows/2+1 {
+		t.Errorf("%d requesters after ten minutes, want %d", got, MaxRows/2+1)
+	}
+}
+
+func TestRequesters(t *testing.T) {
+	var requesters Requesters
+	a, b := netip.MustParseAddrPort("10.0.0.1:5000"), netip.MustParseAddrPort("10.0.0.2:5000")
+	requesters.Asked(seconds(1), b, 1024)
+	requesters.Asked(seconds(2), a, 2048)
+	requesters.Asked(seconds(3), b, 1024)
+	want := []Requester{{b, seconds(1), seconds(3), 2, 2048}, {a, seconds(2), seconds(2), 1, 2048}}
+	if got := requesters.Rows(); len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}

@@ -1,0 +1,210 @@
+package roster
+
+import (
+	"net/netip"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// Row is a client of MXB 2, by what it said last.
+type Row struct {
+	Name       string // its host's
+	Addr       netip.AddrPort
+	FirstSeen  time.Time
+	LastSeen   time.Time
+	BytesDone  uint64 // of the image, verified and written
+	Received   uint64 // packets of the stream
+	LostOnWire uint64
+	// Dropped are packets that its own socket had no room for.
+	Dropped uint64
+	// Limit is what holds it back: "", "wire", "socket", "cpu" or "disk".
+	Limit   string
+	Outcome Outcome
+	Reason  string // of a failure, in its own words
+
+	// targetFailed tells that it was its target that failed, which another try does not
+	// mend.
+	targetFailed bool
+}
+
+// Outcome is what became of a client.
+type Outcome int
+
+// The outcomes.
+const (
+	Pending     Outcome = iota // not yet known
+	Done                       // every byte is verified, written and synced
+	Failed                     // it said so
+	Interrupted                // ended by its user
+	Lost                       // it went silent
+	Restarted                  // it ended without the image, and its machine came again
+)
+
+func (o Outcome) String() string {
+	return [...]string{"pending", "done", "failed", "interrupted", "lost", "restarted"}[o]
+}
+
+// Table is the table of MXB 2's clients. Make it by New.
+type Table struct {
+	geometry block.Geometry
+	byID     map[wire.ReceiverID]*Row
+	rows     []*Row                     // as they came
+	names    map[wire.ReceiverID]string // from offers, until the receiver speaks in the session
+	changed  []*Row
+}
+
+// New returns an empty table for an image of that geometry.
+func New(g block.Geometry) *Table {
+	return &Table{geometry: g, byID: map[wire.ReceiverID]*Row{}, names: map[wire.ReceiverID]string{}}
+}
+
+// Offer keeps the name that an offer brings, and tells whether that receiver made an offer
+// before. Only a packet in the session makes a row: anybody can make offers in others'
+// names. When there are MaxRows names, all are dropped.
+func (t *Table) Offer(id wire.ReceiverID, name string) (again bool) {
+	_, again = t.names[id]
+	if !again && len(t.names) >= MaxRows {
+		clear(t.names)
+	}
+	t.names[id] = name
+	return again
+}
+
+// Heard records that a receiver spoke in the session, at an address. Beyond MaxRows no
+// row is made.
+func (t *Table) Heard(now time.Time, id wire.ReceiverID, from netip.AddrPort) {
+	r := t.byID[id]
+	if r == nil {
+		if len(t.rows) >= MaxRows {
+			return
+		}
+		r = &Row{Name: t.names[id], Addr: from, FirstSeen: now}
+		delete(t.names, id)
+		t.byID[id] = r
+		t.rows = append(t.rows, r)
+		t.changed = append(t.changed, r)
+		t.cameAgain(r)
+	}
+	r.Addr, r.LastSeen = from, now
+	if r.Outcome == Lost || r.Outcome == Restarted {
+		t.set(r, Pending)
+	}
+}
+
+// Report records what a receiver that was Heard says of itself.
+func (t *Table) Report(p wire.Report) {
+	if r := t.byID[p.Receiver]; r != nil {
+		t.count(r, p.Counts, p.BlocksDone)
+		r.Limit = [...]string{"", "wire", "socket", "cpu", "disk"}[min(p.Limit, wire.LimitDisk)]
+	}
+}
+
+// Goodbye records how a receiver that was Heard ended.
+func (t *Table) Goodbye(p wire.Goodbye) {
+	r := t.byID[p.Receiver]
+	if r == nil {
+		return
+	}
+	t.count(r, p.Counts, p.BlocksDone)
+	r.Reason = string(p.Reason)
+	r.targetFailed = p.Outcome == wire.OutcomeTargetRefused || p.Outcome == wire.OutcomeTargetIO
+	switch p.Outcome {
+	case wire.OutcomeDone:
+		t.set(r, Done)
+	case wire.OutcomeInterrupted:
+		t.end(r, Interrupted)
+	default:
+		t.end(r, Failed)
+	}
+}
+
+// EndSilent marks as lost those without an outcome that knows does not tell to be there.
+func (t *Table) EndSilent(knows func(wire.ReceiverID) bool) {
+	for id, r := range t.byID {
+		if r.Outcome == Pending && !knows(id) {
+			t.end(r, Lost)
+		}
+	}
+}
+
+// Verdict ends all that are without an outcome, and counts the clients and those of them
+// that do not have the image. A machine that came again counts once.
+func (t *Table) Verdict() (failed, all int) {
+	t.EndSilent(func(wire.ReceiverID) bool { return false })
+	for _, r := range t.rows {
+		switch r.Outcome {
+		case Restarted:
+			continue
+		case Done:
+		default:
+			failed++
+		}
+		all++
+	}
+	return failed, all
+}
+
+// Len is the count of rows.
+func (t *Table) Len() int { return len(t.rows) }
+
+// Rows returns a copy of all rows, in the order in which they came.
+func (t *Table) Rows() []Row {
+	rows := make([]Row, len(t.rows))
+	for i, r := range t.rows {
+		rows[i] = *r
+	}
+	return rows
+}
+
+// Changes appends to dst the rows that are new or have another outcome since the last
+// call.
+func (t *Table) Changes(dst []Row) []Row {
+	for _, r := range t.changed {
+		dst = append(dst, *r)
+	}
+	t.changed = t.changed[:0]
+	return dst
+}
+
+func (t *Table) count(r *Row, c wire.PacketCounts, blocksDone uint32) {
+	r.Received, r.LostOnWire, r.Dropped = c.Received, c.Lost, c.Dropped
+	r.BytesDone = min(uint64(blocksDone)*uint64(t.geometry.BlockSize), t.geometry.ImageSize)
+}
+
+// end records that r ended without the image, unless its machine has come again since and
+// is judged by that. One that came while r was still heard is another client there, and a
+// target that failed is no better for the next one.
+func (t *Table) end(r *Row, o Outcome) {
+	for _, other := range t.rows {
+		if other.isAgain(r) {
+			o = Restarted
+		}
+	}
+	t.set(r, o)
+}
+
+func (t *Table) set(r *Row, o Outcome) {
+	if r.Outcome != o {
+		r.Outcome = o
+		t.changed = append(t.changed, r)
+	}
+}
+
+// isAgain tells whether r is what came of the machine of before, which had ended.
+func (r *Row) isAgain(before *Row) bool {
+	return !before.targetFailed && r.Name == before.Name && r.Addr.Addr() == before.Addr.Addr() && r.FirstSeen.After(before.LastSeen)
+}
+
+// cameAgain marks the rows that are of r's machine as restarted.
+func (t *Table) cameAgain(r *Row) {
+	for _, before := range t.rows {
+		switch before.Outcome {
+		case Lost, Failed, Interrupted:
+			if r.isAgain(before) {
+				t.set(before, Restarted)
+			}
+		}
+	}
+}

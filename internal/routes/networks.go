@@ -1,0 +1,63 @@
+package routes
+
+import (
+	"slices"
+	"time"
+)
+
+// A network without a receiver keeps the stream for networkMemory and four report
+// intervals; these count at most maxIntervals.
+const networkMemory, maxIntervals = 3 * time.Second, 10 * time.Second
+
+// Networks are the networks that the multicast stream goes out on, by interface.
+type Networks struct {
+	// Fixed keeps to the network that was added first: an interface was named.
+	Fixed bool
+
+	list []network
+}
+
+type network struct {
+	ifIndex int
+	heard   time.Duration // when a receiver was last heard there
+}
+
+// Heard records that a receiver was heard on a network, and tells whether the stream
+// should go out there too. Then the driver calls Add if it can.
+func (n *Networks) Heard(now time.Duration, ifIndex int) (add bool) {
+	for i := range n.list {
+		if n.list[i].ifIndex == ifIndex {
+			n.list[i].heard = now
+			return false
+		}
+	}
+	return !n.Fixed || len(n.list) == 0
+}
+
+// Add records that the stream goes out on a network.
+func (n *Networks) Add(now time.Duration, ifIndex int) {
+	n.list = append(n.list, network{ifIndex, now})
+}
+
+// Lapse removes the networks that no receiver was heard on lately, but for the last one,
+// and tells whether there were any. interval is the receivers' report interval.
+func (n *Networks) Lapse(now, interval time.Duration) (changed bool) {
+	oldest := now - networkMemory - min(4*interval, maxIntervals)
+	for i := 0; i < len(n.list) && len(n.list) > 1; {
+		if n.list[i].heard < oldest {
+			n.list = slices.Delete(n.list, i, i+1)
+			changed = true
+			continue
+		}
+		i++
+	}
+	return changed
+}
+
+// Indices appends the networks' interfaces to dst, in the order in which they were added.
+func (n *Networks) Indices(dst []int) []int {
+	for _, each := range n.list {
+		dst = append(dst, each.ifIndex)
+	}
+	return dst
+}

@@ -1,0 +1,26 @@
+package routes
+
+const (
+	// unicastShare: while multicast has receivers, unicast gets one byte in so many. It
+	// costs the others that, and gains little: all of the wire is unicast's when they are
+	// done.
+	unicastShare = 20
+	// maxCredit bounds, in bytes, what unicast may send at once after a rest.
+	maxCredit = 256 << 10
+)
+
+// Share divides the wire between multicast and unicast. The zero value is ready to use.
+type Share struct {
+	credit int // bytes of the wire that are unicast's
+}
+
+// UnicastFirst tells whether it is unicast's turn.
+func (s *Share) UnicastFirst() bool { return s.credit >= 0 }
+
+// SentMulticast counts what multicast took of the wire.
+func (s *Share) SentMulticast(wireBytes int) {
+	s.credit = min(s.credit+wireBytes/(unicastShare-1), maxCredit)
+}
+
+// SentUnicast counts what unicast took of the wire in its turn.
+func (s *Share) SentUnicast(wireBytes int) { s.credit = max(s.credit-wireBytes, -wireBytes) }

@@ -1,0 +1,61 @@
+// Package startgate decides when a stream that waits for its receivers may begin. Like
+// the engines it has no clock: the time is an argument.
+//
+// A driver calls Heard for each packet that a receiver sends in the session, and Open
+// until it returns true.
+package startgate
+
+import (
+	"time"
+
+	"multiserver/internal/wire"
+)
+
+// Gate holds a stream back until MinReceivers have come and MinWait has passed since the
+// first one came; MaxWait, if it is not 0, caps the wait. The zero Gate opens as soon as
+// one receiver has come.
+type Gate struct {
+	MinReceivers     int
+	MinWait, MaxWait time.Duration
+
+	first  time.Duration // when the first receiver was heard in the session
+	came   bool
+	opened bool
+	// present are the receivers that the session's description has reached: one that only
+	// made an offer would miss the beginning.
+	present map[wire.ReceiverID]bool
+}
+
+// Heard records a receiver that spoke in the session.
+func (g *Gate) Heard(now time.Duration, id wire.ReceiverID) {
+	if g.opened {
+		return
+	}
+	if !g.came {
+		g.first, g.came = now, true
+		g.present = map[wire.ReceiverID]bool{}
+	}
+	g.present[id] = true
+}
+
+// Open decides whether the stream may begin; once open it stays so. knows tells whether a
+// receiver is unfinished and was heard lately: who left does not count.
+func (g *Gate) Open(now time.Duration, knows func(wire.ReceiverID) bool) bool {
+	if g.opened || !g.came {
+		return g.opened
+	}
+	for id := range g.present {
+		if !knows(id) {
+			delete(g.present, id)
+		}
+	}
+	waited := now - g.first
+	g.opened = len(g.present) >= g.MinReceivers && waited >= g.MinWait || g.MaxWait > 0 && waited >= g.MaxWait
+	if g.opened {
+		g.present = nil
+	}
+	return g.opened
+}
+
+// Opened tells what Open decided last.
+func (g *Gate) Opened() bool { return g.opened }

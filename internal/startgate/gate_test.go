@@ -1,0 +1,47 @@
+package startgate
+
+import (
+	"testing"
+	"time"
+
+	"multiserver/internal/wire"
+)
+
+// TestOpen: the gate opens at the first of its conditions that holds, and not before.
+func TestOpen(t *testing.T) {
+	const second = time.Second
+	for _, c := range []struct {
+		name string
+		gate Gate
+		came map[wire.ReceiverID]time.Duration
+		gone wire.ReceiverID
+		want time.Duration // -1: never within a minute
+	}{
+		{name: "nobody", want: -1},
+		{name: "at once", came: map[wire.ReceiverID]time.Duration{1: 3 * second}, want: 3 * second},
+		{name: "too few", gate: Gate{MinReceivers: 2}, came: map[wire.ReceiverID]time.Duration{1: second}, want: -1},
+		{name: "enough", gate: Gate{MinReceivers: 2}, came: map[wire.ReceiverID]time.Duration{1: second, 2: 4 * second}, want: 4 * second},
+		{name: "one of them left", gate: Gate{MinReceivers: 2}, came: map[wire.ReceiverID]time.Duration{1: second, 2: 4 * second}, gone: 1, want: -1},
+		{name: "enough, but too early", gate: Gate{MinReceivers: 1, MinWait: 5 * second}, came: map[wire.ReceiverID]time.Duration{1: second}, want: 6 * second},
+		{name: "long enough, but too few", gate: Gate{MinReceivers: 2, MinWait: second}, came: map[wire.ReceiverID]time.Duration{1: second}, want: -1},
+		{name: "too long", gate: Gate{MinReceivers: 2, MaxWait: 7 * second}, came: map[wire.ReceiverID]time.Duration{1: second}, want: 8 * second},
+		{name: "longest wait without anybody", gate: Gate{MaxWait: second}, want: -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := time.Duration(-1)
+			for now := time.Duration(0); now < time.Minute && got < 0; now += second {
+				for id, at := range c.came {
+					if at == now {
+						c.gate.Heard(now, id)
+					}
+				}
+				if c.gate.Open(now, func(id wire.ReceiverID) bool { return id != c.gone }) {
+					got = now
+				}
+			}
+			if got != c.want || c.gate.Opened() != (c.want >= 0) {
+				t.Errorf("it opens at %v, want %v", got, c.want)
+			}
+		})
+	}
+}
