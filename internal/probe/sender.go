@@ -1,0 +1,228 @@
+package probe
+
+import (
+	"slices"
+	"time"
+
+	"multiserver/internal/wire"
+)
+
+const (
+	// trainsLeast are heard by each receiver before the stream begins: one alone may have
+	// been held up.
+	trainsLeast = 2
+	// gatherLimit is how long the stream waits for reports, and minorityLimit how long for
+	// those of the last quarter of the receivers.
+	gatherLimit   = time.Second
+	minorityLimit = 200 * time.Millisecond
+	// firstPause is the first pause between trains, which doubles, and deafPause that
+	// while nobody hears the group.
+	firstPause = 30 * time.Millisecond
+	deafPause  = 500 * time.Millisecond
+	// believableBitsPerSec: slower than this a burst takes longer than a busy receiver is
+	// late.
+	believableBitsPerSec = 350_000_000
+)
+
+// AskedPause is how long after a train a receiver that asks for one gets another.
+const AskedPause = 250 * time.Millisecond
+
+// SenderConfig says what a Sender probes for.
+type SenderConfig struct {
+	Session    wire.SessionID
+	PacketSize int     // bytes of the session's packets
+	PacketBits float64 // that such a packet takes of the wire
+	// Paced: the rate is given, so that none has to be found.
+	Paced bool
+	// Off: nothing goes to the group, and the stream may begin at once.
+	Off bool
+}
+
+// Sender decides when trains go out, when the stream may begin, and at what rate. Make it
+// by NewSender.
+type Sender struct {
+	cfg     SenderConfig
+	over    bool // the stream has begun
+	deaf    bool
+	begun   bool
+	began   time.Duration
+	next    time.Duration // when the next train is due
+	pause   time.Duration
+	train   uint32        // the last one's number
+	trainAt time.Duration // when it was sent
+	heard   map[wire.ReceiverID]*heard
+	initial float64 // bits a second
+}
+
+// heard is what a receiver heard of trains.
+type heard struct {
+	trains           int
+	last             uint32
+	slowest, fastest float64 // bits a second, of the bursts; 0 before
+	fast             bool    // a burst came at once
+}
+
+// NewSender returns a Sender that has sent nothing.
+func NewSender(cfg SenderConfig) *Sender {
+	return &Sender{cfg: cfg, heard: map[wire.ReceiverID]*heard{}}
+}
+
+// Action is what a driver has to do before the stream.
+type Action int
+
+// The actions.
+const (
+	Wait        Action = iota // and Poll again
+	SendTrain                 // now
+	BeginStream               // probing is over
+)
+
+// Receivers is what is known of a session's receivers.
+type Receivers struct {
+	Unfinished int // by whichever stream
+	Multicast  int // of them, those of the group's stream
+	// Knows tells whether a receiver is unfinished and was heard lately.
+	Knows func(wire.ReceiverID) bool
+}
+
+// Poll decides what to do now, once the receivers that the stream waits for have come.
+// Trains go out until all have heard two, or the time is over.
+func (s *Sender) Poll(now time.Duration, r Receivers) Action {
+	switch {
+	case s.over:
+		return BeginStream
+	case s.cfg.Off:
+		s.over = true
+		return BeginStream
+	case !s.begun:
+		if r.Unfinished == 0 {
+			return Wait
+		}
+		s.begun, s.began, s.next, s.pause = true, now, now, firstPause
+	}
+	enough := s.share(r)
+	if waited := now - s.began; enough == 1 || enough >= 0.75 && waited > minorityLimit || waited > gatherLimit {
+		s.over, s.deaf = true, len(s.heard) == 0
+		s.initial = s.judge()
+		s.heard = nil
+		return BeginStream
+	}
+	if now < s.next {
+		return Wait
+	}
+	s.next, s.pause = now+s.pause, 2*s.pause
+	return SendTrain
+}
+
+// share is the share of the group's receivers that have heard enough.
+func (s *Sender) share(r Receivers) float64 {
+	enough := 0
+	for id, h := range s.heard {
+		if r.Knows(id) && h.trains >= trainsLeast {
+			enough++
+		}
+	}
+	return float64(enough) / float64(max(1, r.Multicast))
+}
+
+// Train begins a train and returns its packets: the small one, and the full ones, one
+// after the other. They are appended to dst, which is the memory of both.
+func (s *Sender) Train(now time.Duration, dst []byte) (small, full []byte) {
+	s.train++
+	s.trainAt = now
+	shape := Full(s.cfg.PacketSize)
+	if s.cfg.Paced || s.over {
+		shape = Short()
+	}
+	p := wire.Probe{
+		Session: s.cfg.Session, Train: s.train, Step: StepSmall,
+		Clock: max(1, wire.Clock(now.Microseconds())), Size: SmallBytes,
+	}
+	dst = p.AppendTo(dst)
+	end := len(dst)
+	p.Size = uint16(s.cfg.PacketSize)
+	for step := StepFirst; step < Steps; step++ {
+		p.Step = uint16(step)
+		for n := range shape[step] {
+			p.Index = uint32(n)
+			dst = p.AppendTo(dst)
+		}
+	}
+	return dst[end-SmallBytes : end : end], dst[end:]
+}
+
+// HandleReport takes in what a receiver heard of a train, and tells whether a train has to
+// be sent: a receiver that heard nothing of one asks for it. multicast tells that it is a
+// known receiver of the group's stream, known that it is one of either stream.
+func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, known bool) (train bool) {
+	if r.Steps.Len() == 0 {
+		return !s.cfg.Off && (s.trainAt == 0 || now-s.trainAt >= AskedPause)
+	}
+	if multicast && known {
+		s.deaf = false
+	}
+	if s.over || !known {
+		return false
+	}
+	h := s.heard[r.Receiver]
+	if h == nil {
+		h = &heard{}
+		s.heard[r.Receiver] = h
+	}
+	if r.Train <= h.last {
+		return false
+	}
+	h.last = r.Train
+	for step := range r.Steps.All() {
+		if step.Step == StepFirst {
+			h.trains++
+		}
+		if step.Step != StepBurst || step.Heard < 2 {
+			continue
+		}
+		if step.Span <= 0 {
+			h.fast = true
+			continue
+		}
+		rate := s.cfg.PacketBits * float64(step.Heard-1) / step.Span.Seconds()
+		h.fastest = max(h.fastest, rate)
+		if h.slowest == 0 || rate < h.slowest {
+			h.slowest = rate
+		}
+	}
+	return false
+}
+
+// judge is the rate that three quarters of the receivers heard the bursts at, if that is
+// far less than any link of today; else 0.
+func (s *Sender) judge() float64 {
+	if s.cfg.Paced {
+		return 0
+	}
+	var slow []float64
+	for _, h := range s.heard {
+		if !h.fast && h.fastest > 0 && h.fastest < believableBitsPerSec {
+			slow = append(slow, h.slowest)
+		}
+	}
+	if 4*len(slow) < 3*len(s.heard) || len(slow) == 0 {
+		return 0
+	}
+	slices.Sort(slow)
+	return slow[len(slow)/2]
+}
+
+// InitialRate is, in bits a second, what the bursts arrived at; 0 if that is no slower
+// than any link of today. It is known when Poll says BeginStream.
+func (s *Sender) InitialRate() float64 { return s.initial }
+
+// Deaf tells that nobody hears the group, as far as known: no stream should go there.
+func (s *Sender) Deaf() bool { return s.deaf }
+
+// Heard records that a receiver of the group's stream got packets of it.
+func (s *Sender) Heard() { s.deaf = false }
+
+// SeekDue tells whether another train has to be sent because nobody hears the group.
+func (s *Sender) SeekDue(now time.Duration, multicastReceivers int) bool {
+	return s.deaf && multicastReceivers > 0 && now-s.trainAt >= deafPause
+}
