@@ -16,7 +16,7 @@ import (
 // manifestPath is where the manifest of this image, in this version, is kept. A
 // device's is not: nothing but its bytes tells whether they changed.
 func (s *symbolServer) manifestPath() (string, error) {
-	if s.source.IsDevice() {
+	if s.source.CacheKey() == "" {
 		return "", errors.New("a device's manifest is not kept")
 	}
 	cache, err := os.UserCacheDir()

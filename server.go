@@ -209,7 +209,7 @@ func (b *batch) wireBytes(to netip.Addr) int {
 // serverRun is one run of a Server. The goroutine of fill owns the engine.
 type serverRun struct {
 	*Server
-	source *image.Source
+	source *image.File
 	conn   *udp.Conn
 	engine *mxb1.Sender
 

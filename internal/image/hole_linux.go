@@ -9,7 +9,7 @@ import (
 // IsHole tells whether the file system keeps nothing for the bytes from off on, which
 // then read as zeros (lseek(2), SEEK_DATA). False says nothing: a device, or a file
 // system that does not tell.
-func (s *Source) IsHole(off, length uint64) bool {
+func (s *File) IsHole(off, length uint64) bool {
 	if s.device {
 		return false
 	}

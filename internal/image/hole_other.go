@@ -3,4 +3,4 @@
 package image
 
 // IsHole tells nothing here.
-func (s *Source) IsHole(off, length uint64) bool { return false }
+func (s *File) IsHole(off, length uint64) bool { return false }

@@ -1,236 +1,154 @@
-// Package image is where a server reads the image: a regular file or a block device.
+// Package image is where a server reads the image from: a regular file, a block device
+// (Open), or whatever reads at an offset (FromReader). A server asks a Source only.
 //
-// Call Open, read in any order, ask Changed now and then, and Close.
+// Open it, read in any order, ask Changed now and then, and Close.
 package image
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-// ioVectorMax is the count of slots that one preadv takes: IOV_MAX of Linux and macOS.
-const ioVectorMax = 1024
 
 // ErrChanged is wrapped by what Changed returns.
 var ErrChanged = errors.New("changed while it is served")
 
-// Source is an open image. It may be used by several goroutines at once.
-type Source struct {
-	file       *os.File
-	path       string
-	sizeBytes  uint64
-	modifiedAt time.Time
-	device     bool
+// Source is an image to serve. Several goroutines may use it at once.
+type Source interface {
+	// Size is in bytes, and stays what it was at first.
+	Size() uint64
+	// Name is what clients are told: a base name.
+	Name() string
+	// String is for messages to whoever serves it: a path if there is one.
+	String() string
+	// ReadAt is io.ReaderAt over Size bytes.
+	ReadAt(p []byte, off int64) (int, error)
+	// ReadScattered fills the slots, one after the other and each whole, with the image's
+	// bytes from offset off on. All of them must lie within Size.
+	ReadScattered(slots [][]byte, off uint64) error
+	// IsHole tells that the bytes from off on are zeros and need not be read. False says
+	// nothing.
+	IsHole(off, length uint64) bool
+	// Identity tells this image, in this version, from others, also after a restart.
+	Identity() (string, error)
+	// Changed returns an error that wraps ErrChanged if the image is not what it was.
+	Changed() error
+	// CacheKey is by what a later session finds the digests of this image, in this
+	// version; "" if they cannot be kept.
+	CacheKey() string
+	Close() error
 }
 
-// Open opens the regular file or the block device at path, which must not be empty.
-// It follows symbolic links, and refuses all else.
-func Open(path string) (*Source, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("open image: %w", err)
+// The optional interfaces of a reader that FromReader is given. Without Identifier a
+// restarted server serves another image, as far as its clients know.
+type (
+	// HoleTeller tells which parts are zeros: Source's IsHole.
+	HoleTeller interface {
+		IsHole(off, length uint64) bool
 	}
-	if err := checkType(path, info.Mode()); err != nil {
-		return nil, err
+	// Identifier tells versions apart: equal identities promise equal bytes.
+	Identifier interface {
+		Identity() (string, error)
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open image: %w", err)
+	// ChangeTeller returns an error if the bytes are not any more what they were.
+	ChangeTeller interface {
+		Changed() error
 	}
-	s := &Source{file: file, path: path}
-	if err := s.measure(); err != nil {
-		file.Close()
-		return nil, err
+)
+
+// FromReader returns a Source of size bytes that r reads, called name. r may also be an
+// io.Closer and have the optional interfaces.
+func FromReader(r io.ReaderAt, size uint64, name string) (Source, error) {
+	if size == 0 {
+		return nil, fmt.Errorf("image %s is empty", name)
 	}
-	// As long as it is served, no client here writes its image over it. Not every file
-	// system has locks.
-	if !s.device && errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK) {
-		file.Close()
-		return nil, fmt.Errorf("image %s is being written, by a client or another program that has locked it", path)
+	s := &reader{r: r, size: size, name: name}
+	if _, ok := r.(Identifier); !ok {
+		random := make([]byte, 16)
+		if _, err := rand.Read(random); err != nil {
+			return nil, err
+		}
+		s.random = hex.EncodeToString(random)
 	}
-	adviseSequential(file)
 	return s, nil
 }
 
-func checkType(path string, m fs.FileMode) error {
-	if m.IsRegular() || m.Type() == fs.ModeDevice {
-		return nil
-	}
-	return fmt.Errorf("image %s is neither a regular file nor a block device", path)
+type reader struct {
+	r      io.ReaderAt
+	size   uint64
+	name   string
+	random string // in the place of an identity
 }
 
-// measure notes by what Changed tells a change.
-func (s *Source) measure() error {
-	info, err := s.file.Stat()
-	if err != nil {
-		return fmt.Errorf("open image: %w", err)
-	}
-	if err := checkType(s.path, info.Mode()); err != nil {
-		return err
-	}
-	s.modifiedAt, s.device = info.ModTime(), !info.Mode().IsRegular()
-	s.sizeBytes, err = s.end()
-	if err == nil && s.sizeBytes == 0 {
-		err = fmt.Errorf("image %s is empty", s.path)
-	}
-	return err
-}
+func (s *reader) Size() uint64   { return s.size }
+func (s *reader) Name() string   { return s.name }
+func (s *reader) String() string { return s.name }
 
-// end is the size in bytes now. A device tells it in no other portable way.
-func (s *Source) end() (uint64, error) {
-	end, err := s.file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return 0, fmt.Errorf("size of image: %w", err)
-	}
-	return uint64(end), nil
-}
-
-// Size is the size in bytes that the image had when it was opened.
-func (s *Source) Size() uint64 { return s.sizeBytes }
-
-// Name is the last element of the path that Open was given.
-func (s *Source) Name() string { return filepath.Base(s.path) }
-
-// IsDevice tells whether the image is a block device, whose times tell nothing of
-// its bytes.
-func (s *Source) IsDevice() bool { return s.device }
-
-// Close closes the image.
-func (s *Source) Close() error { return s.file.Close() }
-
-// ReadAt is io.ReaderAt over the bytes that the image had when it was opened. That
-// it ends earlier is an error other than io.EOF.
-func (s *Source) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("read image %s: offset %d is negative", s.path, off)
-	}
-	if uint64(off) >= s.sizeBytes {
+func (s *reader) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || uint64(off) >= s.size {
 		return 0, io.EOF
 	}
-	left := s.sizeBytes - uint64(off)
-	n, err := s.file.ReadAt(p[:min(uint64(len(p)), left)], off)
-	if err != nil {
-		return n, s.readError(uint64(off)+uint64(n), err)
+	if left := s.size - uint64(off); uint64(len(p)) > left {
+		n, err := s.ReadAt(p[:left], off)
+		if err == nil {
+			err = io.EOF
+		}
+		return n, err
 	}
-	if n < len(p) {
-		return n, io.EOF
+	n, err := s.r.ReadAt(p, off)
+	if n == len(p) {
+		return n, nil // io.ReaderAt may tell the end at once
 	}
-	return n, nil
+	if err == io.EOF {
+		err = fmt.Errorf("it ends there, and should have %d bytes", s.size)
+	}
+	return n, fmt.Errorf("read image %s at offset %d: %w", s.name, uint64(off)+uint64(n), err)
 }
 
-// ReadScattered fills the slots, one after the other and each whole, with the
-// image's bytes from offset off on. All of them must lie within Size.
-func (s *Source) ReadScattered(slots [][]byte, off uint64) error {
-	var want uint64
-	for _, b := range slots {
-		want += uint64(len(b))
-	}
-	if off > s.sizeBytes || want > s.sizeBytes-off {
-		return fmt.Errorf("read image %s at offset %d: %d bytes go beyond its end at %d", s.path, off, want, s.sizeBytes)
-	}
-	for len(slots) > 0 {
-		batch := slots[:min(len(slots), ioVectorMax)]
-		n, err := s.readVector(batch, off)
-		if err != nil {
+func (s *reader) ReadScattered(slots [][]byte, off uint64) error {
+	for _, slot := range slots {
+		if uint64(len(slot)) > s.size-min(off, s.size) {
+			return fmt.Errorf("read image %s at offset %d: %d bytes go beyond its end at %d", s.name, off, len(slot), s.size)
+		}
+		if _, err := s.ReadAt(slot, int64(off)); err != nil && len(slot) > 0 {
 			return err
 		}
-		off += uint64(n)
-		var filled int
-		for filled < len(batch) && n >= len(batch[filled]) {
-			n -= len(batch[filled])
-			filled++
-		}
-		// The rest of a slot that was filled in part goes by itself, so that the
-		// caller's slots stay as they are.
-		if n > 0 {
-			rest := batch[filled][n:]
-			if m, err := s.file.ReadAt(rest, int64(off)); err != nil {
-				return s.readError(off+uint64(m), err)
-			}
-			off += uint64(len(rest))
-			filled++
-		}
-		slots = slots[filled:]
+		off += uint64(len(slot))
 	}
 	return nil
 }
 
-// readVector is one preadv into slots, at most ioVectorMax. It returns 0 bytes only
-// if they are all empty.
-func (s *Source) readVector(slots [][]byte, off uint64) (int, error) {
-	defer runtime.KeepAlive(s)
-	for {
-		n, err := unix.Preadv(int(s.file.Fd()), slots, int64(off))
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return 0, s.readError(off, err)
-		case n == 0 && hasRoom(slots):
-			return 0, s.readError(off, io.EOF)
-		default:
-			return n, nil
+func (s *reader) IsHole(off, length uint64) bool {
+	holes, ok := s.r.(HoleTeller)
+	return ok && holes.IsHole(off, length)
+}
+
+func (s *reader) Identity() (string, error) {
+	id, ok := s.r.(Identifier)
+	if !ok {
+		return fmt.Sprintf("%d %s", s.size, s.random), nil
+	}
+	line, err := id.Identity()
+	return fmt.Sprintf("%d %s", s.size, line), err
+}
+
+func (s *reader) Changed() error {
+	if teller, ok := s.r.(ChangeTeller); ok {
+		if err := teller.Changed(); err != nil {
+			return fmt.Errorf("image %s %w: %w", s.name, ErrChanged, err)
 		}
-	}
-}
-
-func hasRoom(slots [][]byte) bool {
-	for _, b := range slots {
-		if len(b) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Source) readError(off uint64, err error) error {
-	if err == io.EOF {
-		return fmt.Errorf("read image %s at offset %d: it has shrunk, it had %d bytes", s.path, off, s.sizeBytes)
-	}
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	return fmt.Errorf("read image %s at offset %d: %w", s.path, off, err)
-}
-
-// Changed returns an error if the image has another size or modification time than
-// when it was opened. That the path now names another file, or none, changes
-// nothing: the one that was opened is still there to read.
-//
-// Programs that write through a file system on a device do not change the device's
-// modification time, so those changes go unseen.
-func (s *Source) Changed() error {
-	info, err := s.file.Stat()
-	if err != nil {
-		return fmt.Errorf("check image: %w", err)
-	}
-	size, err := s.end()
-	if err != nil {
-		return err
-	}
-	if size != s.sizeBytes {
-		return fmt.Errorf("image %s %w: it had %d bytes and has %d", s.path, ErrChanged, s.sizeBytes, size)
-	}
-	if !info.ModTime().Equal(s.modifiedAt) {
-		return fmt.Errorf("image %s %w: it was modified at %s", s.path, ErrChanged, info.ModTime().Format(time.RFC3339Nano))
 	}
 	return nil
 }
 
-// Identity is a line that tells this image, in this version, from others on this
-// host, also after a restart: its size, modification and change time, device and inode.
-func (s *Source) Identity() (string, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(s.file.Fd()), &st); err != nil {
-		return "", fmt.Errorf("identify image %s: %w", s.path, err)
+// CacheKey is "": nobody promises that an identity is unique on this host.
+func (s *reader) CacheKey() string { return "" }
+
+func (s *reader) Close() error {
+	if closer, ok := s.r.(io.Closer); ok {
+		return closer.Close()
 	}
-	return fmt.Sprintf("%d %d %d %d %d", s.sizeBytes, s.modifiedAt.UnixNano(), unix.TimespecToNsec(st.Ctim), st.Dev, st.Ino), nil
+	return nil
 }

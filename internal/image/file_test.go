@@ -30,7 +30,7 @@ func writeImage(t testing.TB, size int) (string, []byte) {
 	return path, data
 }
 
-func open(t testing.TB, path string) *Source {
+func open(t testing.TB, path string) *File {
 	t.Helper()
 	s, err := Open(path)
 	if err != nil {
