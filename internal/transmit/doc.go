@@ -1,0 +1,15 @@
+// Package transmit paces and sends what a server's sessions and its MXB 1 have composed.
+// It knows nothing of what the packets mean.
+//
+// The flow of a batch:
+//
+//  1. Its owner, one goroutine for each Queue, calls Take, fills the batch, and hands it
+//     over with Submit.
+//  2. Run, the one goroutine that sends, takes the batches of all queues by turns, waits
+//     until the pace of the server and that of the queue allow the batch, and sends it
+//     each way that it has to go.
+//  3. The batch comes back through Sent, and the owner hands it to Recycle.
+//
+// What cannot be sent is lost, as any packet may be. While an interface refuses all, Run
+// pauses; one way of several, or one unicast receiver, holds nobody up.
+package transmit
