@@ -1,0 +1,153 @@
+package blockstore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/image"
+	"multiserver/internal/wire"
+)
+
+// digests gathers the manifest, or holds what is read against it.
+type digests struct {
+	name       string                 // of the image, for messages
+	builder    *codec.ManifestBuilder // nil once the manifest is complete
+	manifest   *codec.Manifest        // nil before
+	completion wire.Completion        // of the manifest
+	file       manifestFile
+}
+
+func newDigests(cfg *Config) (*digests, error) {
+	builder, err := codec.NewManifestBuilder(codec.Sizes(cfg.Geometry))
+	if err != nil {
+		return nil, err
+	}
+	d := &digests{name: cfg.Source.String(), builder: builder, file: newManifestFile(cfg)}
+	if m := d.file.recall(codec.Sizes(cfg.Geometry)); m != nil {
+		d.complete(m)
+	}
+	return d, nil
+}
+
+func (d *digests) complete(m *codec.Manifest) {
+	d.manifest, d.builder = m, nil
+	d.completion = wire.Completion{ManifestSize: uint64(len(m.Bytes())), ImageDigest: m.ImageDigest()}
+}
+
+// has tells whether a block's digest is known.
+func (d *digests) has(id block.ID) bool { return d.builder == nil || d.builder.Has(uint32(id)) }
+
+// isZero tells whether a block is known to be zeros.
+func (d *digests) isZero(id block.ID) bool {
+	return d.manifest != nil && d.manifest.IsZeroBlock(uint32(id))
+}
+
+// record takes in the digest of a block that was read, zero if it is zeros, and tells
+// whether that completed the manifest. A block that reads otherwise than before is another
+// image.
+func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed bool, err error) {
+	if d.manifest != nil {
+		if zero != d.manifest.IsZeroBlock(uint32(id)) || !zero && digest != d.manifest.Digest(uint32(id)) {
+			d.file.forget()
+			return false, fmt.Errorf("block %d of image %s reads otherwise than before: it %w", id, d.name, image.ErrChanged)
+		}
+		return false, nil
+	}
+	if zero {
+		err = d.builder.SetZero(uint32(id))
+	} else {
+		err = d.builder.Set(uint32(id), digest)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", d.name, err)
+	}
+	if !d.builder.Complete() {
+		return false, nil
+	}
+	d.complete(d.builder.Manifest())
+	d.file.remember(d.manifest)
+	return true, nil
+}
+
+// manifestFile is where the manifest of this image, in this version, is kept; "" if it
+// cannot be.
+type manifestFile struct {
+	path string
+	log  *slog.Logger
+}
+
+func newManifestFile(cfg *Config) manifestFile {
+	f := manifestFile{log: cfg.Log}
+	if key := cfg.Source.CacheKey(); key != "" && cfg.CacheFolder != "" {
+		sum := sha256.Sum256([]byte(key))
+		f.path = filepath.Join(cfg.CacheFolder, hex.EncodeToString(sum[:16])+".manifest")
+	}
+	return f
+}
+
+// recall returns the manifest that an earlier session kept. Whatever is wrong with it, it
+// is as if there were none.
+func (f manifestFile) recall(sizes codec.Sizes) *codec.Manifest {
+	if f.path == "" {
+		return nil
+	}
+	info, err := os.Stat(f.path)
+	if err != nil || uint64(info.Size()) > sizes.MaxManifestSize() {
+		return nil
+	}
+	b, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil
+	}
+	m, err := codec.ParseManifest(b, sizes)
+	if err != nil {
+		f.log.Debug("a manifest in the cache is of no use", "path", f.path, "err", err)
+		return nil
+	}
+	return m
+}
+
+// remember keeps the manifest for the next session. Without it that one reads the image
+// itself.
+func (f manifestFile) remember(m *codec.Manifest) {
+	if f.path == "" {
+		return
+	}
+	err := os.MkdirAll(filepath.Dir(f.path), 0o700)
+	if err == nil {
+		err = writeAtomically(f.path, m.Bytes())
+	}
+	if err != nil {
+		f.log.Debug("the manifest is not kept for the next session", "err", err)
+	}
+}
+
+// forget drops what an earlier session kept and turned out to be wrong.
+func (f manifestFile) forget() {
+	if f.path != "" {
+		os.Remove(f.path)
+	}
+}
+
+// writeAtomically lets the file be whole or not there.
+func writeAtomically(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if _, err := f.Write(b); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,298 @@
+package blockstore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/fec"
+	"multiserver/internal/image"
+	"multiserver/internal/sender"
+	"multiserver/internal/wire"
+)
+
+const (
+	// ReadAhead is how many blocks to ask of the engine: 16 of them are interleaved.
+	ReadAhead = 32
+	// loadsInFlight are blocks that are read and digested at once.
+	loadsInFlight = 8
+	// loaders read and digest side by side.
+	loaders = 2
+	// rowsAhead is how many repair symbols are made at once: the kernel's tile.
+	rowsAhead = 4
+	// stallTime is how long a block may take to be read before that is a stall.
+	stallTime = 2 * time.Second
+)
+
+// Config says what to read, and whom to tell. The functions are called on the owner's
+// goroutine, within ReadAhead and HandleLoaded.
+type Config struct {
+	Source     image.Source
+	Geometry   block.Geometry
+	SymbolSize uint16
+	// CacheFolder is where manifests are kept for later sessions; "" keeps none.
+	CacheFolder string
+	// Ready tells that a block can be sent, cut into k source symbols.
+	Ready func(r sender.Ref, k uint16)
+	// Zero tells that a block of the image is zeros.
+	Zero func(id block.ID)
+	// Complete tells that the manifest is known.
+	Complete func(wire.Completion)
+	Log      *slog.Logger
+}
+
+// Load is a block to be read, and what came of it.
+type Load struct {
+	ref        sender.Ref
+	buf        []byte // room for the encoded block
+	digestOnly bool   // the block is not wanted itself
+	zero       bool
+	digest     codec.Digest
+	err        error
+}
+
+// Store reads an image. Make it by New.
+type Store struct {
+	cfg Config
+	// loads go from the owner to the loaders and loaded back; each has room for all loads,
+	// so that neither blocks. Nobody closes them.
+	loads, loaded chan *Load
+
+	cache    *cache
+	digests  *digests
+	loading  map[sender.Ref]bool
+	loadedAt time.Time // when a load last ended, or the only one began
+	unread   block.ID  // where to look for blocks that no one has read
+	encoder  fec.Encoder
+	subs     []codec.SubblockDigest
+}
+
+// New returns a Store that has read nothing but the manifest that an earlier session kept.
+func New(cfg Config) (*Store, error) {
+	digests, err := newDigests(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{
+		cfg:     cfg,
+		loads:   make(chan *Load, loadsInFlight),
+		loaded:  make(chan *Load, loadsInFlight),
+		cache:   newCache(codec.HeaderSize+int(cfg.Geometry.BlockSize), int(cfg.SymbolSize)),
+		digests: digests,
+		loading: map[sender.Ref]bool{},
+	}, nil
+}
+
+// Run reads until ctx ends. A disk that does not answer holds it up for as long.
+func (s *Store) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	for range loaders {
+		running.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case l := <-s.loads:
+					s.read(l)
+					s.loaded <- l
+				}
+			}
+		})
+	}
+	running.Wait()
+}
+
+// Completion is the size of the manifest and the image's digest; zero before Complete.
+func (s *Store) Completion() wire.Completion { return s.digests.completion }
+
+// Loaded is where blocks come back from the loaders.
+func (s *Store) Loaded() <-chan *Load { return s.loaded }
+
+// Full tells that ReadAhead could read nothing now.
+func (s *Store) Full() bool { return len(s.loading) >= loadsInFlight }
+
+// Stalled tells that reading the image takes long: its disk does not answer.
+func (s *Store) Stalled() bool {
+	return len(s.loading) > 0 && time.Since(s.loadedAt) > stallTime
+}
+
+// ReadAhead hands the loaders the blocks that will be sent soon; while nothing is sent,
+// those that nobody has read yet, for the manifest.
+func (s *Store) ReadAhead(upcoming []sender.Ref, idle bool) {
+	for _, r := range upcoming {
+		if s.Full() {
+			return
+		}
+		if s.loading[r] {
+			continue
+		}
+		if e := s.cache.blocks[r]; e != nil {
+			s.ready(e)
+			continue
+		}
+		if r.Object == wire.Image && s.digests.isZero(r.Block) {
+			s.cfg.Zero(r.Block)
+			continue
+		}
+		if s.skipHole(r) {
+			continue
+		}
+		s.load(&Load{ref: r, buf: s.cache.buffer()})
+	}
+	// While there is something to send, the disk is for that: the stream comes by most of
+	// what is unread anyway.
+	if !idle {
+		return
+	}
+	// A hole may be the last block that the manifest lacks.
+	for n := block.ID(s.cfg.Geometry.BlockCount()); s.digests.builder != nil && s.unread < n && len(s.loading) < loaders; s.unread++ {
+		r := sender.Ref{Object: wire.Image, Block: s.unread}
+		if !s.digests.has(s.unread) && !s.loading[r] && !s.skipHole(r) {
+			s.load(&Load{ref: r, buf: s.cache.buffer(), digestOnly: true})
+		}
+	}
+}
+
+// HandleLoaded takes in what came through Loaded. An error ends the session: the image
+// cannot be read, or changed.
+func (s *Store) HandleLoaded(l *Load) error {
+	delete(s.loading, l.ref)
+	s.loadedAt = time.Now()
+	if l.err != nil {
+		return l.err
+	}
+	if err := s.record(l); err != nil {
+		return err
+	}
+	if l.zero {
+		s.cfg.Zero(l.ref.Block)
+	}
+	if l.zero || l.digestOnly {
+		s.cache.giveBack(l.buf)
+		return nil
+	}
+	s.ready(s.cache.keep(l.ref, l.buf))
+	return nil
+}
+
+// PutSymbol puts the bytes of a symbol into dst, SymbolSize bytes.
+func (s *Store) PutSymbol(dst []byte, y *wire.Symbol) error {
+	e, err := s.encoded(sender.Ref{Object: y.Object, Block: y.Block})
+	if err != nil {
+		return err
+	}
+	size := int(s.cfg.SymbolSize)
+	if y.Symbol.IsSource(int(y.K)) {
+		copy(dst, e.buf[int(y.Symbol)*size:][:size])
+		return nil
+	}
+	row := y.Symbol.Row(int(y.K))
+	if row < e.first || row >= e.first+uint32(e.made) {
+		if e.rows == nil {
+			flat := make([]byte, rowsAhead*size)
+			for i := range rowsAhead {
+				e.rows = append(e.rows, flat[i*size:][:size])
+			}
+		}
+		if err := s.encoder.Encode(e.rows, e.buf, row); err != nil {
+			return fmt.Errorf("make a repair symbol: %w", err)
+		}
+		e.first, e.made = row, rowsAhead
+	}
+	copy(dst, e.rows[row-e.first])
+	return nil
+}
+
+// SubblockDigests returns the digests of an image block's sub-blocks, until the next call,
+// and the block's count of source symbols.
+func (s *Store) SubblockDigests(r sender.Ref) (digests []codec.SubblockDigest, k uint16, err error) {
+	e, err := s.encoded(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.subs = codec.AppendSubblockDigests(s.subs[:0], e.buf[codec.HeaderSize:][:s.cfg.Geometry.Size(r.Block)])
+	return s.subs, s.count(e), nil
+}
+
+// encoded returns a block from the cache, or reads it again.
+func (s *Store) encoded(r sender.Ref) (*encodedBlock, error) {
+	if e := s.cache.find(r); e != nil {
+		return e, nil
+	}
+	l := &Load{ref: r, buf: s.cache.buffer()}
+	s.read(l)
+	if l.err != nil {
+		return nil, l.err
+	}
+	if err := s.record(l); err != nil {
+		return nil, err
+	}
+	return s.cache.keep(l.ref, l.buf), nil
+}
+
+// load hands a block to the loaders.
+func (s *Store) load(l *Load) {
+	if len(s.loading) == 0 {
+		s.loadedAt = time.Now()
+	}
+	s.loading[l.ref] = true
+	s.loads <- l
+}
+
+// read does a load: on a loader's goroutine, or on the owner's. It reads no field that
+// changes but the manifest, which is there before a load of it is.
+func (s *Store) read(l *Load) {
+	g := s.cfg.Geometry
+	if l.ref.Object == wire.Manifest {
+		g.ImageSize = uint64(len(s.digests.manifest.Bytes()))
+	}
+	n, off := int(g.Size(l.ref.Block)), g.Offset(l.ref.Block)
+	l.buf = l.buf[:codec.HeaderSize+n]
+	plain := l.buf[codec.HeaderSize:]
+	if l.ref.Object == wire.Manifest {
+		copy(plain, s.digests.manifest.Bytes()[off:])
+	} else if err := s.cfg.Source.ReadScattered([][]byte{plain}, off); err != nil {
+		l.err = err
+		return
+	}
+	if l.ref.Object == wire.Image && codec.IsZero(plain) {
+		l.zero = true
+		return
+	}
+	l.digest = codec.EncodeHeaderInto(l.buf[:codec.HeaderSize], plain)
+}
+
+// skipHole tells whether a block is a hole of the image's file, which need not be read.
+func (s *Store) skipHole(r sender.Ref) bool {
+	g := s.cfg.Geometry
+	if r.Object != wire.Image || !s.cfg.Source.IsHole(g.Offset(r.Block), uint64(g.Size(r.Block))) {
+		return false
+	}
+	if s.record(&Load{ref: r, zero: true}) != nil {
+		return false // to be read, and said
+	}
+	s.cfg.Zero(r.Block)
+	return true
+}
+
+// record takes a block's digest into the manifest, or holds it against the one there.
+func (s *Store) record(l *Load) error {
+	if l.ref.Object == wire.Manifest {
+		return nil
+	}
+	completed, err := s.digests.record(l.ref.Block, l.zero, l.digest)
+	if completed {
+		s.cfg.Complete(s.digests.completion)
+	}
+	return err
+}
+
+// ready tells that a block can be sent.
+func (s *Store) ready(e *encodedBlock) { s.cfg.Ready(e.ref, s.count(e)) }
+
+// count is a block's K.
+func (s *Store) count(e *encodedBlock) uint16 { return uint16(len(e.buf) / int(s.cfg.SymbolSize)) }
