@@ -71,19 +71,19 @@ func (k checker) all(findings []Finding) {
 // network looks at the interfaces, the routes and the kernel's settings. It returns
 // nil if there is no interface to go on with.
 func (k checker) network(name string, group netip.Addr) []udp.Interface {
-	interfaces, err := candidateInterfaces(name, group)
+	interfaces, err := udp.CandidateInterfaces(name, group)
 	if err != nil {
 		k.wrong("interface", "set it up, give it an address, or name another one with -i", "%v", err)
 		return nil
 	}
-	names := strings.Split(interfaceNames(interfaces), ", ")
+	names := strings.Split(udp.InterfaceNames(interfaces), ", ")
 	for _, each := range interfaces {
 		k.oneInterface(each, len(interfaces) == 1)
 	}
 	if name == "" {
 		k.unusable(interfaces, group)
 		if len(names) > 1 {
-			k.note("interface", "if it is the wrong one, name one: -i "+names[0], "%d may be used: %s; the one on which the other side answers is", len(names), interfaceNames(interfaces))
+			k.note("interface", "if it is the wrong one, name one: -i "+names[0], "%d may be used: %s; the one on which the other side answers is", len(names), udp.InterfaceNames(interfaces))
 		}
 	}
 	k.route(interfaces, group)
@@ -130,7 +130,7 @@ func (k checker) unusable(usable []udp.Interface, group netip.Addr) {
 		case each.Flags&net.FlagMulticast == 0:
 			others = append(others, each.Name+" cannot multicast")
 		default:
-			others = append(others, fmt.Sprintf("%s has no %s address", each.Name, family(group)))
+			others = append(others, fmt.Sprintf("%s has no %s address", each.Name, udp.Family(group)))
 		}
 	}
 	if len(others) > 0 {
@@ -146,9 +146,9 @@ func (k checker) route(interfaces []udp.Interface, group netip.Addr) {
 	case ifIndex == 0:
 		k.ok("route", "none to %s, and none is needed: the interface is named to the system", group)
 	case slices.ContainsFunc(interfaces, func(i udp.Interface) bool { return i.Index == ifIndex }):
-		k.ok("route", "%s goes by %s", group, interfaceName(ifIndex))
+		k.ok("route", "%s goes by %s", group, udp.InterfaceName(ifIndex))
 	default:
-		k.note("route", "if that one is meant, name it: -i "+interfaceName(ifIndex), "%s would go by %s, but %s is used", group, interfaceName(ifIndex), interfaceNames(interfaces))
+		k.note("route", "if that one is meant, name it: -i "+udp.InterfaceName(ifIndex), "%s would go by %s, but %s is used", group, udp.InterfaceName(ifIndex), udp.InterfaceNames(interfaces))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"multiserver/internal/netcheck"
+	"multiserver/internal/probe"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -67,10 +68,10 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 		return
 	}
 	in := []udp.Interface{}
-	if i, err := udp.InterfaceByName(interfaceName(found.ifIndex)); err == nil {
+	if i, err := udp.InterfaceByName(udp.InterfaceName(found.ifIndex)); err == nil {
 		in = append(in, i)
 	}
-	serves := fmt.Sprintf("%s serves %s of %d bytes, and answers on %s", found.server, found.Name, found.SizeBytes, interfaceName(found.ifIndex))
+	serves := fmt.Sprintf("%s serves %s of %d bytes, and answers on %s", found.server, found.Name, found.SizeBytes, udp.InterfaceName(found.ifIndex))
 	packets := membershipPackets(in, k.cfg.Group)
 	switch {
 	case found.session == nil:
@@ -85,7 +86,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 		k.ok("server", "%s, over MXB 2", serves)
 		k.note("group", "", "the server sends by unicast only: there is none to check")
 	case len(in) == 0:
-		k.wrong("interface", "try again", "%s has gone", interfaceName(found.ifIndex))
+		k.wrong("interface", "try again", "%s has gone", udp.InterfaceName(found.ifIndex))
 	default:
 		k.ok("server", "%s, over MXB 2", serves)
 		if !k.group(ctx, conn, found, in[0]) {
@@ -177,7 +178,7 @@ type trainListener struct {
 
 const (
 	// checkTrains are enough to tell loss by; they are asked for checkAsks times at most,
-	// with a pause that a server takes no exception to (askedPause).
+	// with a pause that a server takes no exception to (probe.AskedPause).
 	checkTrains = 3
 	checkAsks   = 5
 	checkPause  = 300 * time.Millisecond
@@ -258,7 +259,7 @@ func (t *trainListener) findings(i udp.Interface) (all []Finding) {
 	k := checker{func(f Finding) { all = append(all, f) }}
 	data := t.found.session.Data
 	if !t.arrives() {
-		k.wrong("group", fmt.Sprintf("a firewall here (UDP port %d, %s), a switch that snoops without a querier, or not the server's VLAN; until then --unicast always", data.Port(), membershipProtocol(data.Addr())),
+		k.wrong("group", fmt.Sprintf("a firewall here (UDP port %d, %s), a switch that snoops without a querier, or not the server's VLAN; until then --unicast always", data.Port(), udp.MembershipProtocol(data.Addr())),
 			"%s does not arrive on %s, although the server answers", data, i.Name)
 		return all
 	}
@@ -277,16 +278,16 @@ func (t *trainListener) judgeTrains(k checker, i udp.Interface) {
 	payload, mtu := t.packetSize()
 	heard, sent, large, fastest, bursts := 0, 0, t.symbols > 0, 0.0, 0
 	for _, train := range t.trains {
-		counts := [probeSteps]int{1, probeFirst, probeBurst}
-		if train.steps[stepFirst].seen[0]>>probeFew == 0 && train.steps[stepBurst].heard == 0 { // of a server with --rate, or all is lost
-			counts = [probeSteps]int{1, probeFew, 0}
+		counts := probe.Full(payload)
+		if train.steps[probe.StepFirst].seen[0]>>probe.Few == 0 && train.steps[probe.StepBurst].heard == 0 { // of a server with --rate, or all is lost
+			counts = probe.Short()
 		}
 		for n, s := range train.steps {
 			sent += counts[n]
 			heard += int(s.heard)
 			large = large || int(s.largest) >= payload
 		}
-		if s := train.steps[stepBurst]; s.heard >= 2 {
+		if s := train.steps[probe.StepBurst]; s.heard >= 2 {
 			bursts++
 			bits := float64(8 * udp.PacketWireBytes(t.found.session.Data.Addr(), payload) * int(s.heard-1))
 			fastest = max(fastest, bits/max(s.last.Sub(s.first), time.Microsecond).Seconds())

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"multiserver/internal/probe"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -47,13 +48,13 @@ func TestTrainFindings(t *testing.T) {
 		now := time.Unix(1, 0)
 		for n, heard := range c.trains {
 			for step, count := range []int{heard.small, heard.first, heard.burst} {
-				probe := wire.Probe{Session: session, Train: uint32(n + 1), Step: uint16(step), Size: size}
-				if step == stepSmall {
-					probe.Size = probeSmall
+				q := wire.Probe{Session: session, Train: uint32(n + 1), Step: uint16(step), Size: size}
+				if step == probe.StepSmall {
+					q.Size = probe.SmallBytes
 				}
-				for probe.Index = range uint32(count) {
+				for q.Index = range uint32(count) {
 					now = now.Add(c.between)
-					packet := probe.AppendTo(nil)
+					packet := q.AppendTo(nil)
 					l.take(now, packet)
 					l.take(now, packet) // doubled, which counts once
 				}
@@ -64,7 +65,7 @@ func TestTrainFindings(t *testing.T) {
 			l.take(now, symbol)
 		}
 		for range c.others {
-			l.take(now, wire.Probe{Session: other, Train: 1, Size: probeSmall}.AppendTo(nil))
+			l.take(now, wire.Probe{Session: other, Train: 1, Size: probe.SmallBytes}.AppendTo(nil))
 		}
 		l.take(now, []byte("nothing of ours"))
 

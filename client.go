@@ -116,7 +116,7 @@ func (c *Client) update(f func(*ClientStats)) {
 }
 
 func (c *Client) run(ctx context.Context) (err error) {
-	interfaces, err := candidateInterfaces(c.cfg.Interface, c.cfg.Group)
+	interfaces, err := candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group)
 	if err != nil {
 		return err
 	}
@@ -177,10 +177,10 @@ func (c *Client) run(ctx context.Context) (err error) {
 	c.update(func(st *ClientStats) {
 		st.Protocol = found.protocol()
 		st.Phase, st.Name, st.Output, st.SizeBytes = PhaseReceiving, found.Name, out.Name(), found.SizeBytes
-		st.Server, st.Interface, st.WaitingFor = found.server, interfaceName(found.ifIndex), ""
+		st.Server, st.Interface, st.WaitingFor = found.server, udp.InterfaceName(found.ifIndex), ""
 	})
 	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", found.Name, found.server),
-		"bytes", found.SizeBytes, "interface", interfaceName(found.ifIndex), "output", out.Name())
+		"bytes", found.SizeBytes, "interface", udp.InterfaceName(found.ifIndex), "output", out.Name())
 	if err := out.Prepare(found.SizeBytes, found.sectorSize()); err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func (c *Client) settle(stream *udp.Receiver, interfaces []udp.Interface, found 
 		}
 	}
 	if !known && c.cfg.Interface == "" {
-		if each, err := udp.InterfaceByName(interfaceName(found.ifIndex)); err == nil {
+		if each, err := udp.InterfaceByName(udp.InterfaceName(found.ifIndex)); err == nil {
 			if err := stream.Join(each); err != nil {
 				c.cfg.Log.Warn("cannot join the group where the server answers", "interface", each.Name, "err", err)
 			}
@@ -326,7 +326,7 @@ func (c *Client) receive(ctx context.Context, conn *udp.Conn, stream *udp.Receiv
 		gather: newGatherer(out, found.SizeBytes, inOrder),
 		counts: ClientStats{BadPackets: c.Stats().BadPackets}, // those of the search
 	}
-	r.iface, _ = udp.InterfaceByName(cmp.Or(c.cfg.Interface, interfaceName(found.ifIndex)))
+	r.iface, _ = udp.InterfaceByName(cmp.Or(c.cfg.Interface, udp.InterfaceName(found.ifIndex)))
 	// descriptions go from hear, which closes it, to this goroutine; what finds it
 	// full is dropped, as any packet may be.
 	descriptions := make(chan mxb1.Description, 8)
@@ -583,7 +583,7 @@ func (r *receiving) silenceHint() string {
 		return "another server sends to the same group: is this the right -g and -p?"
 	default:
 		return fmt.Sprintf("it answers, but its stream to %s does not arrive: a firewall (UDP port %d, %s), a switch without multicast, or another -g or -p there",
-			r.stream.LocalAddr(), r.cfg.Port, membershipProtocol(r.cfg.Group))
+			r.stream.LocalAddr(), r.cfg.Port, udp.MembershipProtocol(r.cfg.Group))
 	}
 }
 
@@ -616,11 +616,11 @@ func (c *ClientConfig) validate() error {
 		c.Stdout = os.Stdout
 	}
 	setLogDefault(&c.Log)
-	if err := setGroupDefaults(&c.Group, &c.Port, &c.ControlPort); err != nil {
+	if err := setGroupDefaults("ClientConfig", &c.Group, &c.Port, &c.ControlPort); err != nil {
 		return err
 	}
 	if addr, err := netip.ParseAddr(c.ControlHost); err == nil { // a name is looked up later
-		if _, err := controlAddr(addr, c.Group, c.Interface); err != nil {
+		if _, err := controlAddr("ClientConfig", addr, c.Group, c.Interface); err != nil {
 			return err
 		}
 	}

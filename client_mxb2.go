@@ -148,7 +148,7 @@ const (
 
 // receiveMXB2 takes the image in and says goodbye.
 func (c *Client) receiveMXB2(ctx context.Context, conn *udp.Conn, found found, out target.Target) error {
-	iface, err := udp.InterfaceByName(interfaceName(found.ifIndex))
+	iface, err := udp.InterfaceByName(udp.InterfaceName(found.ifIndex))
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"multiserver/internal/target"
+	"multiserver/internal/udp"
 )
 
 // Plan is what a dry run found: what would be written where. String says it in a
@@ -56,7 +57,7 @@ func (c *Client) Plan() Plan {
 func (c *Client) makePlan(found found, out target.Target) error {
 	p := Plan{
 		Name: found.Name, SizeBytes: found.SizeBytes,
-		Server: found.server, Protocol: found.protocol(), Interface: interfaceName(found.ifIndex),
+		Server: found.server, Protocol: found.protocol(), Interface: udp.InterfaceName(found.ifIndex),
 		Output: out.Name(), Kind: OutputStream,
 	}
 	if file, ok := out.(*target.File); ok {

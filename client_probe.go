@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"multiserver/internal/probe"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -27,7 +28,7 @@ type probes struct {
 	train   uint32
 	clock   wire.Clock
 	clockAt time.Time
-	steps   [probeSteps]probeStep // by wire.Probe's Step
+	steps   [probe.Steps]probeStep // by wire.Probe's Step
 	told    bool
 	// sequence is that of the first heartbeat, and unheard how many packets the sender
 	// has sent since.
@@ -85,7 +86,7 @@ func (p *probes) report(now time.Time) (r wire.ProbeReport, due bool) {
 		return r, false
 	}
 	p.told = true
-	if p.steps[stepFirst].heard+p.steps[stepBurst].heard > 0 {
+	if p.steps[probe.StepFirst].heard+p.steps[probe.StepBurst].heard > 0 {
 		p.blind = 0
 	} else {
 		p.blind++
@@ -110,7 +111,7 @@ func (s *symbolClient) lookAtSize() error {
 	}
 	if s.probes.blind >= blindTrains {
 		return fmt.Errorf("%w: packets of %d bytes from %s, while small ones do: a part of the network, or this host's %s, has a smaller MTU; start the server without --mtu, or raise that MTU",
-			errPacketSize, int(s.session.SymbolSize)+wire.SymbolHeaderSize+udp.HeaderBytes(s.cfg.Group), s.found.server, interfaceName(s.found.ifIndex))
+			errPacketSize, int(s.session.SymbolSize)+wire.SymbolHeaderSize+udp.HeaderBytes(s.cfg.Group), s.found.server, udp.InterfaceName(s.found.ifIndex))
 	}
 	if s.byUnicast {
 		if s.probes.unheard > lostBlindly && time.Since(s.switched) > unicastPatience {

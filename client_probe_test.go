@@ -4,15 +4,16 @@ import (
 	"testing"
 	"time"
 
+	"multiserver/internal/probe"
 	"multiserver/internal/wire"
 )
 
 // train1 lets p hear one train: its small packet, and as many full ones as are given,
 // a millisecond apart.
 func (p *probes) train1(number uint32, at time.Time, full int) {
-	p.hear(at, wire.Probe{Train: number, Step: stepSmall, Size: probeSmall, Clock: 7})
+	p.hear(at, wire.Probe{Train: number, Step: probe.StepSmall, Size: probe.SmallBytes, Clock: 7})
 	for i := range full {
-		p.hear(at.Add(time.Duration(i)*time.Millisecond), wire.Probe{Train: number, Step: stepBurst, Index: uint32(i), Size: 1472, Clock: 7})
+		p.hear(at.Add(time.Duration(i)*time.Millisecond), wire.Probe{Train: number, Step: probe.StepBurst, Index: uint32(i), Size: 1472, Clock: 7})
 	}
 }
 
@@ -24,7 +25,7 @@ func TestProbesAreReportedOnce(t *testing.T) {
 	}
 	p.train1(1, start, 5)
 	last := start.Add(4 * time.Millisecond)
-	p.hear(last, wire.Probe{Train: 1, Step: stepBurst, Index: 2, Size: 1472, Clock: 7}) // doubled
+	p.hear(last, wire.Probe{Train: 1, Step: probe.StepBurst, Index: 2, Size: 1472, Clock: 7}) // doubled
 	if _, due := p.report(last.Add(probeReportAfter - 1)); due {
 		t.Error("a report is due while the train may go on")
 	}
@@ -32,14 +33,14 @@ func TestProbesAreReportedOnce(t *testing.T) {
 	if !due || r.Train != 1 || r.Clock != 7 || r.ClockHeld != probeReportAfter || r.Steps.Len() != 2 {
 		t.Fatalf("the report is %+v, due %v", r, due)
 	}
-	if s := r.Steps.At(1); s.Step != stepBurst || s.Heard != 5 || s.LargestPacket != 1472 || s.Span != 4*time.Millisecond {
+	if s := r.Steps.At(1); s.Step != probe.StepBurst || s.Heard != 5 || s.LargestPacket != 1472 || s.Span != 4*time.Millisecond {
 		t.Errorf("of the burst it tells %+v", s)
 	}
 	if _, due := p.report(last.Add(time.Second)); due {
 		t.Error("it is told twice")
 	}
 	p.train1(2, last, 0)
-	p.hear(last, wire.Probe{Train: 1, Step: stepBurst, Index: 9, Size: 1472}) // of the train before
+	p.hear(last, wire.Probe{Train: 1, Step: probe.StepBurst, Index: 9, Size: 1472}) // of the train before
 	if r, due := p.report(last.Add(probeReportAfter)); !due || r.Train != 2 || r.Steps.Len() != 1 {
 		t.Errorf("the second train's report is %+v, due %v", r, due)
 	}

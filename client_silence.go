@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
 
@@ -40,7 +41,7 @@ func (s *symbolClient) silenceHint() string {
 		return fmt.Sprintf("the server answers, but the group %s is lost: a switch has forgotten it, or a firewall drops it; joining it again", s.session.Data.Addr())
 	case answers:
 		return fmt.Sprintf("the server answers, but its stream to %s does not arrive: a firewall here (UDP port %d, %s), or a network without multicast",
-			s.session.Data, s.session.Data.Port(), membershipProtocol(s.cfg.Group))
+			s.session.Data, s.session.Data.Port(), udp.MembershipProtocol(s.cfg.Group))
 	case s.counts.PacketsReceived > 0:
 		return "it does not answer either: it was ended, or the network is interrupted"
 	}

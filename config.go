@@ -31,16 +31,18 @@ var originalServer = netip.AddrFrom4([4]byte{192, 168, 1, 1})
 type ServerConfig struct {
 	// File is the path of a regular file or a block device of 1 byte to 4 TiB.
 	File string
-	// Group and Port are where the blocks go: DefaultGroup and DefaultPort. With a
-	// group of IPv6 everything goes over IPv6.
+	// Group is where clients look for a server, and where the blocks of MXB 1 go; those of
+	// MXB 2 go to DataGroup. Port is the port of both streams. They are DefaultGroup and
+	// DefaultPort. With a group of IPv6 everything goes over IPv6.
 	Group netip.Addr
 	Port  uint16
 	// ControlHost and ControlPort are where requests are heard, and the source of
 	// every packet: all addresses, and DefaultControlPort.
 	ControlHost netip.Addr
 	ControlPort uint16
-	// Interface is the name of the only interface to use. If empty, every one that
-	// is up and multicast-capable is heard, and the first one to ask is served.
+	// Interface is the name of the only interface to use. If empty, every one that is up
+	// and multicast-capable is heard. MXB 2 is served on all that clients are heard on, MXB 1
+	// on the one where the first client asked.
 	Interface string
 	// TTL is how many routers the blocks may pass, plus one: DefaultTTL.
 	TTL int
@@ -54,8 +56,8 @@ type ServerConfig struct {
 	DataGroup netip.Addr
 	// MTU is what the packets of MXB 2 fill: 1500, or less if the interface has less.
 	MTU int
-	// The stream of MXB 2 begins when MinReceivers clients are there and MinWait has
-	// passed since the first one came, or at the latest when MaxWait has: at once.
+	// The stream of MXB 2 starts once MinReceivers clients have joined and MinWait has
+	// passed since the first; MaxWait, if not 0, caps the wait. Zero values: start at once.
 	MinReceivers     int
 	MinWait, MaxWait time.Duration
 	// ExitAfterDone ends the server when every client that came is done or gone.
@@ -93,20 +95,21 @@ type ClientConfig struct {
 	DryRun bool
 	// Stdout takes the image in order if Output is "-": os.Stdout.
 	Stdout io.Writer
-	// Group and Port are where the blocks arrive: DefaultGroup and DefaultPort. With a
-	// group of IPv6 everything goes over IPv6.
+	// Group and Port are the server's: DefaultGroup and DefaultPort. With a group of IPv6
+	// everything goes over IPv6.
 	Group netip.Addr
 	Port  uint16
 	// ControlHost and ControlPort are the server to ask. An empty host is searched:
 	// by multicast to Group and, over IPv4, by broadcast and at 192.168.1.1.
 	ControlHost string
 	ControlPort uint16
-	// FromPort is the port to ask from. If 0, a free one from 32767 to 65535.
+	// FromPort is the port to ask from. If 0, a free one from 32767 to 65533.
 	FromPort uint16
 	// Interface is the name of the only interface to use. If empty, every one that
 	// is up and multicast-capable is tried, and the first one to answer is used.
 	Interface string
-	// QuietTime is how long nothing may arrive before missing blocks are asked for.
+	// QuietTime is how long nothing may arrive over MXB 1 before missing blocks are asked
+	// for. MXB 2 has no use for it.
 	QuietTime time.Duration
 	// StartTimeout ends the search for a server, ReceiveTimeout the wait for blocks
 	// that stay away: DefaultStartTimeout, DefaultReceiveTimeout; NoTimeout waits.

@@ -230,7 +230,7 @@ func (c *Client) findHint(interfaces []udp.Interface) string {
 		ways = fmt.Sprintf("multicast to %s", c.cfg.Group)
 	}
 	return fmt.Sprintf("asked on %s by %s at UDP port %d: is multiserver running in this network, is another interface meant (-i), does a firewall stand between? -s HOST asks one host",
-		interfaceNames(interfaces), ways, c.cfg.ControlPort)
+		udp.InterfaceNames(interfaces), ways, c.cfg.ControlPort)
 }
 
 // resolve returns the address of the control host, the first one of the group's family
@@ -248,5 +248,5 @@ func (c *Client) resolve(ctx context.Context) (netip.Addr, error) {
 		}
 		addr = addrs[0]
 	}
-	return controlAddr(addr, c.cfg.Group, c.cfg.Interface)
+	return controlAddr("ClientConfig", addr, c.cfg.Group, c.cfg.Interface)
 }

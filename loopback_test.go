@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"multiserver/internal/mxb1"
+	"multiserver/internal/udp"
 )
 
 // Tests of the library over the loopback interface: they need no rights. What takes
@@ -78,7 +79,7 @@ func (r *room) clientConfig(out string) ClientConfig {
 
 func loopbackName(t *testing.T) string {
 	for _, name := range []string{"lo", "lo0"} {
-		if _, err := candidateInterfaces(name, DefaultGroup); err == nil {
+		if _, err := udp.CandidateInterfaces(name, DefaultGroup); err == nil {
 			return name
 		}
 	}
@@ -332,7 +333,7 @@ func TestAsksOnceASecond(t *testing.T) {
 // TestSearchInTurns: by multicast, by broadcast and at the original's address within
 // a second, and round again.
 func TestSearchInTurns(t *testing.T) {
-	interfaces, err := candidateInterfaces(loopbackName(t), DefaultGroup)
+	interfaces, err := udp.CandidateInterfaces(loopbackName(t), DefaultGroup)
 	if err != nil {
 		t.Fatal(err)
 	}

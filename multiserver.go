@@ -14,9 +14,7 @@
 package multiserver
 
 import (
-	"errors"
-	"fmt"
-
+	"multiserver/internal/failure"
 	"multiserver/internal/target"
 )
 
@@ -24,15 +22,15 @@ import (
 // may want to go on. Whatever wraps none of them is a failure while running.
 var (
 	// ErrConfig: a field of a configuration holds what it cannot hold.
-	ErrConfig = errors.New("unusable setting")
+	ErrConfig = failure.Config
 	// ErrTimeLimit: no server was found, or the stream stayed away, for longer
 	// than the configuration allows.
-	ErrTimeLimit = errors.New("time limit passed")
+	ErrTimeLimit = failure.TimeLimit
 	// ErrIntegrity: what arrives cannot be told from, or is known to be, something
 	// else than the image that the session began with.
-	ErrIntegrity = errors.New("not the same image")
+	ErrIntegrity = failure.Integrity
 	// ErrReceiversFailed: the session is over, and not every client has the image.
-	ErrReceiversFailed = errors.New("not every client got the image")
+	ErrReceiversFailed = failure.ReceiversFailed
 	// ErrTargetRefused: the target failed a check before anything was written.
 	ErrTargetRefused = target.ErrRefused
 	// ErrNoDisk: no disk is the one that Target means. It wraps ErrTargetRefused.
@@ -41,15 +39,5 @@ var (
 	ErrTargetIO = target.ErrIO
 )
 
-// failure is an error of one of the kinds above, which its text does not repeat.
-type failure struct {
-	kind error
-	error
-}
-
 // fail returns an error of that kind with fmt.Errorf's text.
-func fail(kind error, format string, args ...any) error {
-	return &failure{kind, fmt.Errorf(format, args...)}
-}
-
-func (f *failure) Unwrap() []error { return []error{f.kind, f.error} }
+func fail(kind error, format string, args ...any) error { return failure.New(kind, format, args...) }

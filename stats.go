@@ -35,7 +35,7 @@ type ServerStats struct {
 	RateReason string
 	// Waiting: the stream of MXB 2 is held until those are there that it waits for.
 	Waiting bool
-	// Receivers are the clients of MXB 2, by first offer: 4096 at most.
+	// Receivers are the clients of MXB 2, as they joined: 4096 at most.
 	Receivers []Receiver
 	// Clients are those of MXB 1 that asked, by first request: 4096 at most, of which the
 	// silent make room for others after ten minutes.
@@ -68,9 +68,6 @@ type Receiver struct {
 	Limit   string
 	Outcome Outcome
 	Reason  string // of a failure, in its own words
-
-	// target tells that it was its target that failed, which another try does not mend.
-	target bool
 }
 
 // Outcome is what became of a Receiver.

@@ -52,6 +52,7 @@ type Sender struct {
 	trainAt time.Duration // when it was sent
 	heard   map[wire.ReceiverID]*heard
 	initial float64 // bits a second
+	packets []byte  // of the last train
 }
 
 // heard is what a receiver heard of trains.
@@ -125,9 +126,9 @@ func (s *Sender) share(r Receivers) float64 {
 	return float64(enough) / float64(max(1, r.Multicast))
 }
 
-// Train begins a train and returns its packets: the small one, and the full ones, one
-// after the other. They are appended to dst, which is the memory of both.
-func (s *Sender) Train(now time.Duration, dst []byte) (small, full []byte) {
+// Train begins a train and returns its packets, until the next call: the small one, and the
+// full ones, one after the other.
+func (s *Sender) Train(now time.Duration) (small, full []byte) {
 	s.train++
 	s.trainAt = now
 	shape := Full(s.cfg.PacketSize)
@@ -138,8 +139,7 @@ func (s *Sender) Train(now time.Duration, dst []byte) (small, full []byte) {
 		Session: s.cfg.Session, Train: s.train, Step: StepSmall,
 		Clock: max(1, wire.Clock(now.Microseconds())), Size: SmallBytes,
 	}
-	dst = p.AppendTo(dst)
-	end := len(dst)
+	dst := p.AppendTo(s.packets[:0])
 	p.Size = uint16(s.cfg.PacketSize)
 	for step := StepFirst; step < Steps; step++ {
 		p.Step = uint16(step)
@@ -148,7 +148,8 @@ func (s *Sender) Train(now time.Duration, dst []byte) (small, full []byte) {
 			dst = p.AppendTo(dst)
 		}
 	}
-	return dst[end-SmallBytes : end : end], dst[end:]
+	s.packets = dst
+	return dst[:SmallBytes], dst[SmallBytes:]
 }
 
 // HandleReport takes in what a receiver heard of a train, and tells whether a train has to

@@ -49,7 +49,7 @@ func TestInitialRate(t *testing.T) {
 				if s.train == 2 {
 					continue
 				}
-				small, full := s.Train(now, nil)
+				small, full := s.Train(now)
 				if len(small) != SmallBytes || len(full)%1472 != 0 {
 					t.Fatalf("a train of %d and %d bytes", len(small), len(full))
 				}
@@ -87,7 +87,7 @@ func TestGathering(t *testing.T) {
 			switch s.Poll(now, everybody(4)) {
 			case SendTrain:
 				trains++
-				s.Train(now, nil)
+				s.Train(now)
 				for id := range c.hear {
 					s.HandleReport(now, report(wire.ReceiverID(id+1), s.train, 0), true, true)
 				}
@@ -129,7 +129,7 @@ func TestStrangers(t *testing.T) {
 // short once the stream runs.
 func TestAskedTrains(t *testing.T) {
 	s := NewSender(SenderConfig{PacketSize: 1472, PacketBits: packetBits, Session: 5})
-	if _, full := s.Train(time.Second, nil); len(full) != 128*1472 {
+	if _, full := s.Train(time.Second); len(full) != 128*1472 {
 		t.Errorf("a train before the stream has %d bytes", len(full))
 	}
 	asked := wire.ProbeReport{Receiver: 9}
@@ -143,7 +143,7 @@ func TestAskedTrains(t *testing.T) {
 	}
 	for now := time.Duration(0); s.Poll(now, everybody(1)) != BeginStream; now += time.Millisecond {
 	}
-	small, full := s.Train(3*time.Second, nil)
+	small, full := s.Train(3 * time.Second)
 	if len(full) != Few*1472 {
 		t.Errorf("a train beside the stream has %d bytes", len(full))
 	}
