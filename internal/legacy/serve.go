@@ -157,8 +157,8 @@ func (s *Server) Run(ctx context.Context) error {
 			if err := s.fill(batch); err != nil {
 				return err
 			}
-			s.cfg.Queue.Submit(batch)
 			s.showOwed()
+			s.cfg.Queue.Submit(batch)
 			// What has come in meanwhile goes first: it may ask for the same blocks.
 			if len(s.requests) == 0 && len(s.cfg.Queue.Sent()) == 0 && ctx.Err() == nil {
 				continue
