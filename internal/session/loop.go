@@ -106,14 +106,14 @@ func (s *Session) step() (wait time.Duration, err error) {
 		return rateInterval, nil
 	}
 	filled, err := s.compose.next(s.now(), b)
-	if err != nil {
-		return 0, err
-	}
-	if filled {
+	if filled && err == nil {
 		s.cfg.Queue.Submit(b)
 		return 0, nil
 	}
 	s.cfg.Queue.Recycle(b)
+	if err != nil {
+		return 0, err
+	}
 	wait = min(rateInterval, s.streams.deadline()-s.now())
 	if s.pace.closed {
 		wait = min(wait, gateTick)
@@ -217,11 +217,18 @@ func (s *Session) verdict() error {
 	return ErrAllDone
 }
 
-// sendLastWords tells the receivers that the session is over, and why. No batch is under
-// way any more that they could overtake.
-func (s *Session) sendLastWords(cause error) {
+// sendLastWords tells the receivers that the session is over, and why, when no batch is on
+// its way any more that these words could overtake. Once ctx has ended none is.
+func (s *Session) sendLastWords(ctx context.Context, cause error) {
 	if s.streams == nil {
 		return
+	}
+	for s.cfg.Queue.InFlight() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case b := <-s.cfg.Queue.Sent():
+			s.recycle(b)
+		}
 	}
 	state := wire.SenderStopped
 	switch {

@@ -205,7 +205,7 @@ func (s *Session) Run(ctx context.Context) error {
 		case errors.Is(err, ErrAllDone) || errors.Is(err, failure.ReceiversFailed):
 			cause = context.Canceled
 		}
-		s.sendLastWords(cause)
+		s.sendLastWords(inner, cause)
 		return err
 	})
 	return group.Wait()

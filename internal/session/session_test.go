@@ -351,7 +351,10 @@ func TestWaits(t *testing.T) {
 	first := r.join(1)
 	first.want()
 	r.until("one of two is there", func(f Figures) bool { return len(f.Receivers) == 1 && f.Waiting })
-	for first.state() != wire.SenderWaiting {
+	for range 5 {
+		if got := first.state(); got != wire.SenderWaiting || first.train != 0 {
+			t.Fatalf("for one of two receivers the state is %d, after %d trains of probes", got, first.train)
+		}
 	}
 	second := r.join(2)
 	second.want()

@@ -65,6 +65,9 @@ func (q *Queue) Recycle(b *Batch) {
 	q.free = append(q.free, b)
 }
 
+// InFlight is how many batches are taken and not recycled.
+func (q *Queue) InFlight() int { return q.inFlight }
+
 // SetLimit sets the rate in bits a second on the wire that the queue keeps to, each batch
 // counted once, wherever it goes. 0 is no limit beside the server's.
 func (q *Queue) SetLimit(bitsPerSec uint64) { q.limit.Store(bitsPerSec) }
