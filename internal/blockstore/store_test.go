@@ -320,6 +320,12 @@ func TestManifestRecalled(t *testing.T) {
 			t.Errorf("%s: it is used", name)
 		}
 	}
+	// A file that is too large is not even read: nobody has room for this one.
+	if err := os.Truncate(kept[0], 1<<42); err != nil {
+		t.Logf("no sparse files here: %v", err)
+	} else if got := newRoom(t, open(), folder).Completion(); got.ManifestSize != 0 {
+		t.Error("a manifest of 4 TiB is used")
+	}
 	if err := os.WriteFile(kept[0], whole, 0o600); err != nil {
 		t.Fatal(err)
 	}

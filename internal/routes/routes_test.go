@@ -151,7 +151,7 @@ func TestShare(t *testing.T) {
 		s.SentMulticast(batch)
 	}
 	unicast = 0
-	for s.UnicastFirst() {
+	for s.UnicastFirst() && unicast <= maxCredit+batch {
 		s.SentUnicast(batch)
 		unicast += batch
 	}

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"multiserver/internal/block"
 	"multiserver/internal/blockstore"
 	"multiserver/internal/routes"
 	"multiserver/internal/sender"
@@ -17,7 +16,6 @@ type composer struct {
 	session    wire.SessionID
 	symbolSize int
 	group      netip.Addr
-	geometry   block.Geometry
 	store      *blockstore.Store
 	queue      *transmit.Queue
 	streams    *streams

@@ -10,7 +10,7 @@
 //
 //  1. Handle puts a packet into the inbox. Whatever finds it full is lost, as any packet
 //     may be.
-//  2. The first offer fixes what the packets fill (begin): the MTU of the interface that it
+//  2. The first offer fixes what the packets fill (newLive): the MTU of the interface that it
 //     came in on. From then on there are an engine for the group's stream and a store.
 //  3. Each offer is answered with the session's description. Who then speaks in the session
 //     is a receiver, and has a row in the roster.
@@ -24,6 +24,10 @@
 //     with an engine of its own.
 //  8. In the end, or when the image cannot be read or changes, the receivers are told so.
 //
-// Goroutines, all started by Run: loop owns everything but the inbox, and what mu guards;
-// the store's loaders; watch asks once a second whether the image has changed.
+// Goroutines, all started by Run: loop owns everything but the inbox, and what the board
+// guards; the store's loaders; watch asks once a second whether the image has changed.
+//
+// The types: Session is what others see, and live what there is from the first offer on.
+// It puts together streams (engines and where their packets go), a composer (batches), pace
+// (gate, probes, rate) and the board (figures and the table of receivers).
 package session

@@ -2,27 +2,23 @@ package session
 
 import (
 	"context"
-	crand "crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"multiserver/internal/block"
 	"multiserver/internal/blockstore"
-	"multiserver/internal/codec"
 	"multiserver/internal/failure"
 	"multiserver/internal/image"
 	"multiserver/internal/partition"
 	"multiserver/internal/roster"
 	"multiserver/internal/routes"
-	"multiserver/internal/sender"
 	"multiserver/internal/startgate"
 	"multiserver/internal/transmit"
 	"multiserver/internal/udp"
@@ -102,35 +98,31 @@ type packet struct {
 	ifIndex int
 }
 
-// Session serves one image. Make it by New.
-type Session struct {
-	cfg        Config
-	origin     time.Time
+// facts are what does not change in a session.
+type facts struct {
 	id         wire.SessionID
 	identity   wire.Identity
 	geometry   block.Geometry
-	sectorSize uint32 // that the image's partition table is written for; 0: unknown
+	sectorSize uint32         // that the image's partition table is written for; 0: unknown
+	data       netip.AddrPort // where the group's stream goes
+	origin     time.Time      // of the engines' time
+}
+
+// now is the time of the engines.
+func (f *facts) now() time.Duration { return time.Since(f.origin) }
+
+// Session serves one image. Make it by New.
+type Session struct {
+	cfg   Config
+	facts facts
+	board *board
 
 	// inbox goes from Handle to loop. It has room for inboxLen packets, and nobody closes it.
 	inbox chan packet
 	// begun goes from loop to Run, which then starts the store's loaders: one store.
 	begun chan *blockstore.Store
 
-	mu      sync.Mutex // guards table and figures
-	table   *roster.Table
-	figures Figures // without Receivers
-
-	// Owned by loop, from the first offer on; nil before:
-	streams *streams
-	store   *blockstore.Store
-	pace    *pace
-	compose *composer
-
-	// Owned by loop:
-	emptyAt time.Time // since when nobody is unfinished
-	stalled bool      // reading the image takes long, and that was said
-	changes []roster.Row
-	ahead   []sender.Ref
+	live *live // nil before the first offer; loop's
 }
 
 // New prepares a session of the source, and reads the image's head.
@@ -148,21 +140,31 @@ func New(cfg Config) (*Session, error) {
 	if err := geometry.Validate(); err != nil {
 		return nil, fmt.Errorf("serve %s: %w", cfg.Source, err)
 	}
-	return &Session{
-		cfg:        cfg,
-		origin:     time.Now(),
-		id:         wire.SessionID(rand.Uint64()),
-		identity:   wire.Identity(digest[:16]),
-		geometry:   geometry,
-		sectorSize: partition.SectorSize(head),
-		inbox:      make(chan packet, inboxLen),
-		begun:      make(chan *blockstore.Store, 1),
-		table:      roster.New(geometry),
-	}, nil
+	s := &Session{
+		cfg: cfg,
+		facts: facts{
+			id:         wire.SessionID(rand.Uint64()),
+			identity:   wire.Identity(digest[:16]),
+			geometry:   geometry,
+			sectorSize: partition.SectorSize(head),
+			origin:     time.Now(),
+		},
+		inbox: make(chan packet, inboxLen),
+		begun: make(chan *blockstore.Store, 1),
+		board: newBoard(&cfg, geometry),
+	}
+	// A group of the image's own: switches filter one image's stream from another's, and a
+	// restarted server needs no one to join anew.
+	group := cfg.DataGroup
+	if !group.IsValid() {
+		group = wire.DataGroup(cfg.Group, s.facts.identity)
+	}
+	s.facts.data = netip.AddrPortFrom(group, cfg.Port)
+	return s, nil
 }
 
 // ID is the session's number.
-func (s *Session) ID() wire.SessionID { return s.id }
+func (s *Session) ID() wire.SessionID { return s.facts.id }
 
 // Handle takes in a packet of MXB 2, or the offer in a map request, as the control socket
 // heard it. It keeps a copy, and never waits.
@@ -174,13 +176,7 @@ func (s *Session) Handle(b []byte, from netip.AddrPort, ifIndex int) {
 }
 
 // Figures returns the state of the moment.
-func (s *Session) Figures() Figures {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.figures
-	f.Receivers = s.table.Rows()
-	return f
-}
+func (s *Session) Figures() Figures { return s.board.show() }
 
 // Run serves until ctx ends or the session does, tells the receivers why, and returns after
 // all of its goroutines have ended: with ctx's error, ErrAllDone, an error of kind
@@ -205,7 +201,9 @@ func (s *Session) Run(ctx context.Context) error {
 		case errors.Is(err, ErrAllDone) || errors.Is(err, failure.ReceiversFailed):
 			cause = context.Canceled
 		}
-		s.sendLastWords(inner, cause)
+		if s.live != nil {
+			s.live.sendLastWords(inner, cause)
+		}
 		return err
 	})
 	return group.Wait()
@@ -225,104 +223,4 @@ func (s *Session) watch(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// now is the time of the engines.
-func (s *Session) now() time.Duration { return time.Since(s.origin) }
-
-// begin makes the engine and the store, now that it is known where the stream goes.
-func (s *Session) begin(ifIndex int) error {
-	mtu := DefaultMTU
-	if each, err := udp.InterfaceByName(udp.InterfaceName(ifIndex)); err == nil {
-		mtu = min(mtu, each.MTU)
-		if s.cfg.MTU != 0 {
-			mtu = min(s.cfg.MTU, each.MTU)
-		}
-	}
-	symbolSize, err := wire.SymbolSizeFor(mtu - udp.HeaderBytes(s.cfg.Group))
-	if err != nil {
-		return fmt.Errorf("send packets for an MTU of %d: %w", mtu, err)
-	}
-	secret := make([]byte, 16)
-	if _, err := crand.Read(secret); err != nil {
-		return err
-	}
-	streams := newStreams(&s.cfg, s.id, s.geometry, s.dataGroup(), secret, s.now(), s.showNetworks)
-	store, err := blockstore.New(blockstore.Config{
-		Source: s.cfg.Source, Geometry: s.geometry, SymbolSize: symbolSize, CacheFolder: s.cfg.CacheFolder,
-		Ready:    streams.ready,
-		Zero:     streams.zero,
-		Complete: func(c wire.Completion) { streams.complete(s.now(), c) },
-		Log:      s.cfg.Log,
-	})
-	if err != nil {
-		return err
-	}
-	if err := streams.addNetwork(s.now(), ifIndex); err != nil {
-		return err
-	}
-	streams.complete(s.now(), store.Completion())
-	s.streams, s.store = streams, store
-	s.pace = newPace(&s.cfg, s.id, symbolSize, s.geometry)
-	s.compose = &composer{session: s.id, symbolSize: int(symbolSize), group: s.cfg.Group, geometry: s.geometry, store: store, queue: s.cfg.Queue, streams: streams}
-	s.begun <- store
-	streams.setGate(s.now(), true, false)
-	// Clients of a session before this one hear of the new one at once.
-	streams.group.send(s.describe(0, netip.AddrPort{}), s.cfg.Log)
-	return nil
-}
-
-// dataGroup is where the stream goes: a group of the image's own, so that switches filter
-// one image's stream from another's, and a restarted server needs no one to join anew.
-func (s *Session) dataGroup() netip.AddrPort {
-	if s.cfg.DataGroup.IsValid() {
-		return netip.AddrPortFrom(s.cfg.DataGroup, s.cfg.Port)
-	}
-	return netip.AddrPortFrom(wire.DataGroup(s.cfg.Group, s.identity), s.cfg.Port)
-}
-
-// describe is the description of the session for a receiver at an address, or the
-// announcement for 0.
-func (s *Session) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
-	d := wire.Description{
-		Session:        s.id,
-		Receiver:       receiver,
-		Codecs:         1 << codec.Raw,
-		Geometry:       s.geometry,
-		Identity:       s.identity,
-		Data:           s.streams.data,
-		SymbolSize:     uint16(s.compose.symbolSize),
-		Completion:     s.store.Completion(),
-		ReportInterval: s.streams.group.engine.Interval(),
-		Receivers:      uint32(s.streams.unfinished()),
-		SectorSize:     s.sectorSize,
-		FileName:       []byte(wire.FileName(s.cfg.Source.Name())),
-	}
-	if receiver != 0 {
-		d.Token = s.streams.peers.Token(receiver, to)
-	}
-	if s.cfg.Unicast == routes.Always {
-		d.Data = netip.AddrPort{}
-	}
-	return d.AppendTo(nil)
-}
-
-// showNetworks tells which interfaces the stream goes out on.
-func (s *Session) showNetworks(interfaces []int) {
-	names := make([]string, len(interfaces))
-	for i, each := range interfaces {
-		names[i] = udp.InterfaceName(each)
-	}
-	s.mu.Lock()
-	s.figures.Networks = names
-	s.mu.Unlock()
-	if s.cfg.OnNetworks != nil {
-		s.cfg.OnNetworks(interfaces)
-	}
-}
-
-func (s *Session) countBad() {
-	s.mu.Lock()
-	s.figures.BadPackets++
-	s.mu.Unlock()
 }

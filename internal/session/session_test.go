@@ -174,7 +174,7 @@ func (r *room) join(id wire.ReceiverID) *peer {
 	if err != nil {
 		r.Fatal(err)
 	}
-	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: r.dataGroup(), Interfaces: []udp.Interface{lo}})
+	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: r.facts.data, Interfaces: []udp.Interface{lo}})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestServes(t *testing.T) {
 	d := newDisk(2*block.DefaultBlockSize + 5000)
 	r := newRoom(t, d, Config{ExitAfterDone: true})
 	p := r.join(7)
-	if got := p.description; got.Session != r.ID() || got.Receiver != 7 || got.Geometry.ImageSize != uint64(d.Size()) || string(got.FileName) != "an.img" || got.Data != r.dataGroup() || got.Token == 0 {
+	if got := p.description; got.Session != r.ID() || got.Receiver != 7 || got.Geometry.ImageSize != uint64(d.Size()) || string(got.FileName) != "an.img" || got.Data != r.facts.data || got.Token == 0 {
 		t.Errorf("it is described as %+v", got)
 	}
 	p.want()
@@ -502,7 +502,7 @@ func newComposer(tb testing.TB) *composer {
 		}
 	}
 	queue := transmit.New(transmit.Config{Group: netip.MustParseAddr("239.1.2.3"), Log: log}).NewQueue(8)
-	return &composer{session: 5, symbolSize: symbolSize, group: netip.MustParseAddr("239.1.2.3"), geometry: g, store: store, queue: queue, streams: s}
+	return &composer{session: 5, symbolSize: symbolSize, group: netip.MustParseAddr("239.1.2.3"), store: store, queue: queue, streams: s}
 }
 
 // TestComposeAllocations: to fill a batch with symbols allocates nothing.

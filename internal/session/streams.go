@@ -53,7 +53,7 @@ type streams struct {
 	cfg      *Config
 	session  wire.SessionID
 	geometry block.Geometry
-	data     netip.AddrPort // the group's
+	data     netip.AddrPort // the group's stream
 
 	group   *stream
 	unicast *stream   // nil while nobody wanted it

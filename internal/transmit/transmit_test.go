@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"multiserver/internal/udp"
@@ -134,24 +135,29 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestPause: while the only network takes nothing, Run waits before it goes on.
+// TestPause: while the only network takes nothing, Run waits before it goes on; a unicast
+// receiver that cannot be reached makes nobody wait.
 func TestPause(t *testing.T) {
 	for _, unicast := range []bool{false, true} {
-		tr := newTransmitter(t, Config{})
-		tr.retryPause = time.Hour
-		q := tr.NewQueue(8)
-		ctx, cancel := context.WithCancel(t.Context())
-		bad := &recorder{err: errors.New("network is down")}
-		good := &recorder{onSend: func(int) { cancel() }}
-		submit(t, q, 1, unicast, bad)
-		submit(t, q, 2, unicast, good)
-		if !unicast {
-			bad.onSend = func(int) { cancel() }
-		}
-		tr.Run(ctx)
-		if sent := len(good.sent) == 1; sent != unicast {
-			t.Errorf("unicast %v: the next batch was sent: %v", unicast, sent)
-		}
+		synctest.Test(t, func(t *testing.T) { // the time is the bubble's
+			tr := newTransmitter(t, Config{})
+			q := tr.NewQueue(8)
+			ctx, cancel := context.WithCancel(t.Context())
+			bad, good := &recorder{err: errors.New("network is down")}, &recorder{}
+			submit(t, q, 1, unicast, bad)
+			submit(t, q, 2, unicast, good)
+			go tr.Run(ctx)
+			synctest.Wait()
+			if sent := len(good.sent) == 1; sent != unicast {
+				t.Errorf("unicast %v: the next batch was sent at once: %v", unicast, sent)
+			}
+			time.Sleep(retryInterval)
+			synctest.Wait()
+			if len(good.sent) != 1 {
+				t.Errorf("unicast %v: the next batch was not sent", unicast)
+			}
+			cancel()
+		})
 	}
 }
 

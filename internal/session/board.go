@@ -1,0 +1,125 @@
+package session
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/roster"
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+)
+
+// board is what others may see of a session: its figures, the table of receivers, and the
+// callbacks of its configuration, which loop calls. Nothing in the session decides by it
+// but its end.
+type board struct {
+	onReceiver func(roster.Row)
+	onRate     func(limit uint64, reason string)
+	onNetworks func(interfaces []int)
+
+	mu      sync.Mutex // guards table and figures
+	table   *roster.Table
+	figures Figures // without Receivers
+
+	changes []roster.Row // scratch
+}
+
+func newBoard(cfg *Config, g block.Geometry) *board {
+	return &board{onReceiver: cfg.OnReceiver, onRate: cfg.OnRate, onNetworks: cfg.OnNetworks, table: roster.New(g)}
+}
+
+func (b *board) show() Figures {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.figures
+	f.Receivers = b.table.Rows()
+	return f
+}
+
+func (b *board) countBad() {
+	b.mu.Lock()
+	b.figures.BadPackets++
+	b.mu.Unlock()
+}
+
+// setNetworks shows which interfaces the stream goes out on.
+func (b *board) setNetworks(interfaces []int) {
+	names := make([]string, len(interfaces))
+	for i, each := range interfaces {
+		names[i] = udp.InterfaceName(each)
+	}
+	b.mu.Lock()
+	b.figures.Networks = names
+	b.mu.Unlock()
+	if b.onNetworks != nil {
+		b.onNetworks(interfaces)
+	}
+}
+
+// setRate shows what the stream keeps to, and whether it still waits.
+func (b *board) setRate(waiting bool, limit uint64, reason string) {
+	b.mu.Lock()
+	changed := limit != b.figures.RateLimit
+	b.figures.Waiting, b.figures.RateLimit, b.figures.RateReason = waiting, limit, reason
+	b.mu.Unlock()
+	if changed && b.onRate != nil {
+		b.onRate(limit, reason)
+	}
+}
+
+// offer keeps the name that an offer brings, and tells whether that receiver made one
+// before.
+func (b *board) offer(o wire.Offer) (again bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.table.Offer(o.Receiver, string(o.HostName))
+}
+
+// record keeps the row of a receiver that has spoken in the session.
+func (b *board) record(id wire.ReceiverID, from netip.AddrPort, change func(*roster.Table)) {
+	b.mu.Lock()
+	b.table.Heard(time.Now(), id, from)
+	if change != nil {
+		change(b.table)
+	}
+	b.mu.Unlock()
+	b.tellChanges()
+}
+
+// endSilent marks the receivers that are gone.
+func (b *board) endSilent(knows func(wire.ReceiverID) bool) {
+	b.mu.Lock()
+	b.table.EndSilent(knows)
+	b.mu.Unlock()
+	b.tellChanges()
+}
+
+// receivers is the count of rows.
+func (b *board) receivers() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.table.Len()
+}
+
+// verdict ends all rows, and counts the receivers and those without the image.
+func (b *board) verdict() (failed, all int) {
+	b.mu.Lock()
+	failed, all = b.table.Verdict()
+	b.mu.Unlock()
+	b.tellChanges()
+	return failed, all
+}
+
+// tellChanges tells of receivers that have joined or ended.
+func (b *board) tellChanges() {
+	b.mu.Lock()
+	b.changes = b.table.Changes(b.changes[:0])
+	b.mu.Unlock()
+	if b.onReceiver != nil {
+		for _, r := range b.changes {
+			b.onReceiver(r)
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"multiserver/internal/blockstore"
+	"multiserver/internal/codec"
+	"multiserver/internal/failure"
+	"multiserver/internal/image"
+	"multiserver/internal/routes"
+	"multiserver/internal/sender"
+	"multiserver/internal/transmit"
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+)
+
+const (
+	// gateTick is how often it is asked whether the stream may begin.
+	gateTick = 5 * time.Millisecond
+	// lingerTime is how long the session stays when all are done: a goodbye whose
+	// acknowledgement is lost comes again.
+	lingerTime = 500 * time.Millisecond
+	// lastWords is how often the end of a session is told.
+	lastWords = 3
+)
+
+// live is a session from the first offer on: it is then known what packets fill.
+type live struct {
+	cfg *Config
+	facts
+	board   *board
+	streams *streams
+	store   *blockstore.Store
+	pace    *pace
+	compose *composer
+
+	emptyAt time.Time    // since when nobody is unfinished
+	stalled bool         // reading the image takes long, and that was said
+	ahead   []sender.Ref // scratch
+}
+
+// newLive makes the engine and the store, for packets that fill the MTU of the interface
+// that the first offer came in on.
+func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
+	if cfg.Interface != 0 {
+		ifIndex = cfg.Interface
+	}
+	symbolSize, err := symbolSizeOn(cfg, ifIndex)
+	if err != nil {
+		return nil, err
+	}
+	secret := make([]byte, 16)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, err
+	}
+	l := &live{cfg: cfg, facts: f, board: b}
+	l.streams = newStreams(cfg, f.id, f.geometry, f.data, secret, f.now(), b.setNetworks)
+	l.store, err = blockstore.New(blockstore.Config{
+		Source: cfg.Source, Geometry: f.geometry, SymbolSize: symbolSize, CacheFolder: cfg.CacheFolder,
+		Ready:    l.streams.ready,
+		Zero:     l.streams.zero,
+		Complete: func(c wire.Completion) { l.streams.complete(l.now(), c) },
+		Log:      cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := l.streams.addNetwork(f.now(), ifIndex); err != nil {
+		return nil, err
+	}
+	l.streams.complete(f.now(), l.store.Completion())
+	l.pace = newPace(cfg, f.id, symbolSize, f.geometry)
+	l.compose = &composer{
+		session: f.id, symbolSize: int(symbolSize), group: cfg.Group,
+		store: l.store, queue: cfg.Queue, streams: l.streams,
+	}
+	l.streams.setGate(f.now(), true, false)
+	// Clients of a session before this one hear of the new one at once.
+	l.streams.group.send(l.describe(0, netip.AddrPort{}), cfg.Log)
+	return l, nil
+}
+
+// symbolSizeOn is the size of symbols whose packets fill the MTU on an interface.
+func symbolSizeOn(cfg *Config, ifIndex int) (uint16, error) {
+	mtu := DefaultMTU
+	if each, err := udp.InterfaceByName(udp.InterfaceName(ifIndex)); err == nil {
+		mtu = min(mtu, each.MTU)
+		if cfg.MTU != 0 {
+			mtu = min(cfg.MTU, each.MTU)
+		}
+	}
+	size, err := wire.SymbolSizeFor(mtu - udp.HeaderBytes(cfg.Group))
+	if err != nil {
+		return 0, fmt.Errorf("send packets for an MTU of %d: %w", mtu, err)
+	}
+	return size, nil
+}
+
+// describe is the description of the session for a receiver at an address, or the
+// announcement for 0.
+func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
+	d := wire.Description{
+		Session:        l.id,
+		Receiver:       receiver,
+		Codecs:         1 << codec.Raw,
+		Geometry:       l.geometry,
+		Identity:       l.identity,
+		Data:           l.data,
+		SymbolSize:     uint16(l.compose.symbolSize),
+		Completion:     l.store.Completion(),
+		ReportInterval: l.streams.group.engine.Interval(),
+		Receivers:      uint32(l.streams.unfinished()),
+		SectorSize:     l.sectorSize,
+		FileName:       []byte(wire.FileName(l.cfg.Source.Name())),
+	}
+	if receiver != 0 {
+		d.Token = l.streams.peers.Token(receiver, to)
+	}
+	if l.cfg.Unicast == routes.Always {
+		d.Data = netip.AddrPort{}
+	}
+	return d.AppendTo(nil)
+}
+
+// step does what is due, and tells how long nothing will be unless something comes in; 0 if
+// there is more to send.
+func (l *live) step() (wait time.Duration, err error) {
+	l.tick()
+	if l.isOver() {
+		return 0, l.verdict()
+	}
+	if !l.store.Full() {
+		l.ahead = l.streams.upcoming(l.ahead[:0], blockstore.ReadAhead)
+		l.store.ReadAhead(l.ahead, l.compose.idle)
+	}
+	b := l.cfg.Queue.Take()
+	if b == nil { // without a batch to fill, nothing that is due can be sent
+		return rateInterval, nil
+	}
+	filled, err := l.compose.next(l.now(), b)
+	if filled && err == nil {
+		l.cfg.Queue.Submit(b)
+		return 0, nil
+	}
+	l.cfg.Queue.Recycle(b)
+	if err != nil {
+		return 0, err
+	}
+	wait = min(rateInterval, l.streams.deadline()-l.now())
+	if l.pace.closed {
+		wait = min(wait, gateTick)
+	}
+	return max(wait, 1), nil // what is overdue is still after what has come in
+}
+
+// tick opens the gate when the receivers that the stream waits for have come and probes
+// are answered. Each rateInterval it does what need not be done at once: it judges the
+// rate, and drops who and what has gone silent.
+func (l *live) tick() {
+	now := l.now()
+	if l.pace.closed && l.pace.openGate(now, l.streams.receivers()) {
+		l.sendTrain(now)
+	}
+	l.streams.setGate(now, l.pace.closed, l.pace.prober.Deaf())
+	since, due := l.pace.due()
+	if !due {
+		return
+	}
+	rate := l.streams.measure(since)
+	l.pace.judge(now, rate, l.streams.knows)
+	l.streams.lapse(now)
+	l.warnOfStall()
+	if l.pace.prober.SeekDue(now, l.streams.group.engine.Receivers()) {
+		l.sendTrain(now)
+	}
+	limit, reason := l.pace.binding(rate)
+	l.board.setRate(!l.pace.gate.Opened(), limit, reason)
+	l.board.endSilent(l.streams.knows)
+}
+
+// warnOfStall says, once each time, that reading the image takes long.
+func (l *live) warnOfStall() {
+	stalled := l.store.Stalled()
+	if stalled && !l.stalled {
+		l.cfg.Log.Warn("the image is not read: its disk does not answer", "file", l.cfg.Source.String())
+	}
+	l.stalled = stalled
+}
+
+// sendTrain sends one train of probes to the data group.
+func (l *live) sendTrain(now time.Duration) {
+	small, full := l.pace.prober.Train(now)
+	l.streams.group.send(small, l.cfg.Log)
+	for _, to := range l.streams.group.to {
+		if err := to.Send(full, l.pace.packetSize); err != nil {
+			l.cfg.Log.Debug("send probes", "err", err)
+		}
+	}
+}
+
+// isOver tells whether the session is over because all that came are done. The last of them
+// may still ask whether its goodbye was heard.
+func (l *live) isOver() bool {
+	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > 0 || l.board.receivers() == 0 {
+		l.emptyAt = time.Time{}
+		return false
+	}
+	if l.emptyAt.IsZero() {
+		l.emptyAt = time.Now()
+	}
+	return time.Since(l.emptyAt) > lingerTime
+}
+
+// verdict is how a session ends that was to end when all are done.
+func (l *live) verdict() error {
+	failed, all := l.board.verdict()
+	if failed > 0 {
+		return failure.New(failure.ReceiversFailed, "%d of %d clients did not get the image", failed, all)
+	}
+	return ErrAllDone
+}
+
+// sendLastWords tells the receivers that the session is over, and why, when no batch is on
+// its way any more that these words could overtake. Once ctx has ended none is.
+func (l *live) sendLastWords(ctx context.Context, cause error) {
+	for l.cfg.Queue.InFlight() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case b := <-l.cfg.Queue.Sent():
+			l.recycle(b)
+		}
+	}
+	state := wire.SenderStopped
+	switch {
+	case errors.Is(cause, image.ErrChanged):
+		state = wire.SenderImageChanged
+	case !errors.Is(cause, context.Canceled):
+		state = wire.SenderImageFailed
+	}
+	for range lastWords {
+		l.streams.end(l.now(), state)
+	}
+}
+
+// recycle takes back a batch that was sent.
+func (l *live) recycle(b *transmit.Batch) {
+	st := l.streams.group
+	if b.Unicast {
+		st = l.streams.unicast
+	}
+	st.sent += uint64(b.Packets)
+	l.cfg.Queue.Recycle(b)
+}
