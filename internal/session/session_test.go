@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -452,13 +453,15 @@ func TestStopped(t *testing.T) {
 
 // TestFullInbox: what finds no room is lost, and nobody waits.
 func TestFullInbox(t *testing.T) {
-	s := &Session{inbox: make(chan packet, 2)}
-	for range 3 {
-		s.Handle([]byte("packet"), netip.AddrPort{}, 1)
-	}
-	if len(s.inbox) != 2 {
-		t.Errorf("%d packets wait", len(s.inbox))
-	}
+	synctest.Test(t, func(t *testing.T) { // which ends a Handle that waits for ever
+		s := &Session{inbox: make(chan packet, 2)}
+		for range 3 {
+			s.Handle([]byte("packet"), netip.AddrPort{}, 1)
+		}
+		if len(s.inbox) != 2 {
+			t.Errorf("%d packets wait", len(s.inbox))
+		}
+	})
 }
 
 type discard struct{}

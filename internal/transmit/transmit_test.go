@@ -53,7 +53,9 @@ func submit(t *testing.T, q *Queue, mark byte, unicast bool, to ...Sender) {
 }
 
 // TestTurns: queues that have something to send take turns, and every batch comes back.
-func TestTurns(t *testing.T) {
+func TestTurns(t *testing.T) { synctest.Test(t, testTurns) } // which ends a Run that waits for ever
+
+func testTurns(t *testing.T) {
 	tr := newTransmitter(t, Config{})
 	a, b := tr.NewQueue(8), tr.NewQueue(8)
 	ctx, cancel := context.WithCancel(t.Context())
