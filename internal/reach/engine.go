@@ -1,0 +1,150 @@
+package reach
+
+import (
+	"time"
+
+	"multiserver/internal/wire"
+)
+
+const (
+	// askAfter is the silence after which the server is asked for its session, and how
+	// long it has to answer before it is asked again.
+	askAfter = time.Second
+	// unicastAfter is the silence of the group after which the client changes to unicast.
+	// It has joined the group again before that.
+	unicastAfter = 2 * time.Second
+	// answerFirst: after an answer, the group still has this long to speak: the server may
+	// have been stopped for a while.
+	answerFirst = 300 * time.Millisecond
+	// renewAfter is how often unicast is asked for again. It lapses otherwise.
+	renewAfter = 250 * time.Millisecond
+	// backAfter is how long nothing may come by unicast before the group gets another
+	// chance.
+	backAfter = 5 * time.Second
+	// silentAfter is how long something may stay away before a person is told.
+	silentAfter = 3 * time.Second
+
+	// never is a time before all others.
+	never = time.Duration(-1 << 60)
+)
+
+// Unicast says when the stream may come by unicast.
+type Unicast int
+
+// The modes.
+const (
+	Auto   Unicast = iota // where the group does not arrive
+	Always                // from the beginning
+	Never
+)
+
+// Config says what there is to choose from.
+type Config struct {
+	Unicast Unicast
+	// Multicast: the session sends to a group.
+	Multicast bool
+}
+
+// Engine follows one session.
+type Engine struct {
+	cfg     Config
+	unicast bool // the stream comes by unicast
+	rejoin  Rejoin
+
+	heard    time.Duration // the last packet of the session
+	streamed time.Duration // the last symbol
+	symbols  bool          // there was one
+	answered time.Duration // when the server last said that the session is on
+	dropped  time.Duration // when the own socket last had no room
+	foreign  bool          // a packet of another session came since the last call of Next
+	state    wire.SenderState
+
+	asked    time.Duration // when the session was last asked for
+	renewed  time.Duration // when unicast was last asked for
+	switched time.Duration // between the group and unicast
+}
+
+// New returns the engine of a session whose description has just arrived, at time 0.
+func New(cfg Config) *Engine {
+	e := &Engine{cfg: cfg, dropped: never, asked: never, renewed: never, switched: never}
+	if cfg.Unicast == Always || !cfg.Multicast {
+		e.unicast, e.switched = true, 0
+	}
+	return e
+}
+
+// ByUnicast tells whether the stream is to be taken by unicast now.
+func (e *Engine) ByUnicast() bool { return e.unicast }
+
+// Packet takes note of a packet of the session.
+func (e *Engine) Packet(now time.Duration) { e.heard = now }
+
+// Symbol takes note of a packet of the session that carries data.
+func (e *Engine) Symbol(now time.Duration) { e.heard, e.streamed, e.symbols = now, now, true }
+
+// State takes note of what the server says that it does.
+func (e *Engine) State(s wire.SenderState) { e.state = s }
+
+// Foreign takes note of a packet of another session. If ours is silent, that may be the one
+// that follows it.
+func (e *Engine) Foreign() { e.foreign = true }
+
+// Answered takes note of a description of the session. It came to the control socket, and
+// tells nothing of the stream.
+func (e *Engine) Answered(now time.Duration) { e.answered = now }
+
+// Restarted takes note that the server was started again and its session goes on.
+func (e *Engine) Restarted(now time.Duration) { e.answered, e.heard = now, now }
+
+// Dropped takes note that the own socket had no room for what arrived.
+func (e *Engine) Dropped(now time.Duration) { e.dropped = now }
+
+// Actions are what Next wants done, in this order.
+type Actions struct {
+	// AskSession: send the server an offer, which it answers with its session.
+	AskSession bool
+	// JoinAgain: join the group again.
+	JoinAgain bool
+	// Switch: the stream goes on by unicast, or by multicast, as ByUnicast tells.
+	Switch bool
+	// AskUnicast: send the server a request for unicast. EndUnicast: tell it that no more
+	// is wanted.
+	AskUnicast, EndUnicast bool
+}
+
+// Next returns what is to be done now. token says that the server's last description has what
+// a request for unicast needs, and leaving that the client has no more use for the stream.
+func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
+	after := askAfter
+	if e.foreign {
+		after, e.foreign = askAfter/4, false
+	}
+	if now-e.heard > after && now-e.asked > after {
+		e.asked, a.AskSession = now, true
+	}
+	if !e.unicast {
+		a.JoinAgain = e.rejoin.Due(now, e.heard)
+	}
+	silent := now - e.heard
+	switch {
+	case e.unicast && e.cfg.Unicast != Always && e.cfg.Multicast && silent > backAfter && now-e.switched > backAfter:
+		e.unicast, e.switched = false, now
+		a.Switch, a.EndUnicast = true, true
+	case e.unicast:
+		if now-e.renewed >= renewAfter && !leaving {
+			e.renewed, a.AskUnicast = now, true
+		}
+	case e.cfg.Unicast == Auto && token && silent > unicastAfter && now-e.switched > unicastAfter &&
+		e.serverAnswers() && now-e.answered > answerFirst:
+		// The server was heard of since the group fell silent: it is the group.
+		e.unicast, e.switched, e.renewed = true, now, now
+		a.Switch, a.AskUnicast = true, true
+	}
+	return a
+}
+
+// SinceSwitch is how long the stream has come the way that it does now.
+func (e *Engine) SinceSwitch(now time.Duration) time.Duration { return now - e.switched }
+
+// serverAnswers tells whether the server was heard of while the stream was silent.
+func (e *Engine) serverAnswers() bool { return e.answered-e.heard > askAfter }

@@ -1,0 +1,166 @@
+package reach
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"multiserver/internal/wire"
+)
+
+const tick = 10 * time.Millisecond
+
+// happens is what arrives between two times, at each tick or once.
+type happens struct {
+	from, to time.Duration // to 0: once
+	do       func(e *Engine, now time.Duration)
+}
+
+func packets(e *Engine, now time.Duration) { e.Symbol(now) }
+func answers(e *Engine, now time.Duration) { e.Answered(now) }
+func others(e *Engine, now time.Duration)  { e.Foreign() }
+
+// String is the actions as words; the time comes before them.
+func (a Actions) String() string {
+	var words []string
+	for _, w := range []struct {
+		on   bool
+		word string
+	}{{a.AskSession, "ask"}, {a.JoinAgain, "join"}, {a.Switch, "switch"}, {a.AskUnicast, "unicast"}, {a.EndUnicast, "multicast"}} {
+		if w.on {
+			words = append(words, w.word)
+		}
+	}
+	return strings.Join(words, "+")
+}
+
+// run lets an engine live for a while and tells what it did, without renewals of unicast.
+func run(cfg Config, token bool, until time.Duration, script ...happens) (did []string, e *Engine) {
+	e = New(cfg)
+	for now := tick; now <= until; now += tick {
+		for _, h := range script {
+			if now == h.from || now > h.from && now <= h.to {
+				h.do(e, now)
+			}
+		}
+		a := e.Next(now, token, false)
+		a.AskUnicast = a.AskUnicast && a.Switch
+		if a != (Actions{}) {
+			did = append(did, fmt.Sprintf("%.2f %v", now.Seconds(), a))
+		}
+	}
+	return did, e
+}
+
+func TestEngine(t *testing.T) {
+	const s = time.Second
+	multicast := Config{Multicast: true}
+	for _, c := range []struct {
+		name    string
+		cfg     Config
+		noToken bool
+		until   time.Duration
+		script  []happens
+		want    []string
+		unicast bool // at the end
+	}{
+		{"the stream runs", multicast, false, 9 * s, []happens{{tick, 9 * s, packets}}, nil, false},
+		{"nobody answers", multicast, false, 4 * s, nil,
+			[]string{"1.00 join", "1.01 ask", "2.02 ask", "3.00 join", "3.03 ask"}, false},
+		{"the group is blocked, the server answers", multicast, false, 3 * s,
+			[]happens{{1100 * time.Millisecond, 0, answers}, {2100 * time.Millisecond, 0, answers}},
+			[]string{"1.00 join", "1.01 ask", "2.01 switch+unicast", "2.02 ask"}, true},
+		{"an answer just now gives the group time", multicast, false, 2500 * time.Millisecond,
+			[]happens{{2000 * time.Millisecond, 0, answers}},
+			[]string{"1.00 join", "1.01 ask", "2.02 ask", "2.31 switch+unicast"}, true},
+		{"an answer before the silence is none", multicast, false, 3500 * time.Millisecond,
+			[]happens{{tick, s, packets}, {s, 0, answers}},
+			[]string{"2.00 join", "2.01 ask", "3.02 ask"}, false},
+		{"unicast is never wanted", Config{Unicast: Never, Multicast: true}, false, 2900 * time.Millisecond,
+			[]happens{{1100 * time.Millisecond, 0, answers}},
+			[]string{"1.00 join", "1.01 ask", "2.02 ask"}, false},
+		{"the server does not serve by unicast", multicast, true, 2900 * time.Millisecond,
+			[]happens{{1100 * time.Millisecond, 0, answers}},
+			[]string{"1.00 join", "1.01 ask", "2.02 ask"}, false},
+		{"unicast brings nothing either", multicast, false, 7500 * time.Millisecond,
+			[]happens{{1100 * time.Millisecond, 0, answers}},
+			[]string{"1.00 join", "1.01 ask", "2.01 switch+unicast", "2.02 ask", "3.03 ask", "4.04 ask", "5.05 ask", "6.06 ask",
+				"7.02 switch+multicast", "7.03 join", "7.07 ask"}, false},
+		{"always by unicast", Config{Unicast: Always, Multicast: true}, false, 7 * s, []happens{{tick, 7 * s, packets}}, nil, true},
+		{"always by unicast, and nothing comes", Config{Unicast: Always, Multicast: true}, false, 6 * s, nil,
+			[]string{"1.01 ask", "2.02 ask", "3.03 ask", "4.04 ask", "5.05 ask"}, true},
+		{"no group", Config{}, false, 1005 * time.Millisecond, nil, nil, true},
+		{"the next session is heard", multicast, false, 600 * time.Millisecond, []happens{{tick, 600 * time.Millisecond, others}},
+			[]string{"0.26 ask", "0.52 ask"}, false},
+		{"another session beside ours", multicast, false, s, []happens{{tick, s, others}, {tick, s, packets}}, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, e := run(c.cfg, !c.noToken, c.until, c.script...)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("it did %q\nwant   %q", got, c.want)
+			}
+			if e.ByUnicast() != c.unicast {
+				t.Errorf("by unicast: %v", e.ByUnicast())
+			}
+		})
+	}
+}
+
+// TestUnicastIsRenewed: it would lapse otherwise, and a client that leaves lets it.
+func TestUnicastIsRenewed(t *testing.T) {
+	e := New(Config{Unicast: Always})
+	asked := 0
+	for now := time.Duration(0); now < 2*time.Second; now += tick {
+		leaving := now >= time.Second
+		if e.Next(now, true, leaving).AskUnicast {
+			if asked++; leaving {
+				t.Error("asks for more while it leaves")
+			}
+		}
+	}
+	if asked != 4 {
+		t.Errorf("asked %d times in a second, want 4", asked)
+	}
+}
+
+// TestSilence: each cause of a stream that stays away is told apart.
+func TestSilence(t *testing.T) {
+	const now, long = time.Minute, 8 * time.Second
+	for _, c := range []struct {
+		name     string
+		unicast  Unicast
+		manifest bool // is waited for
+		change   func(*Engine)
+		want     Silence
+	}{
+		{"all is well", Auto, false, func(e *Engine) {}, Silence{}},
+		{"the server is gone", Auto, false, func(e *Engine) { e.heard, e.streamed, e.answered = now-long, now-long, now-9*time.Second },
+			Silence{Nothing, long, ServerGone}},
+		{"the server never sent", Auto, false, func(e *Engine) { e.symbols, e.heard, e.answered = false, now-long, now-9*time.Second },
+			Silence{Nothing, long, ServerUnheard}},
+		{"the group is lost", Auto, false, func(e *Engine) { e.heard, e.streamed = now-long, now-long }, Silence{Nothing, long, GroupLost}},
+		{"the group was never heard", Auto, false, func(e *Engine) { e.heard, e.streamed, e.symbols = now-long, now-long, false },
+			Silence{Nothing, long, GroupBlocked}},
+		{"unicast does not arrive", Always, false, func(e *Engine) { e.heard, e.streamed = now-long, now-long }, Silence{Nothing, long, UnicastBlocked}},
+		{"all is dropped at the socket", Auto, false, func(e *Engine) { e.heard, e.streamed, e.dropped = now-long, now-long, now-time.Second },
+			Silence{Nothing, long, SocketFull}},
+		{"dropped long ago", Auto, false, func(e *Engine) { e.heard, e.streamed, e.dropped = now-long, now-long, now-5*time.Second },
+			Silence{Nothing, long, GroupLost}},
+		{"the server's disk stalls", Auto, false, func(e *Engine) { e.streamed, e.state = now-long, wire.SenderStalled }, Silence{ServerStalled, long, 0}},
+		{"the server waits for others", Auto, false, func(e *Engine) { e.streamed, e.state = now-long, wire.SenderWaiting }, Silence{ServerWaits, long, 0}},
+		{"the server reads first", Auto, true, func(e *Engine) { e.streamed = now - long }, Silence{ReadingFirst, long, 0}},
+		{"no data, and nobody knows why", Auto, false, func(e *Engine) { e.streamed = now - long }, Silence{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := New(Config{Unicast: c.unicast, Multicast: true})
+			e.Symbol(now)
+			e.Answered(now)
+			c.change(e)
+			if got := e.Silence(now, c.manifest); got != c.want {
+				t.Errorf("it is %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
