@@ -1,0 +1,298 @@
+package seed
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/wire"
+)
+
+const (
+	// Samples is how many blocks of a target are compared before it counts as one that
+	// holds nothing of the image.
+	Samples = 64
+	// MaxRun is how many blocks a job digests at most.
+	MaxRun = 4
+	// maxRuns are under way: 16 MiB of the default blocks.
+	maxRuns = 4
+	// maxComparisons bounds the memory of blocks whose sub-blocks are compared.
+	maxComparisons = 4
+	// MaxJobs is how many jobs are under way at most.
+	MaxJobs = maxRuns + maxComparisons
+	// maxLists bounds the memory of sub-blocks' digests: twice what the receiver waits for
+	// at a time. Lists stay of blocks that arrived whole before the last of their digests.
+	maxLists = 256
+	// seedShare: a block of which the target holds less than this part is received whole.
+	seedShare = 4
+)
+
+// Receiver is the receiver's engine, as far as seeding goes.
+type Receiver interface {
+	// IsMissing tells whether nothing of a block has arrived or was found on the target.
+	IsMissing(id block.ID) bool
+	// MarkUnverified keeps blocks from being asked for before they were compared.
+	MarkUnverified(now time.Duration, r block.Range)
+	// NextUnverified is the first run from a block on of those that are to be compared.
+	NextUnverified(from uint32) (block.Range, bool)
+	// Confirm says whether the target holds a block.
+	Confirm(now time.Duration, id block.ID, held bool)
+	// RequestWhole says that a block is to come whole.
+	RequestWhole(now time.Duration, id block.ID)
+	// ConfirmZeros takes blocks that are zeros by the manifest, and appends those that the
+	// driver has to write.
+	ConfirmZeros(r block.Range, dst []block.Range) []block.Range
+	// HandleSubblockDigests tells whether the digests of a block's sub-blocks are waited for.
+	HandleSubblockDigests(now time.Duration, p wire.SubblockDigests) (wanted bool)
+}
+
+// Config says what is received.
+type Config struct {
+	Image      block.Geometry
+	SymbolSize int
+	Receiver   Receiver
+	Rand       *rand.Rand // chooses the samples
+}
+
+// Engine is what is known of one target's old content.
+type Engine struct {
+	cfg      Config
+	manifest *codec.Manifest // nil before it came
+	samples  []uint32        // blocks that are still to be sampled
+	checking bool            // every block is compared before it is asked for
+	next     uint32          // unverified blocks before it were handed out
+
+	// Before the manifest: the digests of the blocks in read.
+	digests []codec.Digest
+	read    *block.Set
+
+	lists    map[block.ID]*Subblocks
+	complete []block.ID // of lists, those that can be compared
+
+	runs        int // jobs under way that digest
+	comparisons int // jobs under way that compare sub-blocks
+}
+
+// New returns an engine to which nothing of the target is known.
+func New(cfg Config) *Engine {
+	return &Engine{cfg: cfg, lists: map[block.ID]*Subblocks{}}
+}
+
+// Job is what a driver does with the target.
+type Job struct {
+	// Blocks are digested, MaxRun at most. If Subblocks is not nil, it is one block, of
+	// which the sub-blocks are compared.
+	Blocks    block.Range
+	Subblocks *Subblocks
+	Digest    codec.Digest // of the block by the manifest, with Subblocks
+	sample    bool
+}
+
+// Result is what came of a job.
+type Result struct {
+	Job
+	// Readable has bit i if block i of Blocks could be read at all, and Digests has its
+	// digest, without Subblocks.
+	Readable uint
+	Digests  [MaxRun]codec.Digest
+	// Have is by SymbolsHeld, with Subblocks.
+	Have []uint64
+}
+
+// Outcome is what a driver does about a call of this engine.
+type Outcome struct {
+	// Began: the target turned out to hold some of the image, and all of it is compared from
+	// now on.
+	Began bool
+	// KeptBytes of the image were found on the target.
+	KeptBytes uint64
+	// Zeros are blocks to be made zeros on the target. It is appended to.
+	Zeros []block.Range
+	// Seed has symbols for the receiver's window, if Seed.K is not 0.
+	Seed Seed
+}
+
+// Seed is what the target holds of a block: source symbol i of K if bit i%64 of Have[i/64] is
+// set.
+type Seed struct {
+	Block block.ID
+	K     uint16
+	Have  []uint64
+}
+
+// Checking tells whether blocks are compared before they are asked for.
+func (e *Engine) Checking() bool { return e.checking }
+
+// NeedsManifest tells whether nothing can be asked for before the manifest has come.
+func (e *Engine) NeedsManifest() bool { return e.checking && e.manifest == nil }
+
+// UnderWay is the count of jobs whose results have not come.
+func (e *Engine) UnderWay() int { return e.runs + e.comparisons }
+
+// CheckAll compares every block of which nothing has come before it is asked for.
+func (e *Engine) CheckAll(now time.Duration) {
+	if e.checking {
+		return
+	}
+	n := e.cfg.Image.BlockCount()
+	e.checking, e.samples = true, nil
+	if e.manifest == nil {
+		e.digests = make([]codec.Digest, n)
+		e.read = block.NewSet(uint64(n))
+	}
+	e.cfg.Receiver.MarkUnverified(now, block.Range{Lo: 0, Hi: uint64(n)})
+}
+
+// Present takes note that a block that arrived was on the target already.
+func (e *Engine) Present(now time.Duration, out *Outcome) {
+	if !e.checking {
+		out.Began = true
+		e.CheckAll(now)
+	}
+}
+
+// SetManifest takes the manifest, once: what was read before is held against it, or samples
+// are chosen.
+func (e *Engine) SetManifest(now time.Duration, m *codec.Manifest, out *Outcome) {
+	e.manifest = m
+	if e.read != nil {
+		for at := uint64(0); ; {
+			run, ok := e.read.Next(at)
+			if !ok {
+				break
+			}
+			for at = run.Lo; at < run.Hi; at++ {
+				e.compare(now, block.ID(at), e.digests[at], out)
+			}
+		}
+		e.digests, e.read = nil, nil
+	}
+	if !e.checking {
+		e.chooseSamples()
+	}
+}
+
+// chooseSamples chooses the blocks whose digests tell whether the target holds some of the
+// image: not of zeros, which any disk has.
+func (e *Engine) chooseSamples() {
+	chosen := map[uint32]bool{}
+	for tries := 0; tries < 16*Samples && len(chosen) < Samples; tries++ {
+		id := e.cfg.Rand.Uint32N(e.cfg.Image.BlockCount())
+		if !chosen[id] && e.cfg.Receiver.IsMissing(block.ID(id)) && !e.manifest.IsZeroBlock(id) {
+			chosen[id] = true
+			e.samples = append(e.samples, id)
+		}
+	}
+}
+
+// Next returns a job, if there is one to be handed out now. While targetBusy, the target does
+// not keep up with what is written to it, and no runs of blocks are read.
+func (e *Engine) Next(targetBusy bool) (j Job, ok bool) {
+	if len(e.complete) > 0 && e.comparisons < maxComparisons {
+		id := e.complete[0]
+		e.complete = e.complete[1:]
+		j = Job{Blocks: one(id), Subblocks: e.lists[id], Digest: e.manifest.Digest(uint32(id))}
+		delete(e.lists, id)
+		e.comparisons++
+		return j, true
+	}
+	if targetBusy || e.runs == maxRuns {
+		return Job{}, false
+	}
+	if len(e.samples) > 0 {
+		j = Job{Blocks: one(block.ID(e.samples[0])), sample: true}
+		e.samples = e.samples[1:]
+	} else if !e.checking {
+		return Job{}, false
+	} else if j.Blocks, ok = e.nextRun(); !ok {
+		return Job{}, false
+	}
+	e.runs++
+	return j, true
+}
+
+func one(id block.ID) block.Range { return block.Range{Lo: uint64(id), Hi: uint64(id) + 1} }
+
+// nextRun is the next run to be digested. After the last one it begins anew: a block of which a
+// part arrived for other clients may have become unverified again.
+func (e *Engine) nextRun() (block.Range, bool) {
+	run, ok := e.cfg.Receiver.NextUnverified(e.next)
+	if !ok && e.next > 0 && e.read == nil && e.runs == 0 {
+		run, ok = e.cfg.Receiver.NextUnverified(0)
+	}
+	if ok {
+		run.Hi = min(run.Hi, run.Lo+MaxRun)
+		e.next = uint32(run.Hi)
+	}
+	return run, ok
+}
+
+// HandleResult takes what came of a job.
+func (e *Engine) HandleResult(now time.Duration, r *Result, out *Outcome) {
+	switch {
+	case r.Subblocks != nil:
+		e.comparisons--
+		e.seed(now, r, out)
+		return
+	case r.sample:
+		e.runs--
+		if id := block.ID(r.Blocks.Lo); !e.checking && r.Readable != 0 && r.Digests[0] == e.manifest.Digest(uint32(id)) {
+			e.Present(now, out)
+			e.compare(now, id, r.Digests[0], out)
+		}
+		return
+	}
+	e.runs--
+	for i := range r.Blocks.Len() {
+		id := r.Blocks.Lo + i
+		switch {
+		case r.Readable>>i&1 == 0:
+			e.differs(now, block.ID(id), false, out)
+		case e.manifest != nil:
+			e.compare(now, block.ID(id), r.Digests[i], out)
+		default:
+			e.digests[id] = r.Digests[i]
+			e.read.Add(one(block.ID(id)))
+		}
+	}
+}
+
+// compare holds a block's digest on the target against the manifest.
+func (e *Engine) compare(now time.Duration, id block.ID, there codec.Digest, out *Outcome) {
+	if there != e.manifest.Digest(uint32(id)) {
+		e.differs(now, id, true, out)
+		return
+	}
+	if e.cfg.Receiver.IsMissing(id) {
+		out.KeptBytes += uint64(e.cfg.Image.Size(id))
+	}
+	e.cfg.Receiver.Confirm(now, id, true)
+}
+
+// differs: the target does not hold a block. Zeros need nobody's packets. What cannot be read
+// is written whole, which mends what can be mended.
+func (e *Engine) differs(now time.Duration, id block.ID, readable bool, out *Outcome) {
+	if e.manifest != nil && e.manifest.IsZeroBlock(uint32(id)) {
+		out.Zeros = e.cfg.Receiver.ConfirmZeros(one(id), out.Zeros)
+		return
+	}
+	e.cfg.Receiver.Confirm(now, id, false)
+	if !readable {
+		e.cfg.Receiver.RequestWhole(now, id)
+	}
+}
+
+// seed judges whether what the target holds of a block is worth anything.
+func (e *Engine) seed(now time.Duration, r *Result, out *Outcome) {
+	id, held := block.ID(r.Blocks.Lo), 0
+	for _, w := range r.Have {
+		held += bits.OnesCount64(w)
+	}
+	if held*seedShare < int(r.Subblocks.k) {
+		e.cfg.Receiver.RequestWhole(now, id)
+		return
+	}
+	out.Seed = Seed{Block: id, K: r.Subblocks.k, Have: r.Have}
+}

@@ -1,0 +1,75 @@
+package seed
+
+import (
+	"maps"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/wire"
+)
+
+// Subblocks are the digests of a block's sub-blocks, as they come.
+type Subblocks struct {
+	k       uint16 // source symbols of the block as the session sends it
+	digests []codec.SubblockDigest
+	known   []bool
+	missing int
+}
+
+// HandleSubblocks gathers digests of a block's sub-blocks.
+func (e *Engine) HandleSubblocks(now time.Duration, p wire.SubblockDigests) {
+	if wanted := e.cfg.Receiver.HandleSubblockDigests(now, p); !wanted || e.manifest == nil {
+		return
+	}
+	l := e.lists[p.Block]
+	n := (e.cfg.Image.Size(p.Block) + codec.SubblockSize - 1) / codec.SubblockSize
+	if l != nil && l.missing == 0 {
+		return // it waits to be compared
+	}
+	if l == nil || l.k != p.K {
+		if len(e.lists) >= maxLists { // what is still wanted of these comes again
+			maps.DeleteFunc(e.lists, func(_ block.ID, l *Subblocks) bool { return l.missing > 0 })
+		}
+		l = &Subblocks{k: p.K, digests: make([]codec.SubblockDigest, n), known: make([]bool, n), missing: n}
+		e.lists[p.Block] = l
+	}
+	for i := range p.Digests.Len() {
+		if at := int(p.First) + i; at < n && !l.known[at] {
+			l.digests[at], l.known[at] = codec.SubblockDigest(p.Digests.At(i)), true
+			l.missing--
+		}
+	}
+	if l.missing == 0 {
+		e.complete = append(e.complete, p.Block)
+	}
+}
+
+// Forget drops what came of sub-blocks: another session may encode blocks otherwise.
+func (e *Engine) Forget() {
+	clear(e.lists)
+	e.complete = nil
+}
+
+// SymbolsHeld are the source symbols, one bit each, that lie within sub-blocks of a block of n
+// bytes that are the image's. there has the target's digests. Symbols with bytes of any other
+// sub-block are left out.
+func SymbolsHeld(list *Subblocks, there []codec.SubblockDigest, n, symbolSize int) []uint64 {
+	have := make([]uint64, (int(list.k)+63)/64)
+	if len(there) != len(list.digests) || (codec.HeaderSize+n+symbolSize-1)/symbolSize != int(list.k) {
+		return have // it goes encoded otherwise
+	}
+	for i := range int(list.k) {
+		// The bytes of the plain block that symbol i carries.
+		lo := max(0, i*symbolSize-codec.HeaderSize)
+		hi := min(n, (i+1)*symbolSize-codec.HeaderSize)
+		same := true
+		for s := lo / codec.SubblockSize; same && s*codec.SubblockSize < hi; s++ {
+			same = there[s] == list.digests[s]
+		}
+		if same {
+			have[i/64] |= 1 << (i % 64)
+		}
+	}
+	return have
+}
