@@ -1,0 +1,82 @@
+package probe
+
+import (
+	"time"
+
+	"multiserver/internal/wire"
+)
+
+// maxIndex bounds the packets of a step that are told apart.
+const maxIndex = 128
+
+// Train is what a receiver heard of one train. Its zero value has heard nothing.
+type Train struct {
+	Number uint32
+	steps  [Steps]heardStep
+}
+
+// heardStep is what was heard of one step.
+type heardStep struct {
+	seen        [maxIndex / 64]uint64 // by wire.Probe's Index
+	heard       uint32
+	largest     uint16
+	first, last time.Duration
+}
+
+// Add takes a probe of this train. One that comes twice counts once.
+func (t *Train) Add(now time.Duration, p wire.Probe) {
+	if int(p.Step) >= len(t.steps) || p.Index >= maxIndex {
+		return
+	}
+	s := &t.steps[p.Step]
+	bit := uint64(1) << (p.Index % 64)
+	if s.seen[p.Index/64]&bit != 0 {
+		return
+	}
+	s.seen[p.Index/64] |= bit
+	if s.heard == 0 {
+		s.first = now
+	}
+	s.heard++
+	s.last, s.largest = now, max(s.largest, p.Size)
+}
+
+// heardFull tells whether a packet of the session's size arrived.
+func (t *Train) heardFull() bool { return t.steps[StepFirst].heard+t.steps[StepBurst].heard > 0 }
+
+// shape is what the sender has sent, as far as what arrived tells: a short train, unless there
+// was more.
+func (t *Train) shape(packetSize int) Shape {
+	if t.steps[StepFirst].seen[0]>>Few == 0 && t.steps[StepBurst].heard == 0 {
+		return Short()
+	}
+	return Full(packetSize)
+}
+
+// Judgement is what trains tell of the path from the server.
+type Judgement struct {
+	Sent, Heard int  // packets of the trains of which any was heard
+	Full        bool // packets of the session's size arrive
+	// Bursts is how many were measured, and BitsPerSec the rate of the fastest, on the wire.
+	Bursts     int
+	BitsPerSec float64
+}
+
+// Judge says what trains tell. packetSize is the payload of the session's packets, and
+// wireBytes what one takes on the wire.
+func Judge(trains []Train, packetSize, wireBytes int) (j Judgement) {
+	for i := range trains {
+		t := &trains[i]
+		j.Sent += t.shape(packetSize).Packets()
+		for _, s := range t.steps {
+			j.Heard += int(s.heard)
+			j.Full = j.Full || int(s.largest) >= packetSize
+		}
+		if s := t.steps[StepBurst]; s.heard >= 2 {
+			j.Bursts++
+			bits := float64(8 * wireBytes * int(s.heard-1))
+			j.BitsPerSec = max(j.BitsPerSec, bits/max(s.last-s.first, time.Microsecond).Seconds())
+		}
+	}
+	return j
+}
