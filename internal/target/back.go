@@ -16,7 +16,8 @@ const alignment = 4096
 
 // Back reads what reached the device, past the page cache.
 type Back struct {
-	file *os.File
+	read io.ReaderAt
+	file *os.File // read, or nil if it is none of ours
 	name string
 	// direct: reads go past the page cache. Where that is refused, the page cache was
 	// emptied of the file before.
@@ -38,7 +39,7 @@ func (f *File) ReadBack() (*Back, error) {
 		file.Close()
 		return nil, failed("empty the page cache of", f.name, err)
 	}
-	b := &Back{file: file, name: f.name}
+	b := &Back{read: file, file: file, name: f.name}
 	b.direct.Store(setDirect(file, true) == nil)
 	return b, nil
 }
@@ -61,7 +62,7 @@ func (b *Back) ReadAt(p []byte, off uint64) error {
 	if direct {
 		buf = p[:min((len(p)+alignment-1)/alignment*alignment, cap(p))]
 	}
-	n, err := b.file.ReadAt(buf, int64(off))
+	n, err := b.read.ReadAt(buf, int64(off))
 	if n >= len(p) {
 		return nil
 	}
@@ -76,11 +77,16 @@ func (b *Back) ReadAt(p []byte, off uint64) error {
 }
 
 // Close ends reading. The target stays open.
-func (b *Back) Close() error { return b.file.Close() }
+func (b *Back) Close() error {
+	if b.file == nil {
+		return nil
+	}
+	return b.file.Close()
+}
 
-// readFull fills p from byte offset off of the file on. name is for messages.
-func readFull(file *os.File, name string, p []byte, off uint64) error {
-	n, err := file.ReadAt(p, int64(off))
+// readFull fills p from byte offset off of r on. name is for messages.
+func readFull(r io.ReaderAt, name string, p []byte, off uint64) error {
+	n, err := r.ReadAt(p, int64(off))
 	if n < len(p) {
 		return readFailed(name, off+uint64(n), err)
 	}

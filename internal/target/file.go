@@ -61,6 +61,9 @@ func (f *File) IsDevice() bool { return f.device }
 // New tells whether the target is a regular file that held no data before.
 func (f *File) New() bool { return f.isNew }
 
+// HoldsContent tells whether the target held something that may be read.
+func (f *File) HoldsContent() bool { return !f.isNew && f.readable }
+
 // Readable tells whether what the target holds may be read: ReadAt and ReadBack.
 func (f *File) Readable() bool { return f.readable }
 

@@ -27,6 +27,9 @@ func NewStream(w io.Writer, name string) *Stream {
 // Name is the name that NewStream was given.
 func (s *Stream) Name() string { return s.name }
 
+// InOrder is true: a stream cannot go back.
+func (s *Stream) InOrder() bool { return true }
+
 // Prepare has nothing to check: a stream takes any image.
 func (s *Stream) Prepare(uint64, uint32) error { return nil }
 
