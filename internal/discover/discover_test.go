@@ -1,0 +1,276 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"multiserver/internal/account"
+	"multiserver/internal/block"
+	"multiserver/internal/failure"
+	"multiserver/internal/mxb1"
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+)
+
+const us, somebodyElse = wire.ReceiverID(7), wire.ReceiverID(8)
+
+var group = netip.MustParseAddr("239.255.77.1")
+
+// server is a fake one on the loopback interface.
+type server struct {
+	t    *testing.T
+	conn *net.UDPConn
+	addr netip.AddrPort
+}
+
+func newServer(t *testing.T) *server {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &server{t, conn, conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+}
+
+// send sends a packet to a client's control socket.
+func (s *server) send(to *udp.Conn, packet []byte) {
+	s.t.Helper()
+	if _, err := s.conn.WriteToUDPAddrPort(packet, netip.AddrPortFrom(s.addr.Addr(), to.LocalAddr().Port())); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// description is MXB 2's, of an image of that name.
+func description(to wire.ReceiverID, name string) []byte {
+	d := wire.Description{
+		Session: 1, Receiver: to, Codecs: 1, Geometry: block.Geometry{ImageSize: 100_000, BlockSize: 1 << 16},
+		Identity: wire.Identity{name[0]}, SymbolSize: 1024, ReportInterval: time.Second, FileName: []byte(name),
+	}
+	return d.AppendTo(nil)
+}
+
+// original is MXB 1's description.
+func original(name string) []byte {
+	return mxb1.Description{Name: name, SizeBytes: 5000}.AppendTo(nil)
+}
+
+func loopback(t *testing.T) udp.Interface {
+	t.Helper()
+	for _, name := range []string{"lo", "lo0"} {
+		if i, err := udp.InterfaceByName(name); err == nil {
+			return i
+		}
+	}
+	t.Skip("no loopback interface is up here")
+	return udp.Interface{}
+}
+
+// searching is a search on the loopback interface, at the port of s, and its socket.
+func searching(t *testing.T, s *server) (*Search, *udp.Conn) {
+	t.Helper()
+	interfaces := []udp.Interface{loopback(t)}
+	conn, err := udp.Listen(udp.ConnConfig{Interfaces: interfaces})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &Search{
+		Question: Question{Receiver: us, Group: group}, ControlPort: s.addr.Port(), Interfaces: interfaces,
+		Limit: 10 * time.Second, Account: new(account.Client), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}, conn
+}
+
+// TestRivals: servers that answer with different images cannot be told apart.
+func TestRivals(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		first, second []byte
+		host          bool // is named
+		rivals        bool
+	}{
+		{"one image", description(us, "a.img"), description(us, "a.img"), false, false},
+		{"two images", description(us, "a.img"), description(us, "b.img"), false, true},
+		{"two protocols", description(us, "a.img"), original("a.img"), false, true},
+		{"two originals", original("a.img"), original("b.img"), false, true},
+		{"two images, and a host is named", description(us, "a.img"), description(us, "b.img"), true, false},
+		{"the second is to somebody else", description(us, "a.img"), description(somebodyElse, "b.img"), false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := newServer(t), newServer(t)
+			search, conn := searching(t, a)
+			if c.host {
+				search.ControlHost = "127.0.0.1"
+			}
+			a.send(conn, c.first)
+			b.send(conn, c.second)
+			offer, err := search.Find(t.Context(), conn)
+			if c.rivals {
+				if !errors.Is(err, failure.Integrity) || !strings.Contains(err.Error(), "ClientConfig.ControlHost") {
+					t.Errorf("it found %+v, %v", offer, err)
+				}
+				return
+			}
+			if err != nil || offer.Server != a.addr || offer.Name != "a.img" {
+				t.Errorf("it found %+v, %v", offer, err)
+			}
+		})
+	}
+}
+
+// TestForeignAnswer: an answer to another client is none, over MXB 2.
+func TestForeignAnswer(t *testing.T) {
+	s := newServer(t)
+	search, conn := searching(t, s)
+	s.send(conn, description(somebodyElse, "b.img"))
+	s.send(conn, []byte("nothing of ours"))
+	s.send(conn, description(us, "a.img"))
+	offer, err := search.Find(t.Context(), conn)
+	if err != nil || offer.Name != "a.img" || offer.Session == nil || offer.Protocol() != "mxb2" {
+		t.Errorf("it found %+v, %v", offer, err)
+	}
+	if n := search.Account.Figures().BadPackets; n != 2 {
+		t.Errorf("%d bad packets, want 2", n)
+	}
+}
+
+// TestNoAnswer ends with the limit, and with a hint.
+func TestNoAnswer(t *testing.T) {
+	s := newServer(t)
+	search, conn := searching(t, s)
+	search.Limit = 1
+	if _, err := search.Find(t.Context(), conn); !errors.Is(err, failure.TimeLimit) || !strings.Contains(err.Error(), "is multiserver running") {
+		t.Errorf("without an answer: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := search.Find(ctx, conn); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestSearchInTurns: by multicast, by broadcast and at the original's address within
+// a second, and round again.
+func TestSearchInTurns(t *testing.T) {
+	search, conn := searching(t, newServer(t))
+	for host, steps := range map[netip.Addr]int{{}: 3, netip.MustParseAddr("127.0.0.1"): 1} {
+		for first := range 2 {
+			var round time.Duration
+			for step := range steps {
+				round += search.ask(conn, host, first*steps+step)
+			}
+			if round != time.Second {
+				t.Errorf("asking at %v goes round in %v, want a second", host, round)
+			}
+		}
+	}
+}
+
+// TestQuestion: what is asked is an offer of MXB 2, or nothing but the map request.
+func TestQuestion(t *testing.T) {
+	for _, only := range []bool{false, true} {
+		q := Question{Receiver: us, Group: group, OnlyMXB1: only}
+		h, payload, err := mxb1.Parse(q.AppendTo(nil, 1500))
+		if err != nil || h.Op != mxb1.OpMapRequest {
+			t.Fatalf("it asks with %+v, %v", h, err)
+		}
+		offer, err := wire.ParseOffer(payload)
+		if offered := err == nil && offer.Receiver == us && offer.LargestPacket == 1472; offered == only {
+			t.Errorf("only MXB 1: %v; it offers %+v, %v", only, offer, err)
+		}
+	}
+}
+
+// TestReader: answers of the server go to the session, what others say is counted, and a
+// late rival ends the client unless it was told where to ask.
+func TestReader(t *testing.T) {
+	const a, b = "a.img", "b.img"
+	for _, c := range []struct {
+		name    string
+		ours    []byte // the offer that was found
+		rival   []byte
+		host    string
+		late    time.Duration // after the search
+		rivals  bool
+		foreign uint64
+		bad     uint64
+	}{
+		{"another image", description(us, a), description(us, b), "", 0, true, 1, 0},
+		{"the same image", description(us, a), description(us, a), "", 0, false, 1, 0},
+		{"a host was named", description(us, a), description(us, b), "127.0.0.1", 0, false, 1, 0},
+		{"too late", description(us, a), description(us, b), "", 2 * lateGrace, false, 1, 0},
+		{"to somebody else", description(us, a), description(somebodyElse, b), "", 0, false, 0, 1},
+		{"an original server", description(us, a), original(b), "", 0, false, 1, 0},
+		{"beside an original server", original(a), description(us, b), "", 0, false, 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, other := newServer(t), newServer(t)
+			search, conn := searching(t, s)
+			search.ControlHost = c.host
+			offer, err := parse(c.ours, us)
+			if err != nil {
+				t.Fatal(err)
+			}
+			offer.Server = s.addr
+			diverted := 0
+			r := NewReader(conn, search, offer, func(from netip.AddrPort, packet []byte) bool {
+				if string(packet) == "data" && from == s.addr {
+					diverted++
+					return true
+				}
+				return false
+			})
+			r.began = r.began.Add(-c.late)
+			failed := make(chan error, 1)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				r.Run(func(err error) { failed <- err })
+			}()
+			other.send(conn, c.rival)
+			s.send(conn, []byte("data"))
+			s.send(conn, c.ours)
+			if got := <-r.Answers(); got.Name != a || got.Server != s.addr { // so the rival was read before
+				t.Errorf("passed on %+v", got)
+			}
+			conn.Close()
+			<-ended
+			if _, ok := <-r.Answers(); ok {
+				t.Error("something else was passed on")
+			}
+			select {
+			case err := <-failed:
+				if !c.rivals || !errors.Is(err, failure.Integrity) {
+					t.Errorf("it failed: %v", err)
+				}
+			default:
+				if c.rivals {
+					t.Error("it goes on")
+				}
+			}
+			if f := search.Account.Figures(); f.Strangers != c.foreign || f.BadPackets != c.bad || diverted != 1 {
+				t.Errorf("%d strangers, %d bad packets, %d diverted", f.Strangers, f.BadPackets, diverted)
+			}
+		})
+	}
+}
+
+// TestSame: an offer is of the same image only if all agrees.
+func TestSame(t *testing.T) {
+	one := Offer{Name: "a", SizeBytes: 5, Identity: 1, HasTrailer: true}
+	for _, change := range []func(*Offer){
+		func(o *Offer) { o.Name = "b" }, func(o *Offer) { o.SizeBytes++ },
+		func(o *Offer) { o.Identity++ }, func(o *Offer) { o.HasTrailer = false },
+	} {
+		other := one
+		if change(&other); one.Same(&other) || !one.Same(&one) {
+			t.Errorf("%+v and %+v are the same", one, other)
+		}
+	}
+}

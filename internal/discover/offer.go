@@ -1,0 +1,108 @@
+package discover
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"os"
+
+	"multiserver/internal/codec"
+	"multiserver/internal/failure"
+	"multiserver/internal/mxb1"
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+)
+
+// Offer is a server and what it serves.
+type Offer struct {
+	Name      string
+	SizeBytes uint64
+	Identity  uint64 // of the image's version; 0 from an original server
+	// HasTrailer: it is one of our servers.
+	HasTrailer bool
+	Session    *wire.Description // of MXB 2; nil if the server speaks MXB 1
+
+	Server  netip.AddrPort
+	IfIndex int // of the interface that the answer came in by
+	AskFrom int // of the interface to ask by; 0 leaves it to the routing table
+}
+
+// Same tells whether other is of the same image.
+func (o *Offer) Same(other *Offer) bool {
+	return other.SizeBytes == o.SizeBytes && other.Name == o.Name && other.Identity == o.Identity && other.HasTrailer == o.HasTrailer
+}
+
+// Protocol is its name in figures.
+func (o *Offer) Protocol() string {
+	if o.Session != nil {
+		return "mxb2"
+	}
+	return "mxb1"
+}
+
+// SectorSize is that of the disks that the image is made for. 0 means that nobody knows: an
+// original server does not tell.
+func (o *Offer) SectorSize() uint32 {
+	if o.Session == nil {
+		return 0
+	}
+	return o.Session.SectorSize
+}
+
+// rivals is the error of two servers that offer different images.
+func (o *Offer) rivals(other *Offer) error {
+	return failure.New(failure.Integrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with ClientConfig.ControlHost",
+		o.Server, o.Name, o.SizeBytes, other.Server, other.Name, other.SizeBytes)
+}
+
+// errNotOurs is of a description that answers another client's question.
+var errNotOurs = errors.New("the answer is to somebody else")
+
+// parse reads what answers a map request: a description of either protocol. Of MXB 2 it must be
+// to that receiver.
+func parse(b []byte, receiver wire.ReceiverID) (Offer, error) {
+	if h, payload, err := mxb1.Parse(b); err == nil {
+		if h.Op != mxb1.OpDescription {
+			return Offer{}, mxb1.ErrSize
+		}
+		d, err := mxb1.ParseDescription(payload)
+		return Offer{Name: d.Name, SizeBytes: d.SizeBytes, Identity: d.Identity, HasTrailer: d.HasTrailer}, err
+	}
+	d, err := wire.ParseDescription(b)
+	if err != nil {
+		return Offer{}, err
+	}
+	if d.Receiver != receiver {
+		return Offer{}, errNotOurs
+	}
+	d.FileName = bytes.Clone(d.FileName)
+	return Offer{
+		Name: string(d.FileName), SizeBytes: d.Geometry.ImageSize,
+		Identity: binary.BigEndian.Uint64(d.Identity[:]), HasTrailer: true, Session: &d,
+	}, nil
+}
+
+// Question is the map request by which a client asks for a description.
+type Question struct {
+	Receiver wire.ReceiverID
+	Group    netip.Addr // for its family
+	OnlyMXB1 bool
+}
+
+// AppendTo appends the request, for an interface of that MTU. Unless OnlyMXB1 is set, it offers
+// MXB 2.
+func (q *Question) AppendTo(dst []byte, mtu int) []byte {
+	if q.OnlyMXB1 {
+		return mxb1.AppendMapRequest(dst, mxb1.Offer())
+	}
+	host, _ := os.Hostname() // empty if unknown
+	offer := wire.Offer{
+		Version:       wire.Version,
+		Receiver:      q.Receiver,
+		Codecs:        1 << codec.Raw,
+		LargestPacket: uint16(min(mtu-udp.HeaderBytes(q.Group), wire.MaxPacketSize)),
+		HostName:      []byte(wire.Text(host)),
+	}
+	return mxb1.AppendMapRequest(dst, offer.AppendTo(nil))
+}

@@ -1,0 +1,222 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"multiserver/internal/account"
+	"multiserver/internal/failure"
+	"multiserver/internal/udp"
+)
+
+const (
+	// askInterval is how often the description is asked for.
+	askInterval = time.Second
+	// askStep is between asking by multicast, by broadcast, and at the original's
+	// address, so that a server that hears the first is not asked thrice.
+	askStep = 250 * time.Millisecond
+	// grace is how long other servers may take to answer after the first: with two images on
+	// the network nobody can tell which one is meant. Over MXB 2 one that answers within
+	// lateGrace still ends the client.
+	grace     = 60 * time.Millisecond
+	lateGrace = time.Second
+	// tick is how long one wait for an answer lasts at most.
+	tick = 50 * time.Millisecond
+	// silentAfter is how long nobody may answer before a person is told.
+	silentAfter = 3 * time.Second
+	// answerBytes is the room for an answer; what is larger is none.
+	answerBytes = 4096
+)
+
+// Range of the port that is asked from, as the original's.
+const (
+	MinFromPort, MaxFromPort = 32767, 65533
+)
+
+// originalServer is where an original client asks that is told no host.
+var originalServer = netip.AddrFrom4([4]byte{192, 168, 1, 1})
+
+// Listen opens the control socket at a port, or at a random one if that is 0.
+func Listen(group netip.Addr, port uint16, ttl int, interfaces []udp.Interface) (*udp.Conn, error) {
+	cfg := udp.ConnConfig{Interfaces: interfaces, TTL: ttl}
+	all := netip.IPv4Unspecified()
+	if group.Is6() {
+		all = netip.IPv6Unspecified()
+	}
+	for tries := 0; ; tries++ {
+		at := port
+		if port == 0 {
+			at = MinFromPort + uint16(rand.IntN(MaxFromPort-MinFromPort+1))
+		}
+		cfg.Addr = netip.AddrPortFrom(all, at)
+		conn, err := udp.Listen(cfg)
+		var inUse *udp.PortInUseError
+		if port == 0 && tries < 100 && errors.As(err, &inUse) {
+			continue
+		}
+		return conn, err
+	}
+}
+
+// Search says where to look for a server.
+type Search struct {
+	Question
+	ControlHost string // "" if any server will do
+	ControlPort uint16
+	Interface   string          // the only one to use, "" if there is none such
+	Interfaces  []udp.Interface // to ask on, at least one
+	// Limit ends the search; 0 is none.
+	Limit   time.Duration
+	Account *account.Client
+	Log     *slog.Logger
+}
+
+// Find asks for a description once a second until one comes. Where no host is named, it fails
+// with failure.Integrity if two servers offer different images.
+func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
+	var host netip.Addr
+	if s.ControlHost != "" {
+		var err error
+		if host, err = s.resolve(ctx); err != nil {
+			return Offer{}, err
+		}
+	}
+	var first *Offer
+	var until time.Time // when the first answer stands
+	start := time.Now()
+	step, next := 0, start
+	buf := make([]byte, answerBytes)
+	for {
+		now := time.Now()
+		switch {
+		case ctx.Err() != nil:
+			return Offer{}, ctx.Err()
+		case first != nil && now.After(until):
+			return *first, nil
+		case s.Limit > 0 && now.Sub(start) > s.Limit:
+			return Offer{}, failure.New(failure.TimeLimit, "no server answered for %s: %s", s.Limit, s.Hint())
+		case first == nil && !now.Before(next):
+			next = now.Add(s.ask(conn, host, step))
+			step++
+		}
+		if now.Sub(start) > silentAfter {
+			waiting := fmt.Sprintf("no server answered for %s: %s", now.Sub(start).Round(time.Second), s.Hint())
+			s.Account.Update(func(f *account.Figures) { f.WaitingFor = waiting })
+		}
+		wake := now.Add(tick)
+		if next.After(now) && next.Before(wake) {
+			wake = next
+		}
+		conn.SetReadDeadline(wake)
+		n, from, ifIndex, err := conn.ReadFrom(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err != nil {
+			return Offer{}, fmt.Errorf("wait for a server's answer: %w", err)
+		}
+		o, err := parse(buf[:n], s.Receiver)
+		if err != nil {
+			s.Account.BadAnswer()
+			s.Log.Debug("no description that can be used", "server", from, "err", err)
+			continue
+		}
+		o.Server, o.IfIndex = from, ifIndex
+		if host.IsValid() {
+			return o, nil
+		}
+		o.AskFrom = ifIndex
+		if first == nil {
+			first, until = &o, time.Now().Add(grace)
+		} else if !first.Same(&o) {
+			return Offer{}, first.rivals(&o)
+		}
+	}
+}
+
+// ask sends a map request to where step of a search looks, and returns how long to wait before
+// the next step.
+func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
+	mtu := s.Interfaces[0].MTU
+	for _, each := range s.Interfaces {
+		mtu = min(mtu, each.MTU)
+	}
+	packet := s.Question.AppendTo(nil, mtu)
+	send := func(to netip.Addr, ifIndex int) {
+		if err := conn.WriteTo(packet, netip.AddrPortFrom(to, s.ControlPort), ifIndex); err != nil {
+			s.Log.Debug("ask for a server", "at", to, "err", err)
+		}
+	}
+	if host.IsValid() {
+		send(host, 0)
+		return askInterval
+	}
+	if s.Group.Is6() { // which has no broadcast, and the original no address in it
+		for _, each := range s.Interfaces {
+			send(s.Group, each.Index)
+		}
+		return askInterval
+	}
+	switch step % 3 {
+	case 0:
+		for _, each := range s.Interfaces {
+			send(s.Group, each.Index)
+		}
+		return askStep
+	case 1:
+		for _, each := range s.Interfaces {
+			send(udp.LimitedBroadcast, each.Index)
+			for _, to := range each.Broadcasts() {
+				send(to, each.Index)
+			}
+		}
+		return askStep
+	default:
+		if !s.Interfaces[0].Loopback {
+			send(originalServer, 0)
+		}
+		return askInterval - 2*askStep
+	}
+}
+
+// Hint says what to look at if no server answers.
+func (s *Search) Hint() string {
+	if s.ControlHost != "" {
+		return fmt.Sprintf("is multiserver running on %s, and does its firewall let UDP port %d in?", s.ControlHost, s.ControlPort)
+	}
+	ways := "multicast and broadcast"
+	if s.Group.Is6() {
+		ways = fmt.Sprintf("multicast to %s", s.Group)
+	}
+	return fmt.Sprintf("asked on %s by %s at UDP port %d: is multiserver running in this network, is another interface meant (ClientConfig.Interface), does a firewall stand between? ClientConfig.ControlHost asks one host",
+		udp.InterfaceNames(s.Interfaces), ways, s.ControlPort)
+}
+
+// resolve returns the address of the control host, the first one of the group's family
+// if it has several.
+func (s *Search) resolve(ctx context.Context) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(s.ControlHost)
+	if err != nil {
+		network := "ip4"
+		if s.Group.Is6() {
+			network = "ip6"
+		}
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, s.ControlHost)
+		if err != nil {
+			return netip.Addr{}, fmt.Errorf("find the server %s: %w", s.ControlHost, err)
+		}
+		addr = addrs[0]
+	}
+	host, err := udp.HostAddr(addr, s.Group, s.Interface)
+	if err != nil {
+		return host, failure.Setting("ClientConfig.ControlHost", "%w", err)
+	}
+	return host, nil
+}
