@@ -1,0 +1,47 @@
+package fetch
+
+import (
+	"multiserver/internal/block"
+	"multiserver/internal/writer"
+)
+
+// disk hands the writer what there is to write, and no more runs of zeros at a time than
+// leave room for every slot.
+type disk struct {
+	writer        *writer.Writer
+	window        int
+	zeros         []block.Range // that were not handed over
+	zerosUnderWay int
+}
+
+func newDisk(window int, cfg writer.Config) *disk {
+	return &disk{writer: writer.New(cfg), window: window}
+}
+
+// write hands a slot's block over.
+func (d *disk) write(at int, p *slot) {
+	d.writer.Submit(writer.Job{Units: block.Range{Lo: uint64(p.id), Hi: uint64(p.id) + 1}, Data: p.plain, Tag: at})
+}
+
+// writeZeros hands a run of zero blocks over, as soon as there is room.
+func (d *disk) writeZeros(run block.Range) {
+	d.zeros = append(d.zeros, run)
+	d.handZeros()
+}
+
+func (d *disk) handZeros() {
+	for len(d.zeros) > 0 && d.zerosUnderWay < d.window {
+		d.writer.Submit(writer.Job{Units: d.zeros[0]})
+		d.zeros = d.zeros[1:]
+		d.zerosUnderWay++
+	}
+}
+
+// zerosWritten takes note that a run is written.
+func (d *disk) zerosWritten() {
+	d.zerosUnderWay--
+	d.handZeros()
+}
+
+// busy tells whether the target does not keep up.
+func (d *disk) busy() bool { return d.writer.Waiting() >= max(1, d.window/4) }

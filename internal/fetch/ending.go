@@ -1,0 +1,70 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"multiserver/internal/failure"
+	"multiserver/internal/target"
+	"multiserver/internal/wire"
+)
+
+var errSocketClosed = errors.New("the control socket was closed")
+
+// goodbye tells the server how it ended, until that is acknowledged or given up.
+func (s *session) goodbye(err error) {
+	outcome, reason := outcomeOf(err)
+	s.engine.Leave(s.now(), outcome, string(wire.Text(reason)))
+	s.leaving = true
+	for limit := time.Now().Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
+		s.sendFeedback()
+		packets, err := s.streams.receive(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond)))
+		if err != nil {
+			return
+		}
+		for _, packet := range packets {
+			if a, err := wire.ParseGoodbyeAck(packet); err == nil && a.Session == s.description.Session {
+				s.engine.HandleGoodbyeAck(s.now(), a)
+			}
+		}
+	}
+}
+
+// outcomeOf puts an error into the goodbye's terms.
+func outcomeOf(err error) (wire.Outcome, string) {
+	if err == nil {
+		return wire.OutcomeDone, ""
+	}
+	if errors.Is(err, context.Canceled) {
+		return wire.OutcomeInterrupted, "ended by its user"
+	}
+	for _, kind := range []struct {
+		kind    error
+		outcome wire.Outcome
+	}{
+		{failure.TimeLimit, wire.OutcomeTimeLimit},
+		{failure.Integrity, wire.OutcomeIntegrity},
+		{target.ErrRefused, wire.OutcomeTargetRefused},
+		{target.ErrIO, wire.OutcomeTargetIO},
+		{failure.PacketSize, wire.OutcomePath},
+	} {
+		if errors.Is(err, kind.kind) {
+			return kind.outcome, err.Error()
+		}
+	}
+	return wire.OutcomeFailed, err.Error()
+}
+
+// gaveUp puts the engine's reason into an error.
+func (s *session) gaveUp(o wire.Outcome, reason string) error {
+	name, server := s.description.FileName, s.cfg.Offer.Server
+	switch o {
+	case wire.OutcomeTimeLimit:
+		return failure.New(failure.TimeLimit, "nothing from %s for %s: %s", server, s.cfg.SilenceLimit, s.hint())
+	case wire.OutcomeIntegrity:
+		return failure.New(failure.Integrity, "%s from %s: %s", name, server, reason)
+	}
+	return fmt.Errorf("%s from %s: %s", name, server, reason)
+}

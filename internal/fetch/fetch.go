@@ -1,0 +1,196 @@
+package fetch
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"multiserver/internal/account"
+	"multiserver/internal/codec"
+	"multiserver/internal/discover"
+	"multiserver/internal/probe"
+	"multiserver/internal/reach"
+	"multiserver/internal/receiver"
+	"multiserver/internal/seed"
+	"multiserver/internal/target"
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+	"multiserver/internal/writer"
+)
+
+const (
+	// windowBytes is how much may be incomplete or on its way to the disk.
+	windowBytes = 64 << 20
+	// leastWindow is the least count of blocks of it, and spareSlots what a small image has
+	// beside its own: for the manifest.
+	leastWindow, spareSlots = 4, 4
+	// tick is how long one wait for packets lasts at most.
+	tick = 50 * time.Millisecond
+	// busyTick is the same while other goroutines are at work, whose end nothing else
+	// tells.
+	busyTick = 2 * time.Millisecond
+	// goodbyeTime is how long the server may take to acknowledge a goodbye. How the client
+	// ends does not depend on it.
+	goodbyeTime = 2 * time.Second
+)
+
+// Config says what is received, from whom, and where it goes.
+type Config struct {
+	// Conn is the control socket. Run closes it.
+	Conn   *udp.Conn
+	Search *discover.Search // that found Offer
+	Offer  discover.Offer   // with a Session
+	Target target.Target    // prepared
+	// Unicast says when the stream may come by unicast.
+	Unicast reach.Unicast
+	// SilenceLimit is how long nothing may come; 0 is for ever.
+	SilenceLimit time.Duration
+	// Update compares all that the target holds before anything is asked for, and Fresh
+	// compares nothing. Verify reads everything back in the end.
+	Update, Fresh, Verify bool
+	Account               *account.Client
+	Log                   *slog.Logger
+}
+
+// Run receives the image. It returns nil once all of it is on the target, verified and synced,
+// and it tells the server how it ended.
+func Run(ctx context.Context, cfg Config) error {
+	defer cfg.Conn.Close()
+	content := earlierContent(&cfg) // before the clocks start: it may outlast their limits
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s, err := newSession(cfg, content, cancel)
+	if err != nil {
+		return err
+	}
+	defer s.streams.close()
+
+	answers := discover.NewReader(cfg.Conn, cfg.Search, cfg.Offer, s.streams.divert)
+	go answers.Run(cancel)
+	var work sync.WaitGroup
+	work.Go(func() { s.slots.solve(s.events) })
+	work.Go(s.disk.writer.Run)
+	s.content.start(&work, s.events)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		work.Wait()
+	}()
+
+	err = s.loop(ctx, answers.Answers())
+	if err == nil {
+		err = s.finish(ctx, answers.Answers())
+	}
+	s.slots.close()
+	s.disk.writer.Close()
+	s.content.close()
+	for over := false; !over; { // what the others still tell is of no use
+		select {
+		case <-s.events:
+		case <-ended:
+			over = true
+		}
+	}
+	s.goodbye(err)
+	cfg.Conn.Close()
+	for range answers.Answers() { // until Run has ended
+	}
+	return err
+}
+
+// earlierContent is what the target held, if that may be of use, once it is on the device.
+func earlierContent(cfg *Config) target.Held {
+	content := target.Content(cfg.Target)
+	if content == nil || cfg.Fresh {
+		return nil
+	}
+	if err := content.FlushCache(); err != nil {
+		cfg.Log.Debug("what the target holds is not looked at", "err", err)
+		return nil
+	}
+	return content
+}
+
+// newSession puts the parts together. fail ends the session.
+func newSession(cfg Config, content target.Held, fail func(error)) (*session, error) {
+	d := cfg.Offer.Session
+	g := d.Geometry
+	window := max(leastWindow, min(windowBytes/int(g.BlockSize), int(g.BlockCount())+spareSlots))
+	s := &session{
+		cfg: cfg, origin: time.Now(), description: *d,
+		reach:    reach.New(reach.Config{Unicast: cfg.Unicast, Multicast: d.Data.IsValid()}),
+		observer: new(probe.Observer),
+		proof:    newProof(g, d.FileName),
+		slots:    newSlots(window, g, int(d.SymbolSize)),
+		events:   make(chan event, 4*window),
+	}
+	s.engine = receiver.New(0, receiver.Config{
+		Receiver: cfg.Search.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
+		SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
+	}, sessionOf(d))
+	s.content = newOldContent(content, g, int(d.SymbolSize), seed.New(seed.Config{
+		Image: g, SymbolSize: int(d.SymbolSize), Receiver: s.engine, Rand: newRand(),
+	}))
+	compare := 0
+	if content != nil && !cfg.Update && d.Completion.ManifestSize == 0 {
+		compare = seed.Samples // because there is no manifest to sample by
+	}
+	s.disk = newDisk(window, writer.Config{
+		Target: cfg.Target, SizeBytes: g.ImageSize, UnitBytes: uint64(g.BlockSize), Queue: 2 * window,
+		Compare: compare, Content: content,
+		Present: func() { s.events <- alreadyPresent{} },
+		Written: func(j writer.Job) {
+			if j.Data == nil {
+				s.events <- zerosWritten{uint32(j.Units.Len())}
+			} else {
+				s.events <- blockWritten{j.Tag}
+			}
+		},
+		Prefix: func(units uint64) { s.events <- prefixWritten{uint32(units)} },
+		Failed: fail,
+	})
+	var err error
+	if s.streams, err = newStreams(&cfg, s.reach.ByUnicast()); err != nil {
+		return nil, err
+	}
+	s.proof.expect(d.Completion.ManifestSize)
+	if content != nil && cfg.Update {
+		s.content.engine.CheckAll(0)
+	}
+	if s.reach.ByUnicast() {
+		s.engine.SwitchStream(0)
+	}
+	return s, nil
+}
+
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
+
+func sessionOf(d *wire.Description) receiver.Session {
+	return receiver.Session{ID: d.Session, ReportInterval: d.ReportInterval, Receivers: d.Receivers, Completion: d.Completion}
+}
+
+// finish waits for the disk, reads back what is on it if that is asked for, and keeps
+// reporting meanwhile.
+func (s *session) finish(ctx context.Context, answers <-chan discover.Offer) error {
+	step := uint64(s.proof.image.BlockSize)
+	manifest := s.proof.manifest
+	ending := writer.Ending{
+		Target: s.cfg.Target, SizeBytes: s.proof.image.ImageSize, Verify: s.cfg.Verify, StepBytes: step,
+		Matches: func(off uint64, p []byte) bool { return codec.Sum(p) == manifest.Digest(uint32(off/step)) },
+		Account: s.cfg.Account, Log: s.cfg.Log,
+	}
+	finished := make(chan error, 1)
+	go func() { finished <- ending.Finish(ctx) }()
+	s.leaving = true
+	for {
+		select {
+		case err := <-finished:
+			return err
+		default:
+			// What the server says now changes nothing.
+			_ = s.step(answers)
+		}
+	}
+}

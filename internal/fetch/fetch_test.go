@@ -1,0 +1,256 @@
+package fetch
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/failure"
+	"multiserver/internal/wire"
+)
+
+// TestReceives: whatever comes first, the target gets the image, is synced after the last
+// write, and only then the server is told.
+func TestReceives(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		inOrder bool
+		script  func(p *peer)
+	}{
+		{"the manifest last", false, func(p *peer) { p.sendImage(); p.sendManifest() }},
+		{"the manifest first", false, func(p *peer) { p.sendManifest(); p.sendImage() }},
+		{"in order, backwards", true, func(p *peer) {
+			p.sendManifest()
+			for id := p.g.BlockCount(); id > 0; id-- {
+				if plain := p.plain(id - 1); codec.IsZero(plain) {
+					p.sendZeros(id - 1)
+				} else {
+					p.sendBlock(wire.Image, block.ID(id-1), plain)
+				}
+			}
+		}},
+		{"with symbols lost", false, func(p *peer) {
+			p.heartbeat()
+			for _, id := range []uint32{0, 2, 3} {
+				for i, packet := range p.symbols(wire.Image, block.ID(id), p.plain(id)) {
+					if i != 2 {
+						p.send(packet)
+					}
+				}
+			}
+			p.heartbeat()
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPeer(t, 5, 1, 4)
+			p.target.inOrder = c.inOrder
+			figures, err := p.run(func() { c.script(p) }, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(p.target.image, p.image) {
+				t.Error("the target holds something else")
+			}
+			if p.goodbye.Outcome != wire.OutcomeDone || len(p.atEnd) == 0 || p.atEnd[len(p.atEnd)-1] != "sync" {
+				t.Errorf("it said goodbye with %v after %q", p.goodbye.Outcome, p.atEnd)
+			}
+			if at := slices.Index(p.target.done(), "sync"); at != len(p.target.done())-1 {
+				t.Errorf("it did %q", p.target.done())
+			}
+			if figures.BytesDone != p.g.ImageSize || figures.PacketsReceived == 0 {
+				t.Errorf("the figures are %+v", figures)
+			}
+		})
+	}
+}
+
+// TestNotTheImage: what contradicts the manifest ends the client, and it says why.
+func TestNotTheImage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		script func(p *peer)
+	}{
+		// The image that follows shows that the client goes on, if it does.
+		{"zeros, then the manifest", func(p *peer) { p.sendZeros(1); p.sendImage(); p.sendManifest() }},
+		{"a block, then the manifest", func(p *peer) {
+			p.sendBlock(wire.Image, 1, bytes.Repeat([]byte{5}, blockBytes))
+			p.sendImage()
+			p.sendManifest()
+		}},
+		{"a manifest of another image", func(p *peer) {
+			p.image[0] ^= 1
+			p.sendImage()
+			p.sendManifestOf(manifestOf(p.t, p.image).Bytes())
+		}},
+		{"a manifest that is none", func(p *peer) {
+			p.sendImage()
+			p.sendManifestOf(make([]byte, len(p.manifest.Bytes())))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPeer(t, 4)
+			_, err := p.run(func() { c.script(p) }, nil)
+			if !errors.Is(err, failure.Integrity) {
+				t.Fatalf("the client ended with %v", err)
+			}
+			if p.goodbye.Outcome != wire.OutcomeIntegrity || len(p.goodbye.Reason) == 0 {
+				t.Errorf("it said goodbye with %v, %q", p.goodbye.Outcome, p.goodbye.Reason)
+			}
+		})
+	}
+}
+
+// checked is a session, of which nothing runs, that has the peer's manifest.
+func (p *peer) checked() *session {
+	p.t.Helper()
+	cfg := p.config()
+	p.t.Cleanup(func() { cfg.Conn.Close(); p.conn.Close() })
+	s, err := newSession(cfg, nil, func(err error) { p.t.Errorf("it failed: %v", err) })
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	b := p.manifest.Bytes()
+	s.proof.expect(uint64(len(b)))
+	for id := 0; id*blockBytes < len(b); id++ {
+		s.proof.addManifest(block.ID(id), b[id*blockBytes:min((id+1)*blockBytes, len(b))])
+	}
+	if err := s.proof.check(p.manifest.ImageDigest()); err != nil {
+		p.t.Fatal(err)
+	}
+	return s
+}
+
+// TestAgainstTheManifest: once the manifest is there, nothing that contradicts it is handed to
+// the writer.
+func TestAgainstTheManifest(t *testing.T) {
+	p := newPeer(t, 4, 2)
+	s := p.checked()
+	s.handlePacket(0, wire.ZeroRun{Session: p.session, Sequence: p.next(), First: 1, Count: 2}.AppendTo(nil))
+	if s.counts.BadPackets != 1 || s.disk.writer.Waiting() != 0 {
+		t.Errorf("%d bad packets, %d jobs for the writer", s.counts.BadPackets, s.disk.writer.Waiting())
+	}
+	s.handlePacket(0, wire.ZeroRun{Session: p.session, Sequence: p.next(), First: 2, Count: 1}.AppendTo(nil))
+	if s.disk.writer.Waiting() != 1 {
+		t.Error("zeros of the image are not written")
+	}
+	block := func(id block.ID, plain []byte) error {
+		for _, packet := range p.symbols(wire.Image, id, plain) {
+			s.handlePacket(0, packet)
+		}
+		return s.handle(s.slots.solveSlot(<-s.slots.toSolve))
+	}
+	if err := block(0, p.plain(0)); err != nil || s.disk.writer.Waiting() != 2 {
+		t.Errorf("a block of the image: %v", err)
+	}
+	if err := block(1, p.plain(0)); !errors.Is(err, failure.Integrity) || s.disk.writer.Waiting() != 2 {
+		t.Errorf("another block in its place: %v, %d jobs for the writer", err, s.disk.writer.Waiting())
+	}
+}
+
+// TestForgedPackets: packets of another session, and those that were damaged, count and change
+// nothing.
+func TestForgedPackets(t *testing.T) {
+	p := newPeer(t, 3)
+	var foreign, bad uint64
+	figures, err := p.run(func() {
+		other := bytes.Repeat([]byte{5}, blockBytes)
+		p.session++
+		p.heartbeat()
+		p.sendBlock(wire.Image, 0, other)
+		p.sendZeros(1)
+		foreign = 1 + 1 + uint64(len(p.symbols(wire.Image, 0, other)))
+		p.session--
+		p.sequence = wire.UnicastSequence
+		for _, packet := range p.symbols(wire.Image, 2, p.plain(2)) {
+			packet[len(packet)-1] ^= 1
+			p.send(packet)
+			bad++
+		}
+		p.send([]byte("nothing of ours, but long enough to be something"))
+		bad++
+		p.sequence = wire.UnicastSequence
+		p.sendImage()
+		p.sendManifest()
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(p.target.image, p.image) || figures.Strangers != foreign || figures.BadPackets != bad {
+		t.Errorf("%d strangers, want %d; %d bad packets, want %d", figures.Strangers, foreign, figures.BadPackets, bad)
+	}
+}
+
+// TestAnotherImage: a server that describes another image now ends the client, and one that was
+// started again with the same one does not.
+func TestAnotherImage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(d *wire.Description)
+		fails  bool
+	}{
+		{"the same session", func(d *wire.Description) {}, false},
+		{"started again", func(d *wire.Description) { d.Session++ }, false},
+		{"another image", func(d *wire.Description) { d.Identity[0]++ }, true},
+		{"another image, started again", func(d *wire.Description) { d.Session++; d.Identity[0]++ }, true},
+		{"another size, started again", func(d *wire.Description) { d.Session++; d.Geometry.ImageSize-- }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPeer(t, 3)
+			_, err := p.run(func() {
+				d := p.description()
+				c.change(&d)
+				p.send(d.AppendTo(nil))
+				p.session = d.Session
+				p.sendImage()
+				p.sendManifest()
+			}, nil)
+			if c.fails != errors.Is(err, failure.Integrity) || !c.fails && err != nil {
+				t.Fatalf("the client ended with %v", err)
+			}
+			if c.fails && !strings.Contains(err.Error(), "another image") {
+				t.Errorf("it says %v", err)
+			}
+			if !c.fails && !bytes.Equal(p.target.image, p.image) {
+				t.Error("the target holds something else")
+			}
+		})
+	}
+}
+
+// TestOldContent: what the target holds already is not received, and nothing is written in its
+// place.
+func TestOldContent(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		update, fresh bool
+		kept          uint64
+	}{
+		{"update", true, false, 3 * blockBytes},
+		{"fresh", false, true, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPeer(t, 4)
+			p.target.content = true
+			copy(p.target.image, p.image)
+			p.target.image[2*blockBytes+100] ^= 1
+			figures, err := p.run(func() {
+				p.sendManifest()
+			}, func(cfg *Config) { cfg.Update, cfg.Fresh = c.update, c.fresh })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(p.target.image, p.image) || figures.BytesKept != c.kept {
+				t.Errorf("%d bytes are kept, want %d", figures.BytesKept, c.kept)
+			}
+			for id := range 4 {
+				if want := c.fresh || id == 2; p.target.wrote(id) != want {
+					t.Errorf("block %d was written: %v", id, !want)
+				}
+			}
+		})
+	}
+}

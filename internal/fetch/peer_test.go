@@ -1,0 +1,347 @@
+package fetch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"multiserver/internal/account"
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/discover"
+	"multiserver/internal/target"
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+)
+
+const (
+	blockBytes  = 8192
+	symbolBytes = 1024
+	us          = wire.ReceiverID(77)
+	ourSession  = wire.SessionID(5)
+)
+
+// memory is a target that keeps what is done to it, in its order.
+type memory struct {
+	mu      sync.Mutex
+	image   []byte
+	did     []string
+	content bool // what it held may be read
+	inOrder bool
+}
+
+func (m *memory) log(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.did = append(m.did, fmt.Sprintf(format, args...))
+}
+
+// done is what was done so far.
+func (m *memory) done() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.did)
+}
+
+func (m *memory) Prepare(uint64, uint32) error { return nil }
+func (m *memory) Close() error                 { return nil }
+func (m *memory) Name() string                 { return "memory" }
+func (m *memory) InOrder() bool                { return m.inOrder }
+func (m *memory) HoldsContent() bool           { return m.content }
+func (m *memory) FlushCache() error            { return nil }
+func (m *memory) DropCache(uint64, uint64)     {}
+
+func (m *memory) ReadAt(p []byte, off uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if copy(p, m.image[off:]) < len(p) {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+func (m *memory) WriteAt(p []byte, off uint64) error {
+	m.log("write %d", off/blockBytes)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	copy(m.image[off:], p)
+	return nil
+}
+
+func (m *memory) WriteZeros(off, n uint64) error {
+	m.log("zeros %d", off/blockBytes)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.image[off:][:n])
+	return nil
+}
+
+func (m *memory) Sync() error {
+	m.log("sync")
+	return nil
+}
+
+var _ target.Held = (*memory)(nil)
+
+// peer is a fake server on the loopback interface, which serves by unicast.
+type peer struct {
+	t        *testing.T
+	conn     *net.UDPConn
+	image    []byte
+	g        block.Geometry
+	manifest *codec.Manifest
+	target   *memory
+
+	client   netip.AddrPort // once it has asked
+	sequence wire.Sequence
+	session  wire.SessionID
+	goodbye  wire.Goodbye
+	atEnd    []string // what had been done to the target when the goodbye came
+}
+
+// newPeer serves an image of count blocks, of which those in zeros are zeros.
+func newPeer(t *testing.T, count int, zeros ...uint32) *peer {
+	t.Helper()
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{
+		t: t, conn: conn, image: make([]byte, count*blockBytes), session: ourSession,
+		g: block.Geometry{ImageSize: uint64(count * blockBytes), BlockSize: blockBytes}, sequence: wire.UnicastSequence,
+	}
+	rand.NewChaCha8([32]byte{7}).Read(p.image)
+	for _, z := range zeros {
+		clear(p.plain(z))
+	}
+	p.manifest = manifestOf(t, p.image)
+	p.target = &memory{image: bytes.Repeat([]byte{0xEE}, len(p.image))}
+	return p
+}
+
+func manifestOf(t *testing.T, image []byte) *codec.Manifest {
+	t.Helper()
+	builder, err := codec.NewManifestBuilder(codec.Sizes{ImageSize: uint64(len(image)), BlockSize: blockBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range uint32(len(image) / blockBytes) {
+		plain := image[id*blockBytes:][:blockBytes]
+		set := func() error { return builder.Set(id, codec.Sum(plain)) }
+		if codec.IsZero(plain) {
+			set = func() error { return builder.SetZero(id) }
+		}
+		if err := set(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return builder.Manifest()
+}
+
+func (p *peer) plain(id uint32) []byte { return p.image[id*blockBytes:][:blockBytes] }
+
+func (p *peer) completion() wire.Completion {
+	return wire.Completion{ManifestSize: uint64(len(p.manifest.Bytes())), ImageDigest: p.manifest.ImageDigest()}
+}
+
+// description is the session's, without what it knows of its manifest.
+func (p *peer) description() wire.Description {
+	return wire.Description{
+		Session: p.session, Receiver: us, Token: 99, Codecs: 1, Geometry: p.g, Identity: wire.Identity{1},
+		SymbolSize: symbolBytes, ReportInterval: time.Second, Receivers: 1, FileName: []byte("the.img"),
+	}
+}
+
+// send sends a packet of the stream, or an answer.
+func (p *peer) send(packet []byte) {
+	if _, err := p.conn.WriteToUDPAddrPort(packet, p.client); err != nil && !errors.Is(err, net.ErrClosed) {
+		p.t.Errorf("send: %v", err)
+	}
+}
+
+func (p *peer) next() wire.Sequence {
+	p.sequence++
+	return p.sequence
+}
+
+// symbols are the packets of a block.
+func (p *peer) symbols(object wire.Object, id block.ID, plain []byte) (packets [][]byte) {
+	encoded := make([]byte, codec.HeaderSize, codec.HeaderSize+len(plain))
+	encoded = append(encoded, plain...)
+	codec.EncodeHeaderInto(encoded[:codec.HeaderSize], encoded[codec.HeaderSize:])
+	k := (len(encoded) + symbolBytes - 1) / symbolBytes
+	for i := range k {
+		packets = append(packets, wire.Symbol{
+			Session: p.session, Sequence: p.next(), Object: object, Block: id, Symbol: block.SymbolID(i), K: uint16(k),
+			Data: encoded[i*symbolBytes : min((i+1)*symbolBytes, len(encoded))],
+		}.AppendTo(nil))
+	}
+	return packets
+}
+
+func (p *peer) sendBlock(object wire.Object, id block.ID, plain []byte) {
+	for _, packet := range p.symbols(object, id, plain) {
+		p.send(packet)
+	}
+}
+
+// sendImage sends all blocks, those of zeros as such.
+func (p *peer) sendImage() {
+	for id := range p.g.BlockCount() {
+		if plain := p.plain(id); codec.IsZero(plain) {
+			p.sendZeros(id)
+		} else {
+			p.sendBlock(wire.Image, block.ID(id), plain)
+		}
+	}
+}
+
+func (p *peer) sendZeros(id uint32) {
+	p.send(wire.ZeroRun{Session: p.session, Sequence: p.next(), First: block.ID(id), Count: 1}.AppendTo(nil))
+}
+
+// sendManifest tells of the manifest and sends it.
+func (p *peer) sendManifest() { p.sendManifestOf(p.manifest.Bytes()) }
+
+func (p *peer) sendManifestOf(b []byte) {
+	p.heartbeat()
+	for id := 0; id*blockBytes < len(b); id++ {
+		p.sendBlock(wire.Manifest, block.ID(id), b[id*blockBytes:min((id+1)*blockBytes, len(b))])
+	}
+}
+
+func (p *peer) heartbeat() {
+	p.send(wire.Heartbeat{
+		Session: p.session, Sequence: p.sequence, State: wire.SenderStreaming, Pass: 1, Receivers: 1,
+		ReportInterval: time.Second, Completion: p.completion(),
+	}.AppendTo(nil))
+}
+
+// sendSubblocks sends the digests of a block's sub-blocks.
+func (p *peer) sendSubblocks(id block.ID) {
+	d := wire.SubblockDigests{Session: p.session, Block: id, K: (codec.HeaderSize + blockBytes + symbolBytes - 1) / symbolBytes}
+	for _, digest := range codec.AppendSubblockDigests(nil, p.plain(uint32(id))) {
+		d.Digests = d.Digests.Append(wire.SubblockDigest(digest))
+	}
+	p.send(d.AppendTo(nil))
+}
+
+// serve runs script once the client has asked for unicast, and acknowledges its goodbye. If
+// the client asks for what is missing, it gets all of the image again.
+func (p *peer) serve(script func()) {
+	buf := make([]byte, 4096)
+	for {
+		n, from, err := p.conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		kind, _, err := wire.Peek(buf[:n])
+		if err != nil {
+			continue // an offer
+		}
+		switch kind {
+		case wire.TypeUnicastRequest:
+			if p.client.IsValid() {
+				p.heartbeat() // it lives, and tells how much was sent
+				continue
+			}
+			p.client = from
+			script()
+		case wire.TypeWanted, wire.TypeWantedSymbols:
+			p.sendImage()
+			p.sendManifest()
+		case wire.TypeWantedSubblocks:
+			w, err := wire.ParseWantedSubblocks(buf[:n])
+			if err != nil {
+				p.t.Errorf("a request for sub-blocks: %v", err)
+				continue
+			}
+			for r := range w.Blocks.All() {
+				for i := range r.Count {
+					p.sendSubblocks(r.First + block.ID(i))
+				}
+			}
+		case wire.TypeGoodbye:
+			g, err := wire.ParseGoodbye(buf[:n])
+			if err != nil {
+				p.t.Errorf("a goodbye: %v", err)
+				continue
+			}
+			p.goodbye, p.atEnd = g, p.target.done()
+			p.goodbye.Reason = bytes.Clone(g.Reason)
+			p.send(wire.GoodbyeAck{Session: g.Session, Receivers: wire.List[wire.ReceiverID]{}.Append(us)}.AppendTo(nil))
+		}
+	}
+}
+
+// config is that of a client of the peer.
+func (p *peer) config() Config {
+	p.t.Helper()
+	d := p.description()
+	iface := loopback(p.t)
+	conn, err := udp.Listen(udp.ConnConfig{Interfaces: []udp.Interface{iface}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	figures := new(account.Client)
+	log := slog.New(slog.NewTextHandler(p.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return Config{
+		Conn: conn, Target: p.target, SilenceLimit: 20 * time.Second, Account: figures, Log: log,
+		Search: &discover.Search{
+			Question: discover.Question{Receiver: us, Group: netip.MustParseAddr("239.255.1.1")}, Account: figures, Log: log,
+		},
+		Offer: discover.Offer{
+			Name: "the.img", SizeBytes: p.g.ImageSize, HasTrailer: true, Session: &d,
+			Server: p.conn.LocalAddr().(*net.UDPAddr).AddrPort(), IfIndex: iface.Index,
+		},
+	}
+}
+
+// run lets a client receive from the peer.
+func (p *peer) run(script func(), change func(*Config)) (account.Figures, error) {
+	p.t.Helper()
+	cfg := p.config()
+	if change != nil {
+		change(&cfg)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		p.serve(script)
+	}()
+	err := Run(p.t.Context(), cfg)
+	p.conn.Close()
+	<-served
+	return cfg.Account.Figures(), err
+}
+
+func loopback(t *testing.T) udp.Interface {
+	t.Helper()
+	for _, name := range []string{"lo", "lo0"} {
+		if i, err := udp.InterfaceByName(name); err == nil {
+			return i
+		}
+	}
+	t.Skip("no loopback interface is up here")
+	return udp.Interface{}
+}
+
+// wrote tells whether anything was written to a block of the target.
+func (m *memory) wrote(id int) bool {
+	return slices.ContainsFunc(m.done(), func(did string) bool {
+		return strings.HasSuffix(did, fmt.Sprintf(" %d", id))
+	})
+}

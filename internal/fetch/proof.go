@@ -1,0 +1,140 @@
+package fetch
+
+import (
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/failure"
+	"multiserver/internal/wire"
+)
+
+// proof holds what arrives against the manifest: at once, or when the manifest comes.
+type proof struct {
+	image    block.Geometry
+	name     string          // of the image, for messages
+	bytes    []byte          // of the manifest; nil while its size is not known
+	missing  uint32          // blocks of it
+	manifest *codec.Manifest // nil until it is complete and right
+
+	// Until the manifest: the digests of the blocks in known, and the blocks that a run of
+	// zeros has claimed.
+	digests []codec.Digest
+	known   *block.Set
+	zeros   *block.Set
+}
+
+func newProof(image block.Geometry, name []byte) *proof {
+	n := image.BlockCount()
+	return &proof{
+		image: image, name: string(name), digests: make([]codec.Digest, n),
+		known: block.NewSet(uint64(n)), zeros: block.NewSet(uint64(n)),
+	}
+}
+
+// geometry is how the manifest is cut into blocks.
+func (p *proof) geometry() block.Geometry {
+	return block.Geometry{ImageSize: uint64(len(p.bytes)), BlockSize: p.image.BlockSize}
+}
+
+// expect makes room for a manifest of that size, once that is known. 0 is not known.
+func (p *proof) expect(size uint64) {
+	sizes := codec.Sizes(p.image)
+	if p.bytes != nil || size < sizes.MinManifestSize() || size > sizes.MaxManifestSize() {
+		return
+	}
+	p.bytes = make([]byte, size)
+	p.missing = p.geometry().BlockCount()
+}
+
+// expected tells whether there is room for the manifest.
+func (p *proof) expected() bool { return p.bytes != nil }
+
+// mayBeZeros tells whether the manifest, if it is there, says that these blocks are zeros.
+func (p *proof) mayBeZeros(z wire.ZeroRun) bool {
+	if p.manifest == nil {
+		return true
+	}
+	for id := uint64(z.First); id < min(uint64(z.First)+uint64(z.Count), uint64(p.image.BlockCount())); id++ {
+		if !p.manifest.IsZeroBlock(uint32(id)) {
+			return false
+		}
+	}
+	return true
+}
+
+// addZeros takes blocks that are made zeros. Without a manifest that is on trust.
+func (p *proof) addZeros(run block.Range) {
+	if p.manifest == nil {
+		p.zeros.Add(run)
+	}
+}
+
+// addBlock takes the digest of a block of the image, which its bytes have.
+func (p *proof) addBlock(id block.ID, digest codec.Digest) error {
+	if p.manifest != nil {
+		if p.manifest.Digest(uint32(id)) != digest {
+			return p.notTheImage(uint32(id))
+		}
+		return nil
+	}
+	p.digests[id] = digest
+	p.known.Add(block.Range{Lo: uint64(id), Hi: uint64(id) + 1})
+	return nil
+}
+
+// addManifest takes a block of the manifest, each once, and tells whether it was the last.
+func (p *proof) addManifest(id block.ID, plain []byte) (complete bool) {
+	copy(p.bytes[p.geometry().Offset(id):], plain)
+	p.missing--
+	return p.missing == 0
+}
+
+// check parses the manifest, of which nothing is missing, and holds everything that came so far
+// against it. image is the digest that the session's description has.
+func (p *proof) check(image codec.Digest) error {
+	m, err := codec.ParseManifest(p.bytes, codec.Sizes(p.image))
+	if err != nil {
+		return failure.New(failure.Integrity, "the manifest of %s: %w", p.name, err)
+	}
+	if m.ImageDigest() != image {
+		return failure.New(failure.Integrity, "the manifest of %s is not that of the session", p.name)
+	}
+	err = each(p.zeros, func(id uint32) error {
+		if !m.IsZeroBlock(id) {
+			return p.notTheImage(id)
+		}
+		return nil
+	})
+	if err == nil {
+		err = each(p.known, func(id uint32) error {
+			if m.Digest(id) != p.digests[id] {
+				return p.notTheImage(id)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	p.manifest = m
+	p.digests, p.known, p.zeros = nil, nil, nil
+	return nil
+}
+
+func (p *proof) notTheImage(id uint32) error {
+	return failure.New(failure.Integrity, "block %d is not what the manifest of %s says: the image changed while it was served", id, p.name)
+}
+
+// each calls f with each block of a set, until one fails.
+func each(set *block.Set, f func(id uint32) error) error {
+	for at := uint64(0); ; {
+		run, ok := set.Next(at)
+		if !ok {
+			return nil
+		}
+		for at = run.Lo; at < run.Hi; at++ {
+			if err := f(uint32(at)); err != nil {
+				return err
+			}
+		}
+	}
+}

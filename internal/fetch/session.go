@@ -1,0 +1,475 @@
+package fetch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"multiserver/internal/account"
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/discover"
+	"multiserver/internal/failure"
+	"multiserver/internal/fec"
+	"multiserver/internal/probe"
+	"multiserver/internal/reach"
+	"multiserver/internal/receiver"
+	"multiserver/internal/seed"
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+)
+
+// session is one reception. One goroutine owns it and everything in it, unless a part's comment
+// says otherwise.
+type session struct {
+	cfg         Config
+	origin      time.Time        // of the engines' times
+	description wire.Description // of the session as it is now
+
+	engine   *receiver.Engine
+	reach    *reach.Engine
+	observer *probe.Observer
+	streams  *streams
+	slots    *slots
+	proof    *proof
+	disk     *disk
+	content  *oldContent
+
+	// events come from all other goroutines. It is never closed, and the session never waits
+	// for those who send.
+	events  chan event
+	working int // slots and runs of zeros with the other goroutines
+
+	counts  account.Counts
+	packet  []byte        // scratch
+	runs    []block.Range // scratch
+	leaving bool          // the stream is of no use any more
+	over    bool          // the server said that the session is
+}
+
+func (s *session) now() time.Duration { return time.Since(s.origin) }
+
+// loop runs until every block is written and the manifest agrees.
+func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error {
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.step(answers); err != nil {
+			return err
+		}
+		if s.engine.Complete() && s.working == 0 {
+			if ctx.Err() != nil { // the last write failed
+				return context.Cause(ctx)
+			}
+			s.publish()
+			return nil
+		}
+	}
+}
+
+// step waits for packets, or what else there is to do, and does it.
+func (s *session) step(answers <-chan discover.Offer) error {
+	if err := s.drain(answers); err != nil {
+		return err
+	}
+	s.follow(s.reach.Next(s.now(), s.description.Token != 0, s.engine.Gone()))
+	s.content.hand(s.disk.busy())
+	s.sendFeedback()
+	wait := tick
+	if s.working > 0 || s.leaving || s.content.engine.UnderWay() > 0 {
+		wait = busyTick
+	}
+	now := s.now()
+	wait = min(wait, max(s.engine.Deadline()-now, 0), s.observer.Due(now))
+	if wait > 0 {
+		packets, err := s.streams.receive(wait)
+		if err != nil {
+			return err
+		}
+		now = s.now()
+		for _, packet := range packets {
+			s.handlePacket(now, packet)
+		}
+	}
+	s.recordDrops()
+	s.publish()
+	if outcome, reason, ok := s.engine.GaveUp(); ok {
+		return s.gaveUp(outcome, reason)
+	}
+	return s.judgeSize()
+}
+
+// drain handles what the other goroutines have to tell.
+func (s *session) drain(answers <-chan discover.Offer) error {
+	for {
+		select {
+		case e := <-s.events:
+			if err := s.handle(e); err != nil {
+				return err
+			}
+		case o, ok := <-answers:
+			if !ok {
+				return errSocketClosed
+			}
+			if err := s.handleAnswer(o.Session); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// follow does what reach's engine wants.
+func (s *session) follow(a reach.Actions) {
+	if a.AskSession {
+		mtu := s.packetSize() + udp.HeaderBytes(s.cfg.Search.Group)
+		s.packet = s.cfg.Search.AppendTo(s.packet[:0], mtu)
+		s.send(s.packet)
+	}
+	if a.JoinAgain {
+		if err := s.streams.group.Rejoin(s.streams.iface); err != nil {
+			s.cfg.Log.Debug("join the group again", "interface", s.streams.iface.Name, "err", err)
+		} else {
+			s.cfg.Log.Debug("nothing is heard; joined the group again", "interface", s.streams.iface.Name)
+		}
+	}
+	if a.Switch {
+		if s.reach.ByUnicast() {
+			s.cfg.Log.Warn("nothing arrives from the multicast group; going on by unicast", "group", s.description.Data, "hint", s.hint())
+		}
+		s.streams.switchTo(s.reach.ByUnicast())
+		s.engine.SwitchStream(s.now())
+		s.content.engine.Forget()
+	}
+	if a.AskUnicast || a.EndUnicast {
+		s.send(wire.UnicastRequest{
+			Session: s.description.Session, Receiver: s.cfg.Search.Receiver, Token: s.description.Token, Wanted: a.AskUnicast,
+		}.AppendTo(nil))
+	}
+}
+
+// handleAnswer goes on in the session that the server describes now.
+func (s *session) handleAnswer(d *wire.Description) error {
+	old := &s.description
+	if d.Identity != old.Identity || d.Geometry != old.Geometry {
+		s.over = true
+		return failure.New(failure.Integrity, "%s now serves %s of %d bytes; this began with another image, %s of %d bytes",
+			s.cfg.Offer.Server, d.FileName, d.Geometry.ImageSize, old.FileName, old.Geometry.ImageSize)
+	}
+	now := s.now()
+	s.reach.Answered(now)
+	if d.Session == old.Session {
+		old.Token = d.Token
+		return nil
+	}
+	if d.SymbolSize != old.SymbolSize || d.Data != old.Data {
+		return fmt.Errorf("%s was started again with other settings of its network: start this client again", s.cfg.Offer.Server)
+	}
+	s.cfg.Log.Info("the server was started again; going on")
+	completion := old.Completion
+	*old = *d
+	if d.Completion.ManifestSize == 0 { // it is the same image
+		old.Completion = completion
+	}
+	s.engine.Restart(now, sessionOf(old))
+	s.content.engine.Forget()
+	s.proof.expect(old.Completion.ManifestSize)
+	s.reach.Restarted(now)
+	return nil
+}
+
+// sendFeedback sends what the engines want said.
+func (s *session) sendFeedback() {
+	for {
+		packet, ok := s.engine.Poll(s.now(), s.packet[:0])
+		s.packet = packet
+		if !ok {
+			break
+		}
+		s.send(packet)
+	}
+	if r, due := s.observer.Report(s.now()); due {
+		s.sendProbeReport(r)
+	}
+}
+
+func (s *session) sendProbeReport(r wire.ProbeReport) {
+	r.Session, r.Receiver = s.description.Session, s.cfg.Search.Receiver
+	s.send(r.AppendTo(nil))
+}
+
+// send sends a packet to the server. A failure is not final: engines say things again.
+func (s *session) send(packet []byte) {
+	if err := s.cfg.Conn.WriteTo(packet, s.cfg.Offer.Server, s.cfg.Offer.AskFrom); err != nil {
+		s.cfg.Log.Debug("send to the server", "err", err)
+	}
+}
+
+// handlePacket handles one packet of the stream.
+func (s *session) handlePacket(now time.Duration, b []byte) {
+	var y wire.Symbol
+	if wire.ParseSymbol(b, &y) == nil {
+		if y.Session != s.description.Session {
+			s.handleForeign()
+			return
+		}
+		if !wire.Intact(b) {
+			s.counts.BadPackets++
+			return
+		}
+		s.reach.Packet(now)
+		s.handleSymbol(now, &y)
+		return
+	}
+	kind, session, err := wire.Peek(b)
+	if err == nil && session != s.description.Session {
+		s.handleForeign()
+		return
+	}
+	switch kind {
+	case wire.TypeZeroRun:
+		var z wire.ZeroRun
+		if z, err = wire.ParseZeroRun(b); err == nil && !s.proof.mayBeZeros(z) {
+			err = wire.ErrBounds
+		}
+		if err == nil {
+			s.runs = s.engine.HandleZeroRun(now, &z, s.runs[:0])
+			s.writeZeros(s.runs)
+		}
+	case wire.TypeRepairAdv:
+		var r wire.RepairAdv
+		if r, err = wire.ParseRepairAdv(b); err == nil {
+			s.engine.HandleRepairAdv(now, r)
+		}
+	case wire.TypeHeartbeat:
+		var h wire.Heartbeat
+		if h, err = wire.ParseHeartbeat(b); err == nil {
+			s.handleHeartbeat(now, h)
+		}
+	case wire.TypeGoodbyeAck:
+		var a wire.GoodbyeAck
+		if a, err = wire.ParseGoodbyeAck(b); err == nil {
+			s.engine.HandleGoodbyeAck(now, a)
+		}
+	case wire.TypeProbe:
+		var p wire.Probe
+		if p, err = wire.ParseProbe(b); err == nil {
+			s.observer.HandleProbe(now, p)
+		}
+	case wire.TypeSubblockDigests:
+		var d wire.SubblockDigests
+		if d, err = wire.ParseSubblockDigests(b); err == nil {
+			s.content.engine.HandleSubblocks(now, d)
+		}
+	case wire.TypeDescription:
+		return // the announcement of this very session
+	default:
+		err = wire.ErrType
+	}
+	if err != nil {
+		s.counts.BadPackets++
+		return
+	}
+	s.reach.Packet(now)
+}
+
+// handleForeign counts a packet of another session.
+func (s *session) handleForeign() {
+	s.counts.Strangers++
+	s.reach.Foreign()
+}
+
+func (s *session) handleHeartbeat(now time.Duration, h wire.Heartbeat) {
+	if s.description.Completion.ManifestSize == 0 { // an old one that comes again knows less
+		s.description.Completion = h.Completion
+	}
+	s.engine.HandleHeartbeat(now, h)
+	s.observer.HandleSequence(h.Sequence)
+	s.reach.State(h.State)
+	s.over = h.State >= wire.SenderImageChanged
+	s.proof.expect(s.description.Completion.ManifestSize)
+}
+
+// handleSymbol puts a symbol where the engine wants it.
+func (s *session) handleSymbol(now time.Duration, y *wire.Symbol) {
+	size := int(s.description.SymbolSize)
+	if len(y.Data) != size && (len(y.Data) > size || int(y.Symbol) != int(y.K)-1) {
+		s.counts.BadPackets++
+		return
+	}
+	at := s.engine.HandleSymbol(now, y)
+	s.counts.PacketsReceived++
+	s.reach.Symbol(now)
+	switch at.Verdict {
+	case receiver.Duplicate:
+		s.counts.Duplicates++
+		return
+	case receiver.NoRoom:
+		s.counts.MemoryDrops++
+		return
+	case receiver.Invalid:
+		s.counts.BadPackets++
+		return
+	}
+	if at.First {
+		s.openSlot(at.Slot, y.Object, y.Block, y.K)
+	}
+	s.slots.add(at.Slot, fec.SymbolID(y.Symbol), y.Data)
+	if at.Complete {
+		s.rebuild(at.Slot)
+	}
+}
+
+func (s *session) openSlot(at int, object wire.Object, id block.ID, k uint16) {
+	g := s.proof.image
+	if object == wire.Manifest {
+		g = s.proof.geometry()
+	}
+	s.slots.open(at, object, id, k, g.Size(id))
+}
+
+func (s *session) rebuild(at int) {
+	s.working++
+	s.slots.rebuild(at)
+}
+
+// writeZeros lets runs of blocks become zeros on the target.
+func (s *session) writeZeros(runs []block.Range) {
+	for _, run := range runs {
+		s.proof.addZeros(run)
+		s.working++
+		s.disk.writeZeros(run)
+	}
+}
+
+// handle handles what another goroutine tells.
+func (s *session) handle(e event) error {
+	now := s.now()
+	switch e := e.(type) {
+	case needMoreSymbols:
+		s.working--
+		s.engine.BlockNeedsMore(now, e.slot, e.more)
+	case digestFailed:
+		s.working--
+		s.engine.BlockFailed(now, e.slot)
+	case blockVerified:
+		return s.handleVerified(now, e.slot)
+	case blockWritten:
+		s.working--
+		s.engine.BlockWritten(now, e.slot)
+	case zerosWritten:
+		s.working--
+		s.engine.ZerosWritten(e.blocks)
+		s.disk.zerosWritten()
+	case prefixWritten:
+		s.engine.PrefixWritten(now, e.blocks)
+	case alreadyPresent:
+		var out seed.Outcome
+		s.content.engine.Present(now, &out)
+		s.handleSeed(now, &out, nil)
+	case compared:
+		var out seed.Outcome
+		s.content.engine.HandleResult(now, &e.result.Result, &out)
+		s.handleSeed(now, &out, e.result)
+		s.content.release(e.result)
+	default:
+		panic(fmt.Sprintf("fetch: event %T", e))
+	}
+	return nil
+}
+
+// handleVerified holds a block's digest against the manifest, if that is there already, and
+// lets the block be written.
+func (s *session) handleVerified(now time.Duration, at int) error {
+	s.engine.BlockVerified(at)
+	p := &s.slots.all[at]
+	if p.object == wire.Image {
+		if err := s.proof.addBlock(p.id, p.digest); err != nil {
+			return err
+		}
+		s.disk.write(at, p)
+		return nil
+	}
+	complete := s.proof.addManifest(p.id, p.plain)
+	s.working--
+	s.engine.BlockWritten(now, at)
+	if !complete {
+		return nil
+	}
+	if err := s.proof.check(codec.Digest(s.description.Completion.ImageDigest)); err != nil {
+		return err
+	}
+	var out seed.Outcome
+	s.content.engine.SetManifest(now, s.proof.manifest, &out)
+	s.handleSeed(now, &out, nil)
+	return nil
+}
+
+// handleSeed does what seed's engine has decided. r is the result that it decided on, if it was
+// one.
+func (s *session) handleSeed(now time.Duration, out *seed.Outcome, r *contentResult) {
+	if out.Began {
+		s.cfg.Log.Info("the target holds some of the image already: only what differs is asked for", "output", s.cfg.Target.Name())
+	}
+	s.counts.BytesKept += out.KeptBytes
+	s.writeZeros(out.Zeros)
+	if out.Seed.K == 0 {
+		return
+	}
+	// What the target holds of a block goes into the window, as if it had come.
+	id, k, have := out.Seed.Block, out.Seed.K, out.Seed.Have
+	at := s.engine.SeedSlot(now, id, k, have)
+	if at.Verdict != receiver.Keep {
+		return
+	}
+	if at.First {
+		s.openSlot(at.Slot, wire.Image, id, k)
+	}
+	eachSymbol(have, r.buf, s.slots.symbolSize, func(id fec.SymbolID, data []byte) { s.slots.add(at.Slot, id, data) })
+	if at.Complete {
+		s.rebuild(at.Slot)
+	}
+}
+
+// recordDrops tells the engines what the own socket had no room for.
+func (s *session) recordDrops() {
+	times, packetsEach := s.streams.drops()
+	if more := times - s.counts.SocketDrops; more > 0 {
+		s.counts.SocketDrops = times
+		s.reach.Dropped(s.now())
+		s.engine.SocketDropped(more * packetsEach)
+	}
+}
+
+// publish makes the figures visible.
+func (s *session) publish() {
+	g := s.proof.image
+	s.counts.BytesDone = min(uint64(s.engine.BlocksDone())*uint64(g.BlockSize), g.ImageSize)
+	s.cfg.Account.Publish(s.counts, s.silence(), s.engine.Missing() == 0)
+}
+
+// packetSize is the payload of the session's packets.
+func (s *session) packetSize() int { return int(s.description.SymbolSize) + wire.SymbolHeaderSize }
+
+// judgeSize fails if small packets arrive and those of the session's size do not. If the stream
+// runs and nothing of it comes, a train of probes is asked for that shows it.
+func (s *session) judgeSize() error {
+	if s.counts.PacketsReceived > 0 {
+		return nil
+	}
+	now := s.now()
+	mtu := s.packetSize() + udp.HeaderBytes(s.cfg.Search.Group)
+	switch s.observer.Size(now, s.reach.ByUnicast(), s.reach.SinceSwitch(now)) {
+	case probe.AskForTrain:
+		s.sendProbeReport(wire.ProbeReport{})
+	case probe.SizeTooLarge:
+		return failure.New(failure.PacketSize, "%v: packets of %d bytes from %s, while small ones do: a part of the network, or this host's %s, has a smaller MTU; start the server without ServerConfig.MTU, or raise that MTU",
+			failure.PacketSize, mtu, s.cfg.Offer.Server, udp.InterfaceName(s.cfg.Offer.IfIndex))
+	case probe.UnicastTooLong:
+		return failure.New(failure.PacketSize, "%v: packets of %d bytes by unicast from %s, while small ones do: a part of the network has a smaller MTU; start the server without ServerConfig.MTU",
+			failure.PacketSize, mtu, s.cfg.Offer.Server)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package fetch
+
+import (
+	"fmt"
+
+	"multiserver/internal/block"
+	"multiserver/internal/codec"
+	"multiserver/internal/fec"
+	"multiserver/internal/wire"
+)
+
+// slots is the memory of the receiver's window: a block a slot, from its first symbol until
+// it is written.
+type slots struct {
+	all        []slot
+	blockBytes int // of the image's blocks
+	symbolSize int
+	// toSolve goes from rebuild to solve; close closes it. It has room for all slots.
+	toSolve chan int
+}
+
+// slot is the memory of one block. It is the session's goroutine's until rebuild, then solve's
+// until its event, then the session's and the writer's.
+type slot struct {
+	buf        []byte // K whole symbols
+	decoder    fec.Decoder
+	object     wire.Object
+	id         block.ID
+	plainBytes int    // that the block has
+	plain      []byte // once verified, of buf
+	digest     codec.Digest
+}
+
+func newSlots(window int, image block.Geometry, symbolSize int) *slots {
+	return &slots{
+		all: make([]slot, window), blockBytes: int(image.BlockSize), symbolSize: symbolSize,
+		toSolve: make(chan int, window),
+	}
+}
+
+func (s *slots) close() { close(s.toSolve) }
+
+// open begins a block of k source symbols, which the engine has checked, and of plainBytes.
+func (s *slots) open(at int, object wire.Object, id block.ID, k uint16, plainBytes int) {
+	p := &s.all[at]
+	p.object, p.id, p.plainBytes = object, id, plainBytes
+	whole := int(k) * s.symbolSize
+	if cap(p.buf) < whole {
+		p.buf = make([]byte, max(whole, s.blockBytes+codec.HeaderSize+s.symbolSize))
+	}
+	p.buf = p.buf[:whole]
+	if err := p.decoder.Reset(p.buf, s.symbolSize); err != nil {
+		panic(fmt.Sprintf("fetch: K of %d: %v", k, err))
+	}
+}
+
+// add puts a symbol, whose size was checked, into a block.
+func (s *slots) add(at int, id fec.SymbolID, data []byte) {
+	if _, err := s.all[at].decoder.Add(id, data); err != nil {
+		panic(fmt.Sprintf("fetch: symbol of %d bytes: %v", len(data), err))
+	}
+}
+
+// rebuild hands a block over whose symbols are in.
+func (s *slots) rebuild(at int) { s.toSolve <- at }
+
+// solve rebuilds and verifies blocks until close.
+func (s *slots) solve(done chan<- event) {
+	for at := range s.toSolve {
+		done <- s.solveSlot(at)
+	}
+}
+
+func (s *slots) solveSlot(at int) event {
+	p := &s.all[at]
+	if err := p.decoder.Solve(); err != nil {
+		return needMoreSymbols{at, max(1, p.decoder.Needed())}
+	}
+	plain, digest, err := codec.Decode(p.buf, p.plainBytes)
+	if err != nil {
+		return digestFailed{at}
+	}
+	p.plain, p.digest = plain, digest
+	return blockVerified{at}
+}

@@ -1,0 +1,127 @@
+package fetch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"multiserver/internal/udp"
+	"multiserver/internal/wire"
+)
+
+const (
+	// unicastRoom holds what comes by unicast while the session is busy.
+	unicastRoom = 4096
+	// maxJoined is how many packets the kernel joins to one datagram, at most, which it
+	// then drops as one (net/ipv4/udp_offload.c, UDP_GRO_CNT_MAX).
+	maxJoined = 64
+)
+
+// streams is where the session's packets come from: the group, or by unicast the control
+// socket. Its methods but divert are the session's goroutine's.
+type streams struct {
+	group  *udp.Receiver // nil if all comes by unicast from the beginning on
+	iface  udp.Interface // that the group is joined on
+	server netip.AddrPort
+	batch  *udp.Batch
+	inbox  [][]byte // of the last receive
+
+	// unicast goes from divert to receive. What finds it full is dropped and counted.
+	unicast chan []byte
+	wanted  atomic.Bool // by unicast
+	dropped atomic.Uint64
+}
+
+// newStreams joins the session's group, unless all comes by unicast.
+func newStreams(cfg *Config, byUnicast bool) (*streams, error) {
+	iface, err := udp.InterfaceByName(udp.InterfaceName(cfg.Offer.IfIndex))
+	if err != nil {
+		return nil, err
+	}
+	s := &streams{iface: iface, server: cfg.Offer.Server, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom)}
+	if byUnicast {
+		s.wanted.Store(true)
+		return s, nil
+	}
+	s.group, err = udp.ListenGroup(udp.ReceiverConfig{Group: cfg.Offer.Session.Data, Interfaces: []udp.Interface{iface}})
+	return s, err
+}
+
+func (s *streams) close() {
+	if s.group != nil {
+		s.group.Close()
+	}
+}
+
+// divert takes a packet of the stream that came to the control socket. It runs on the goroutine
+// that reads that.
+func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
+	if from != s.server || !s.wanted.Load() {
+		return false
+	}
+	if kind, _, err := wire.Peek(packet); err != nil || kind == wire.TypeDescription {
+		return false
+	}
+	select {
+	case s.unicast <- bytes.Clone(packet):
+	default:
+		s.dropped.Add(1)
+	}
+	return true
+}
+
+// receive waits for packets. They are valid until the next call.
+func (s *streams) receive(wait time.Duration) ([][]byte, error) {
+	s.inbox = s.inbox[:0]
+	if s.wanted.Load() {
+		s.receiveUnicast(wait)
+		return s.inbox, nil
+	}
+	s.group.SetReadDeadline(time.Now().Add(wait))
+	if err := s.group.Receive(s.batch); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, fmt.Errorf("receive the stream: %w", err)
+	}
+	for _, datagram := range s.batch.Datagrams() {
+		s.inbox = append(s.inbox, datagram.Payload)
+	}
+	return s.inbox, nil
+}
+
+func (s *streams) receiveUnicast(wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case packet := <-s.unicast:
+		s.inbox = append(s.inbox, packet)
+	case <-timer.C:
+		return
+	}
+	for len(s.inbox) < cap(s.unicast) {
+		select {
+		case packet := <-s.unicast:
+			s.inbox = append(s.inbox, packet)
+		default:
+			return
+		}
+	}
+}
+
+// switchTo changes between the group and unicast.
+func (s *streams) switchTo(unicast bool) { s.wanted.Store(unicast) }
+
+// drops is how often this host had no room for what arrived, and how many packets one may
+// have been.
+func (s *streams) drops() (times, packetsEach uint64) {
+	times, packetsEach = s.dropped.Load(), 1
+	if s.group != nil {
+		times += s.group.Drops()
+	}
+	if !s.wanted.Load() {
+		packetsEach = maxJoined
+	}
+	return times, packetsEach
+}
