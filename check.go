@@ -3,17 +3,10 @@ package multiserver
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/netip"
-	"os"
-	"slices"
-	"strings"
-	"time"
+	"log/slog"
 
+	"multiserver/internal/diagnose"
 	"multiserver/internal/netcheck"
-	"multiserver/internal/udp"
 )
 
 // CheckClient and CheckServer look at what a person would have to ask an expert about
@@ -33,207 +26,35 @@ const (
 	FindingWrong = netcheck.Wrong // it will not work, or not well
 )
 
-// Constants of the checks.
-const (
-	// checkLimit ends a check whatever happens: looking a name up may take long.
-	checkLimit = 9 * time.Second
-	// checkSearch is how long a server may take to answer: it is asked thrice.
-	checkSearch = 2500 * time.Millisecond
-	// checkQuerier is how long to listen for a querier.
-	checkQuerier = 3 * time.Second
-	// neverQuery is an interval after which no check listens any more.
-	neverQuery = time.Hour
-)
-
-// checker tells the findings of one check.
-type checker struct {
-	tell func(Finding)
-}
-
-func (k checker) ok(what, format string, args ...any) {
-	k.tell(Finding{Level: FindingOK, What: what, Text: fmt.Sprintf(format, args...)})
-}
-
-func (k checker) note(what, advice, format string, args ...any) {
-	k.tell(Finding{Level: FindingNote, What: what, Text: fmt.Sprintf(format, args...), Advice: advice})
-}
-
-func (k checker) wrong(what, advice, format string, args ...any) {
-	k.tell(Finding{Level: FindingWrong, What: what, Text: fmt.Sprintf(format, args...), Advice: advice})
-}
-
-func (k checker) all(findings []Finding) {
-	for _, f := range findings {
-		k.tell(f)
-	}
-}
-
-// network looks at the interfaces, the routes and the kernel's settings. It returns
-// nil if there is no interface to go on with.
-func (k checker) network(name string, group netip.Addr) []udp.Interface {
-	interfaces, err := udp.CandidateInterfaces(name, group)
+// CheckClient looks at what a Client of that configuration would need, asks for a
+// server and for a few hundred packets to the stream's group, and tells each finding
+// as soon as it is there, on the caller's goroutine. It writes nothing, is no client to
+// the server, and ends within 10 s. The error wraps ErrConfig, or is ctx's.
+func CheckClient(ctx context.Context, cfg ClientConfig, tell func(Finding)) error {
+	cfg.Log = slog.New(slog.DiscardHandler)
+	c, err := NewClient(cfg)
 	if err != nil {
-		k.wrong("interface", "set it up, give it an address, or name another one with -i", "%v", err)
-		return nil
+		return err
 	}
-	names := strings.Split(udp.InterfaceNames(interfaces), ", ")
-	for _, each := range interfaces {
-		k.oneInterface(each, len(interfaces) == 1)
-	}
-	if name == "" {
-		k.unusable(interfaces, group)
-		if len(names) > 1 {
-			k.note("interface", "if it is the wrong one, name one: -i "+names[0], "%d may be used: %s; the one on which the other side answers is", len(names), udp.InterfaceNames(interfaces))
-		}
-	}
-	k.route(interfaces, group)
-	if !group.Is6() {
-		k.all(netcheck.Settings(names))
-	}
-	return interfaces
+	return diagnose.Client{
+		Group: c.cfg.Group, Port: c.cfg.Port, ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort,
+		FromPort: c.cfg.FromPort, Interface: c.cfg.Interface, TTL: DefaultTTL, OnlyMXB1: c.cfg.OnlyMXB1,
+	}.Check(ctx, tell)
 }
 
-// oneInterface looks at a candidate; alone tells that there is no other.
-func (k checker) oneInterface(i udp.Interface, alone bool) {
-	speed, up := netcheck.Speed(i.Name)
-	if !up {
-		level := FindingNote
-		if alone {
-			level = FindingWrong
-		}
-		k.tell(Finding{Level: level, What: "interface", Text: i.Name + " has no carrier", Advice: "is the cable in, is the port of the switch on?"})
-		return
+// CheckServer looks at what a Server of that configuration would need, but for its
+// File if that is empty, and tells each finding as soon as it is there, on the caller's
+// goroutine. It sends nothing and ends within 10 s. The error wraps ErrConfig, or is
+// ctx's.
+func CheckServer(ctx context.Context, cfg ServerConfig, tell func(Finding)) error {
+	cfg.Log = slog.New(slog.DiscardHandler)
+	file := cfg.File
+	cfg.File = cmp.Or(file, "no file") // that validate would miss
+	if err := cfg.validate(); err != nil {
+		return err
 	}
-	addrs := make([]string, len(i.Addrs))
-	for n, each := range i.Addrs {
-		addrs[n] = each.String()
-	}
-	text := fmt.Sprintf("%s is up, %s, MTU %d", i.Name, strings.Join(addrs, ", "), i.MTU)
-	if speed > 0 {
-		text += ", " + rateText(float64(speed))
-	}
-	k.ok("interface", "%s", text)
-}
-
-// unusable tells of interfaces that are not candidates, and why.
-func (k checker) unusable(usable []udp.Interface, group netip.Addr) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return // that of candidateInterfaces has been told
-	}
-	var others []string
-	for _, each := range all {
-		switch {
-		case each.Flags&net.FlagLoopback != 0, slices.ContainsFunc(usable, func(u udp.Interface) bool { return u.Index == each.Index }):
-		case each.Flags&net.FlagUp == 0:
-			others = append(others, each.Name+" is down")
-		case each.Flags&net.FlagMulticast == 0:
-			others = append(others, each.Name+" cannot multicast")
-		default:
-			others = append(others, fmt.Sprintf("%s has no %s address", each.Name, udp.Family(group)))
-		}
-	}
-	if len(others) > 0 {
-		k.note("interface", "", "not used: %s", strings.Join(others, ", "))
-	}
-}
-
-// route tells which interface the routing table would take; the programs name theirs.
-func (k checker) route(interfaces []udp.Interface, group netip.Addr) {
-	ifIndex, err := netcheck.Route(group)
-	switch {
-	case err != nil: // the table does not tell
-	case ifIndex == 0:
-		k.ok("route", "none to %s, and none is needed: the interface is named to the system", group)
-	case slices.ContainsFunc(interfaces, func(i udp.Interface) bool { return i.Index == ifIndex }):
-		k.ok("route", "%s goes by %s", group, udp.InterfaceName(ifIndex))
-	default:
-		k.note("route", "if that one is meant, name it: -i "+udp.InterfaceName(ifIndex), "%s would go by %s, but %s is used", group, udp.InterfaceName(ifIndex), udp.InterfaceNames(interfaces))
-	}
-}
-
-// buffer tells what a socket for a stream gets.
-func (k checker) buffer(stream *udp.Receiver) {
-	got, asked := stream.BufferBytes()
-	if got < asked {
-		k.note("buffer", fmt.Sprintf("run as root, or sysctl -w net.core.rmem_max=%d", asked),
-			"the receive buffer has %d KiB, not %d: while this machine is busy for %.1f ms, all that comes at 1 Gbit/s is lost", got>>10, asked>>10, float64(got)*8e3/1e9)
-	} else {
-		k.ok("buffer", "the receive buffer has %d KiB", got>>10)
-	}
-	for _, warning := range stream.Warnings() {
-		if !strings.Contains(warning.Error(), "receive buffer") {
-			k.note("socket", "", "%v", warning)
-		}
-	}
-}
-
-// membershipPackets are what switches ask for members by, on each interface.
-func membershipPackets(interfaces []udp.Interface, group netip.Addr) (packets []netcheck.Packet) {
-	if group.Is6() { // most firewalls let MLD pass: IPv6 cannot do without ICMP
-		return nil
-	}
-	for _, each := range interfaces {
-		packets = append(packets, netcheck.Packet{
-			Name: "IGMP queries", Protocol: netcheck.IGMP, To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 1}), 0),
-			Interface: each.Name, Index: each.Index, Rule: "ip protocol igmp",
-		})
-	}
-	return packets
-}
-
-// listenForQuerier begins to listen on the interfaces, and returns what tells of the
-// end of that.
-func (k checker) listenForQuerier(ctx context.Context, interfaces []udp.Interface, group netip.Addr) (report func()) {
-	if group.Is6() || interfaces[0].Loopback {
-		return func() {}
-	}
-	var failed error
-	heard := make(chan string, len(interfaces)) // from each listener, "" if it heard nobody
-	listening := 0
-	limited, cancel := context.WithTimeout(ctx, checkQuerier)
-	for _, each := range interfaces {
-		querier, err := udp.NewQuerier(each, neverQuery)
-		if err != nil {
-			failed = cmp.Or(failed, err)
-			continue
-		}
-		listening++
-		go func() {
-			_ = querier.Run(limited) // it ends with the time, or the interface
-			line := ""
-			if from, _, ok := querier.Heard(); ok {
-				line = fmt.Sprintf("%s is heard on %s", from, each.Name)
-			}
-			heard <- line
-		}()
-	}
-	return func() {
-		defer cancel()
-		found := false
-		for range listening {
-			if line := <-heard; line != "" {
-				found = true
-				k.ok("querier", "%s", line)
-			}
-		}
-		switch {
-		case found:
-		case errors.Is(failed, os.ErrPermission):
-			k.note("querier", "run this as root or with CAP_NET_RAW", "it takes root to listen for IGMP queriers")
-		case failed != nil && !errors.Is(failed, errors.ErrUnsupported):
-			k.note("querier", "", "%v", failed)
-		case listening > 0:
-			k.note("querier", "if the stream stops after some minutes, let the switch or a router send IGMP queries; multiserver sends them, as root, where nobody else does",
-				"no IGMP querier heard in %s; they ask each 125 s", checkQuerier)
-		}
-	}
-}
-
-// rateText is a rate for a person.
-func rateText(bitsPerSec float64) string {
-	if bitsPerSec >= 1e9 {
-		return fmt.Sprintf("%.3g Gbit/s", bitsPerSec/1e9)
-	}
-	return fmt.Sprintf("%.3g Mbit/s", bitsPerSec/1e6)
+	return diagnose.Server{
+		File: file, Group: cfg.Group, DataGroup: cfg.DataGroup, Port: cfg.Port, ControlHost: cfg.ControlHost, ControlPort: cfg.ControlPort,
+		Interface: cfg.Interface, TTL: cfg.TTL, RateBitsPerSec: cfg.RateBitsPerSec, Delay: cfg.Delay, MTU: cfg.MTU,
+	}.Check(ctx, tell)
 }

@@ -24,9 +24,6 @@ const (
 // DefaultGroup is the multicast group of the original pair.
 var DefaultGroup = netip.AddrFrom4([4]byte{225, 0, 20, 10})
 
-// originalServer is where an original client asks that is told no host.
-var originalServer = netip.AddrFrom4([4]byte{192, 168, 1, 1})
-
 // ServerConfig says what to serve and where. Only File has no default.
 type ServerConfig struct {
 	// File is the path of a regular file or a block device of 1 byte to 4 TiB.

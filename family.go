@@ -22,17 +22,11 @@ func validateGroup(field string, group netip.Addr) error {
 // controlAddr is the control host's address as sockets take it: of the group's family,
 // and with a zone if it is link-local. config is the configuration's type.
 func controlAddr(config string, addr, group netip.Addr, interfaceName string) (netip.Addr, error) {
-	field := config + ".ControlHost"
-	addr = addr.Unmap()
-	switch {
-	case addr.Is6() != group.Is6():
-		return addr, failure.Setting(field, "%s is %s, and the group %s is %s", addr, udp.Family(addr), group, udp.Family(group))
-	case !addr.Is6() || !addr.IsLinkLocalUnicast() || addr.Zone() != "":
-		return addr, nil
-	case interfaceName == "":
-		return addr, failure.Setting(field, "on which network is %s? Say %s%%INTERFACE, or set %s.Interface", addr, addr, config)
+	host, err := udp.HostAddr(addr, group, interfaceName)
+	if err != nil {
+		return host, failure.Setting(config+".ControlHost", "%w", err)
 	}
-	return addr.WithZone(interfaceName), nil
+	return host, nil
 }
 
 // candidateInterfaces are udp's, by the name that a field of a configuration holds.

@@ -15,13 +15,23 @@ import (
 // mayImport is the table of ARCHITECTURE.md: what each folder may import from the
 // project. Tests may import more, to put things together.
 var mayImport = map[string][]string{
-	".": {"internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/host", "internal/image", "internal/legacy", "internal/mxb1",
-		"internal/netcheck", "internal/partition", "internal/probe", "internal/receiver", "internal/roster", "internal/routes", "internal/session",
-		"internal/startgate", "internal/target", "internal/udp", "internal/wire"},
-	"internal/host": {"internal/legacy", "internal/mxb1", "internal/session", "internal/transmit", "internal/udp", "internal/wire"},
+	".": {"internal/account", "internal/codec", "internal/diagnose", "internal/discover", "internal/failure", "internal/fetch", "internal/host",
+		"internal/image", "internal/legacy", "internal/mxb1", "internal/netcheck", "internal/reach", "internal/roster", "internal/routes",
+		"internal/session", "internal/startgate", "internal/target", "internal/udp", "internal/wire"},
+	"internal/fetch": {"internal/account", "internal/block", "internal/codec", "internal/discover", "internal/failure", "internal/fec", "internal/probe",
+		"internal/reach", "internal/receiver", "internal/seed", "internal/target", "internal/udp", "internal/wire", "internal/writer"},
+	"internal/discover": {"internal/account", "internal/codec", "internal/failure", "internal/mxb1", "internal/udp", "internal/wire"},
+	"internal/diagnose": {"internal/account", "internal/discover", "internal/failure", "internal/image", "internal/mxb1", "internal/netcheck", "internal/probe",
+		"internal/udp", "internal/wire"},
+	"internal/writer":  {"internal/account", "internal/block", "internal/codec", "internal/failure", "internal/target"},
+	"internal/account": {},
+	"internal/reach":   {"internal/wire"},
+	"internal/seed":    {"internal/block", "internal/codec", "internal/wire"},
+	"internal/host":    {"internal/legacy", "internal/mxb1", "internal/session", "internal/transmit", "internal/udp", "internal/wire"},
 	"internal/session": {"internal/block", "internal/blockstore", "internal/codec", "internal/failure", "internal/image", "internal/partition", "internal/probe",
 		"internal/rate", "internal/roster", "internal/routes", "internal/sender", "internal/startgate", "internal/transmit", "internal/udp", "internal/wire"},
-	"internal/legacy":      {"internal/image", "internal/mxb1", "internal/roster", "internal/transmit", "internal/udp"},
+	"internal/legacy": {"internal/account", "internal/block", "internal/discover", "internal/failure", "internal/image", "internal/mxb1", "internal/reach",
+		"internal/roster", "internal/target", "internal/transmit", "internal/udp", "internal/writer"},
 	"internal/blockstore":  {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/sender", "internal/wire"},
 	"internal/transmit":    {"internal/udp"},
 	"internal/block":       {},
@@ -61,7 +71,7 @@ var mayImport = map[string][]string{
 
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
-var engines = []string{"internal/block", "internal/mxb1", "internal/sender", "internal/receiver", "internal/probe", "internal/rate", "internal/roster", "internal/routes", "internal/startgate"}
+var engines = []string{"internal/block", "internal/mxb1", "internal/sender", "internal/receiver", "internal/probe", "internal/rate", "internal/reach", "internal/seed", "internal/roster", "internal/routes", "internal/startgate"}
 
 func TestLayout(t *testing.T) {
 	seen := map[string]bool{}

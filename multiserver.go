@@ -38,6 +38,3 @@ var (
 	// ErrTargetIO: the target's device or file system failed.
 	ErrTargetIO = target.ErrIO
 )
-
-// fail returns an error of that kind with fmt.Errorf's text.
-func fail(kind error, format string, args ...any) error { return failure.New(kind, format, args...) }

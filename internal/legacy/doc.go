@@ -10,4 +10,12 @@
 //     one decides on which network the blocks go out.
 //  3. As long as blocks are owed, Run reads them straight into the packets of a batch, and
 //     hands the batch to the transmitter.
+//
+// At the client: Receive, with a target that is prepared.
+//
+//  1. Blocks of the group go to the engine, which says what is kept, and the gatherer, which
+//     joins them to chunks of a MiB.
+//  2. A chunk goes to the writer, on a goroutine of its own.
+//  3. What the engine lacks is asked for; answers of the server confirm that it still serves the
+//     same image, and the last of them is waited for in the end.
 package legacy

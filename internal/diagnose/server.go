@@ -1,11 +1,10 @@
-package multiserver
+package diagnose
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
+	"time"
 
 	"multiserver/internal/image"
 	"multiserver/internal/mxb1"
@@ -13,21 +12,27 @@ import (
 	"multiserver/internal/udp"
 )
 
-// CheckServer looks at what a Server of that configuration would need, but for its
-// File if that is empty, and tells each finding as soon as it is there, on the caller's
-// goroutine. It sends nothing and ends within 10 s. The error wraps ErrConfig, or is
-// ctx's.
-func CheckServer(ctx context.Context, cfg ServerConfig, tell func(Finding)) error {
-	cfg.Log = slog.New(slog.DiscardHandler)
-	file := cfg.File
-	cfg.File = cmp.Or(file, "no file") // that validate would miss
-	if err := cfg.validate(); err != nil {
-		return err
-	}
+// Server is what a server would be started with, its defaults filled in.
+type Server struct {
+	File           string // "" if none is named
+	Group          netip.Addr
+	DataGroup      netip.Addr // not valid if it is the image's own
+	Port           uint16
+	ControlHost    netip.Addr
+	ControlPort    uint16
+	Interface      string
+	TTL            int
+	RateBitsPerSec uint64
+	Delay          time.Duration
+	MTU            int
+}
+
+// Check looks at what a server needs. It sends nothing and ends within 10 s.
+func (cfg Server) Check(ctx context.Context, tell func(Finding)) error {
 	limited, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	k := serverChecker{checker{tell}, cfg}
-	if file != "" {
+	k := serverChecker{checker{tell, "ServerConfig"}, cfg}
+	if cfg.File != "" {
 		k.file()
 	}
 	if interfaces := k.network(cfg.Interface, cfg.Group); interfaces != nil {
@@ -44,7 +49,7 @@ func CheckServer(ctx context.Context, cfg ServerConfig, tell func(Finding)) erro
 
 type serverChecker struct {
 	checker
-	cfg ServerConfig
+	cfg Server
 }
 
 // file looks whether the image can be served.
@@ -75,7 +80,7 @@ func (k serverChecker) control(interfaces []udp.Interface) {
 		TTL:        k.cfg.TTL,
 	})
 	if err != nil {
-		k.wrong("control", "end what has the port, or take another one on both sides: -s PORT", "%v", err)
+		k.wrong("control", "end what has the port, or take another one on both sides: ServerConfig.ControlPort and ClientConfig.ControlPort", "%v", err)
 		return
 	}
 	defer conn.Close()
@@ -91,18 +96,18 @@ func (k serverChecker) sending(i udp.Interface) {
 	speed, _ := netcheck.Speed(i.Name)
 	switch rate := k.cfg.RateBitsPerSec; {
 	case rate > 0 && speed > 0 && rate > speed:
-		k.note("pace", "take less, or leave it out", "--rate is %s, and %s has %s", rateText(float64(rate)), i.Name, rateText(float64(speed)))
+		k.note("pace", "take less, or leave it out", "ServerConfig.RateBitsPerSec is %s, and %s has %s", rateText(float64(rate)), i.Name, rateText(float64(speed)))
 	case rate > 0:
-		k.ok("pace", "%s, by --rate", rateText(float64(rate)))
+		k.ok("pace", "%s, by ServerConfig.RateBitsPerSec", rateText(float64(rate)))
 	case k.cfg.Delay > 0:
-		k.ok("pace", "%s after each packet, by --delay", k.cfg.Delay)
+		k.ok("pace", "%s after each packet, by ServerConfig.Delay", k.cfg.Delay)
 	case queue == "noqueue":
-		k.note("pace", "give a --rate", "%s has no queue: nothing but this machine's speed bounds the stream", i.Name)
+		k.note("pace", "give a ServerConfig.RateBitsPerSec", "%s has no queue: nothing but this machine's speed bounds the stream", i.Name)
 	case queue != "":
 		k.ok("pace", "the queue of %s (%s) sets it", i.Name, queue)
 	}
 	if k.cfg.MTU > i.MTU {
-		k.note("MTU", fmt.Sprintf("ip link set %s mtu %d, if all that is in between takes that", i.Name, k.cfg.MTU), "--mtu is %d, and %s has %d: that is what packets fill", k.cfg.MTU, i.Name, i.MTU)
+		k.note("MTU", fmt.Sprintf("ip link set %s mtu %d, if all that is in between takes that", i.Name, k.cfg.MTU), "ServerConfig.MTU is %d, and %s has %d: that is what packets fill", k.cfg.MTU, i.Name, i.MTU)
 	}
 }
 

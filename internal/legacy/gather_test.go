@@ -1,4 +1,4 @@
-package multiserver
+package legacy
 
 import (
 	"bytes"
@@ -10,18 +10,24 @@ import (
 
 	"multiserver/internal/mxb1"
 	"multiserver/internal/target"
+	"multiserver/internal/writer"
 )
 
 // memoryTarget keeps what is written, and how.
 type memoryTarget struct {
 	target.Target
-	image  []byte
-	times  []uint8 // that each byte was written
-	writes []write
-	failAt int // the write of this index fails, none if negative
+	inOrder bool
+	image   []byte
+	times   []uint8 // that each byte was written
+	writes  []write
+	failAt  int // the write of this index fails, none if negative
 }
 
 type write struct{ off, size uint64 }
+
+func (m *memoryTarget) Name() string  { return "memory" }
+func (m *memoryTarget) InOrder() bool { return m.inOrder }
+func (m *memoryTarget) Sync() error   { return nil }
 
 func (m *memoryTarget) WriteAt(p []byte, off uint64) error {
 	m.writes = append(m.writes, write{off, uint64(len(p))})
@@ -39,20 +45,20 @@ func (m *memoryTarget) WriteAt(p []byte, off uint64) error {
 // no room, and returns what was written.
 func gather(t rapid.TB, image []byte, ids []int, inOrder bool, failAt int) (*memoryTarget, []error) {
 	size := uint64(len(image))
-	m := &memoryTarget{image: make([]byte, size), times: make([]uint8, size), failAt: failAt}
-	g := newGatherer(m, size, inOrder)
+	m := &memoryTarget{image: make([]byte, size), times: make([]uint8, size), failAt: failAt, inOrder: inOrder}
 	var failed []error
+	g := newGatherer(writer.Config{Target: m, SizeBytes: size, Failed: func(err error) { failed = append(failed, err) }})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		g.write(func(err error) { failed = append(failed, err) })
+		g.writer.Run()
 	}()
 	for len(ids) > 0 {
 		var again []int
 		for _, id := range ids {
 			at := id * mxb1.BlockSize
-			lo, hi, bounded := g.window()
-			inside := !bounded || lo <= uint64(id) && uint64(id) < hi
+			w, bounded := g.window()
+			inside := !bounded || w.Lo <= uint64(id) && uint64(id) < w.Hi
 			if !inside || !g.put(uint64(id), image[at:min(at+mxb1.BlockSize, len(image))]) {
 				again = append(again, id)
 			}
@@ -60,10 +66,10 @@ func gather(t rapid.TB, image []byte, ids []int, inOrder bool, failAt int) (*mem
 		ids = again
 	}
 	g.flush()
-	g.close()
+	g.writer.Close()
 	<-done
-	if g.made > g.max {
-		t.Errorf("%d chunks were made, want %d at most", g.made, g.max)
+	if len(g.all) > g.max {
+		t.Errorf("%d chunks were made, want %d at most", len(g.all), g.max)
 	}
 	return m, failed
 }
@@ -76,7 +82,7 @@ func inTurn(image []byte) []int {
 	return ids
 }
 
-func randomImage(size int) []byte {
+func randomBytes(size int) []byte {
 	image := make([]byte, size)
 	rand.NewChaCha8([32]byte{1}).Read(image)
 	return image
@@ -85,7 +91,7 @@ func randomImage(size int) []byte {
 // TestGathersMebibytes: blocks that come in order are written a MiB at a time.
 func TestGathersMebibytes(t *testing.T) {
 	const mib = 1 << 20
-	image := randomImage(3*mib + 1500)
+	image := randomBytes(3*mib + 1500)
 	want := []write{{0, mib}, {mib, mib}, {2 * mib, mib}, {3 * mib, 1500}}
 	for _, inOrder := range []bool{false, true} {
 		m, failed := gather(t, image, inTurn(image), inOrder, -1)
@@ -98,7 +104,7 @@ func TestGathersMebibytes(t *testing.T) {
 // TestGathersAnyOrder: each byte is written once, to a stream one after the other.
 func TestGathersAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		image := randomImage(rapid.IntRange(1, 12<<20).Draw(t, "size"))
+		image := randomBytes(rapid.IntRange(1, 12<<20).Draw(t, "size"))
 		inOrder := rapid.Bool().Draw(t, "in order")
 		ids := inTurn(image)
 		// Some come late, as repairs do.
@@ -122,9 +128,14 @@ func TestGathersAnyOrder(t *testing.T) {
 
 // TestGatherFails: the first error is told once, and nothing is written after it.
 func TestGatherFails(t *testing.T) {
-	image := randomImage(4 << 20)
+	image := randomBytes(4 << 20)
 	m, failed := gather(t, image, inTurn(image), false, 1)
 	if len(failed) != 1 || failed[0].Error() != "write at offset 1048576" || len(m.writes) != 2 {
 		t.Errorf("told %v after %v", failed, m.writes)
 	}
+}
+
+// writerConfig is of a target in memory for image.
+func writerConfig(image []byte) writer.Config {
+	return writer.Config{Target: &memoryTarget{image: make([]byte, len(image)), failAt: -1}, SizeBytes: uint64(len(image))}
 }

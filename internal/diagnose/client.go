@@ -1,36 +1,44 @@
-package multiserver
+package diagnose
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"time"
 
+	"multiserver/internal/account"
+	"multiserver/internal/discover"
+	"multiserver/internal/failure"
 	"multiserver/internal/netcheck"
 	"multiserver/internal/probe"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
 
-// CheckClient looks at what a Client of that configuration would need, asks for a
-// server and for a few hundred packets to the stream's group, and tells each finding
-// as soon as it is there, on the caller's goroutine. It writes nothing, is no client to
-// the server, and ends within 10 s. The error wraps ErrConfig, or is ctx's.
-func CheckClient(ctx context.Context, cfg ClientConfig, tell func(Finding)) error {
-	cfg.Log = slog.New(slog.DiscardHandler)
-	cfg.StartTimeout = checkSearch
-	c, err := NewClient(cfg)
-	if err != nil {
-		return err
-	}
+// Client is what a client would be started with, its defaults filled in.
+type Client struct {
+	Group       netip.Addr
+	Port        uint16
+	ControlHost string
+	ControlPort uint16
+	FromPort    uint16
+	Interface   string
+	TTL         int
+	OnlyMXB1    bool
+}
+
+// Check looks at what a client needs, asks for a server and for a few hundred packets to the
+// stream's group. It writes nothing, is no client to the server, and ends within 10 s.
+func (cfg Client) Check(ctx context.Context, tell func(Finding)) error {
 	limited, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	k := clientChecker{checker{tell}, c}
-	if interfaces := k.network(cfg.Interface, c.cfg.Group); interfaces != nil {
-		querier := k.listenForQuerier(limited, interfaces, c.cfg.Group)
+	k := clientChecker{checker{tell, "ClientConfig"}, cfg, wire.ReceiverID(rand.Uint64())}
+	if interfaces := k.network(cfg.Interface, cfg.Group); interfaces != nil {
+		querier := k.listenForQuerier(limited, interfaces, cfg.Group)
 		k.session(limited, interfaces)
 		querier()
 	}
@@ -39,21 +47,31 @@ func CheckClient(ctx context.Context, cfg ClientConfig, tell func(Finding)) erro
 
 type clientChecker struct {
 	checker
-	*Client
+	cfg Client
+	id  wire.ReceiverID
+}
+
+// search is how the client would look for a server.
+func (k clientChecker) search(interfaces []udp.Interface) *discover.Search {
+	return &discover.Search{
+		Question:    discover.Question{Receiver: k.id, Group: k.cfg.Group, OnlyMXB1: k.cfg.OnlyMXB1},
+		ControlHost: k.cfg.ControlHost, ControlPort: k.cfg.ControlPort, Interface: k.cfg.Interface, Interfaces: interfaces,
+		Limit: checkSearch, Account: new(account.Client), Log: slog.New(slog.DiscardHandler),
+	}
 }
 
 // session looks for a server, and at how its stream arrives.
 func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) {
 	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: netip.AddrPortFrom(k.cfg.Group, k.cfg.Port), Interfaces: interfaces})
 	if err != nil {
-		k.wrong("group", "name another interface with -i", "cannot join: %v", err)
+		k.wrong("group", "name another interface with "+k.setting("Interface"), "cannot join: %v", err)
 		return
 	}
 	defer stream.Close()
 	k.buffer(stream)
-	conn, err := k.listen(interfaces)
+	conn, err := discover.Listen(k.cfg.Group, k.cfg.FromPort, k.cfg.TTL, interfaces)
 	if err != nil {
-		k.wrong("socket", "leave out -f, or end the program that has the port", "%v", err)
+		k.wrong("socket", "leave out ClientConfig.FromPort, or end the program that has the port", "%v", err)
 		return
 	}
 	defer conn.Close()
@@ -61,36 +79,37 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 		conn.SetWriteDeadline(limit)
 	}
 
-	found, err := k.find(ctx, conn, interfaces)
+	search := k.search(interfaces)
+	found, err := search.Find(ctx, conn)
 	if err != nil {
-		k.noServer(err, interfaces)
+		k.noServer(err, search)
 		k.all(netcheck.Firewall(append(k.searchPackets(interfaces), membershipPackets(interfaces, k.cfg.Group)...)))
 		return
 	}
 	in := []udp.Interface{}
-	if i, err := udp.InterfaceByName(udp.InterfaceName(found.ifIndex)); err == nil {
+	if i, err := udp.InterfaceByName(udp.InterfaceName(found.IfIndex)); err == nil {
 		in = append(in, i)
 	}
-	serves := fmt.Sprintf("%s serves %s of %d bytes, and answers on %s", found.server, found.Name, found.SizeBytes, udp.InterfaceName(found.ifIndex))
+	serves := fmt.Sprintf("%s serves %s of %d bytes, and answers on %s", found.Server, found.Name, found.SizeBytes, udp.InterfaceName(found.IfIndex))
 	packets := membershipPackets(in, k.cfg.Group)
 	switch {
-	case found.session == nil:
+	case found.Session == nil:
 		why := "it is one of 2012"
 		if found.HasTrailer {
-			why = "or with --mxb1 here"
+			why = "or with ClientConfig.OnlyMXB1 here"
 		}
 		k.ok("server", "%s, over MXB 1", serves)
 		k.note("group", "", "over MXB 1 (%s) nothing can be asked for but the image: whether the group arrives is not checked", why)
-		packets = append(packets, k.streamPacket(in, found.server, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port))...)
-	case !found.session.Data.IsValid():
+		packets = append(packets, k.streamPacket(in, found.Server, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port))...)
+	case !found.Session.Data.IsValid():
 		k.ok("server", "%s, over MXB 2", serves)
 		k.note("group", "", "the server sends by unicast only: there is none to check")
 	case len(in) == 0:
-		k.wrong("interface", "try again", "%s has gone", udp.InterfaceName(found.ifIndex))
+		k.wrong("interface", "try again", "%s has gone", udp.InterfaceName(found.IfIndex))
 	default:
 		k.ok("server", "%s, over MXB 2", serves)
 		if !k.group(ctx, conn, found, in[0]) {
-			packets = append(packets, k.streamPacket(in, found.server, found.session.Data)...)
+			packets = append(packets, k.streamPacket(in, found.Server, found.Session.Data)...)
 		}
 	}
 	if ctx.Err() == nil {
@@ -98,12 +117,12 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 	}
 }
 
-func (k clientChecker) noServer(err error, interfaces []udp.Interface) {
+func (k clientChecker) noServer(err error, search *discover.Search) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		k.wrong("server", "", "the search for it was not over in time")
-	case errors.Is(err, ErrTimeLimit):
-		k.wrong("server", k.findHint(interfaces), "none answers within %s", checkSearch)
+	case errors.Is(err, failure.TimeLimit):
+		k.wrong("server", search.Hint(), "none answers within %s", checkSearch)
 	default:
 		k.wrong("server", "see that the two sides agree", "%v", err)
 	}
@@ -145,10 +164,10 @@ func ownAddr(i udp.Interface, group netip.Addr) netip.Addr {
 }
 
 // group asks for trains of probes to the data group, and tells whether it arrives.
-func (k clientChecker) group(ctx context.Context, conn *udp.Conn, found found, i udp.Interface) bool {
-	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: found.session.Data, Interfaces: []udp.Interface{i}})
+func (k clientChecker) group(ctx context.Context, conn *udp.Conn, found discover.Offer, i udp.Interface) bool {
+	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: found.Session.Data, Interfaces: []udp.Interface{i}})
 	if err != nil {
-		k.wrong("group", "name another interface with -i", "cannot join: %v", err)
+		k.wrong("group", "name another interface with "+k.setting("Interface"), "cannot join: %v", err)
 		return false
 	}
 	defer stream.Close()
@@ -164,14 +183,14 @@ func (k clientChecker) group(ctx context.Context, conn *udp.Conn, found found, i
 
 // trainListener asks for trains of probes and listens to what arrives.
 type trainListener struct {
-	found found
+	found discover.Offer
 	id    wire.ReceiverID
 
-	trains  []probes // that are over, and the one that is not
-	symbols int      // packets of the stream
-	bytes   int      // of them, as on the wire
-	others  int      // packets of other sessions
-	drops   uint64   // at this host's socket
+	trains  []probe.Train // that are over, and the one that is not
+	symbols int           // packets of the stream
+	bytes   int           // of them, as on the wire
+	others  int           // packets of other sessions
+	drops   uint64        // at this host's socket
 	began   time.Time
 	took    time.Duration
 }
@@ -189,9 +208,9 @@ func (t *trainListener) listen(ctx context.Context, conn *udp.Conn, stream *udp.
 	in := udp.NewBatch()
 	t.began = time.Now()
 	defer func() { t.took = time.Since(t.began) }()
-	question := wire.ProbeReport{Session: t.found.session.Session, Receiver: t.id}.AppendTo(nil)
+	question := wire.ProbeReport{Session: t.found.Session.Session, Receiver: t.id}.AppendTo(nil)
 	for asks := 0; asks < checkAsks && len(t.trains) < checkTrains; asks++ {
-		if err := conn.WriteTo(question, t.found.server, t.found.askFrom); err != nil {
+		if err := conn.WriteTo(question, t.found.Server, t.found.AskFrom); err != nil {
 			return err
 		}
 		for until := time.Now().Add(checkPause); ; {
@@ -224,7 +243,7 @@ func (t *trainListener) take(now time.Time, b []byte) {
 	if err != nil {
 		return
 	}
-	if session != t.found.session.Session {
+	if session != t.found.Session.Session {
 		t.others++
 		return
 	}
@@ -235,14 +254,16 @@ func (t *trainListener) take(now time.Time, b []byte) {
 			return
 		}
 		last := len(t.trains) - 1
-		if last < 0 || p.Train > t.trains[last].train {
-			t.trains = append(t.trains, probes{})
+		if last < 0 || p.Train > t.trains[last].Number {
+			t.trains = append(t.trains, probe.Train{Number: p.Train})
 			last++
 		}
-		t.trains[last].hear(now, p)
+		if p.Train == t.trains[last].Number {
+			t.trains[last].Add(now.Sub(t.began), p)
+		}
 	case wire.TypeSymbol:
 		t.symbols++
-		t.bytes += udp.PacketWireBytes(t.found.session.Data.Addr(), len(b))
+		t.bytes += udp.PacketWireBytes(t.found.Session.Data.Addr(), len(b))
 	}
 }
 
@@ -250,22 +271,22 @@ func (t *trainListener) arrives() bool { return len(t.trains) > 0 || t.symbols >
 
 // packetSize is that of the session's packets, and what they make an MTU of.
 func (t *trainListener) packetSize() (payload, mtu int) {
-	payload = int(t.found.session.SymbolSize) + wire.SymbolHeaderSize
-	return payload, payload + udp.HeaderBytes(t.found.session.Data.Addr())
+	payload = int(t.found.Session.SymbolSize) + wire.SymbolHeaderSize
+	return payload, payload + udp.HeaderBytes(t.found.Session.Data.Addr())
 }
 
 // findings judges what arrived by an interface.
 func (t *trainListener) findings(i udp.Interface) (all []Finding) {
-	k := checker{func(f Finding) { all = append(all, f) }}
-	data := t.found.session.Data
+	k := checker{func(f Finding) { all = append(all, f) }, "ClientConfig"}
+	data := t.found.Session.Data
 	if !t.arrives() {
-		k.wrong("group", fmt.Sprintf("a firewall here (UDP port %d, %s), a switch that snoops without a querier, or not the server's VLAN; until then --unicast always", data.Port(), udp.MembershipProtocol(data.Addr())),
+		k.wrong("group", fmt.Sprintf("a firewall here (UDP port %d, %s), a switch that snoops without a querier, or not the server's VLAN; until then ServerConfig.Unicast always", data.Port(), udp.MembershipProtocol(data.Addr())),
 			"%s does not arrive on %s, although the server answers", data, i.Name)
 		return all
 	}
 	k.ok("group", "%s arrives on %s", data, i.Name)
 	if t.others > 0 {
-		k.note("group", "give each server a --data-group of its own", "%d packets in it are of another session", t.others)
+		k.note("group", "give each server a ServerConfig.DataGroup of its own", "%d packets in it are of another session", t.others)
 	}
 	t.judgeTrains(k, i)
 	if t.symbols > 0 {
@@ -276,47 +297,31 @@ func (t *trainListener) findings(i udp.Interface) (all []Finding) {
 
 func (t *trainListener) judgeTrains(k checker, i udp.Interface) {
 	payload, mtu := t.packetSize()
-	heard, sent, large, fastest, bursts := 0, 0, t.symbols > 0, 0.0, 0
-	for _, train := range t.trains {
-		counts := probe.Full(payload)
-		if train.steps[probe.StepFirst].seen[0]>>probe.Few == 0 && train.steps[probe.StepBurst].heard == 0 { // of a server with --rate, or all is lost
-			counts = probe.Short()
-		}
-		for n, s := range train.steps {
-			sent += counts[n]
-			heard += int(s.heard)
-			large = large || int(s.largest) >= payload
-		}
-		if s := train.steps[probe.StepBurst]; s.heard >= 2 {
-			bursts++
-			bits := float64(8 * udp.PacketWireBytes(t.found.session.Data.Addr(), payload) * int(s.heard-1))
-			fastest = max(fastest, bits/max(s.last.Sub(s.first), time.Microsecond).Seconds())
-		}
-	}
-	if !large {
-		k.wrong("MTU", fmt.Sprintf("start the server without --mtu, or raise the MTU of the path: %s has %d", i.Name, i.MTU),
+	j := probe.Judge(t.trains, payload, udp.PacketWireBytes(t.found.Session.Data.Addr(), payload))
+	if !j.Full && t.symbols == 0 {
+		k.wrong("MTU", fmt.Sprintf("start the server without ServerConfig.MTU, or raise the MTU of the path: %s has %d", i.Name, i.MTU),
 			"packets of %d bytes do not arrive, while small ones do", mtu)
 		return
 	}
 	k.ok("MTU", "packets of %d bytes arrive", mtu)
-	if sent == 0 {
+	if j.Sent == 0 {
 		return
 	}
-	if lost := max(0, sent-heard); lost > 0 {
+	if lost := max(0, j.Sent-j.Heard); lost > 0 {
 		advice := "it is repaired, at the price of time: look at the cable, the duplex, and the switch's counters"
 		if t.drops > 0 {
 			advice = "this host dropped some itself: see the buffer"
 		}
-		k.note("loss", advice, "%d of %d packets lost (%.1f%%)", lost, sent, 100*float64(lost)/float64(sent))
+		k.note("loss", advice, "%d of %d packets lost (%.1f%%)", lost, j.Sent, 100*float64(lost)/float64(j.Sent))
 	} else {
-		k.ok("loss", "none of %d packets lost", sent)
+		k.ok("loss", "none of %d packets lost", j.Sent)
 	}
 	const gigabit = 900_000_000 // with what is late on the way
 	switch {
-	case bursts == 0:
-	case fastest >= gigabit:
+	case j.Bursts == 0:
+	case j.BitsPerSec >= gigabit:
 		k.ok("rate", "at least 1 Gbit/s")
 	default:
-		k.ok("rate", "about %s", rateText(fastest))
+		k.ok("rate", "about %s", rateText(j.BitsPerSec))
 	}
 }

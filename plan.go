@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"multiserver/internal/discover"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
 )
@@ -54,16 +55,18 @@ func (c *Client) Plan() Plan {
 
 // makePlan ends a dry run: it makes the checks that need the image's size, and keeps
 // what all of them found. To the server this was a question.
-func (c *Client) makePlan(found found, out target.Target) error {
+func (c *Client) makePlan(offer *discover.Offer, out target.Target) error {
 	p := Plan{
-		Name: found.Name, SizeBytes: found.SizeBytes,
-		Server: found.server, Protocol: found.protocol(), Interface: udp.InterfaceName(found.ifIndex),
+		Name: offer.Name, SizeBytes: offer.SizeBytes,
+		Server: offer.Server, Protocol: offer.Protocol(), Interface: udp.InterfaceName(offer.IfIndex),
 		Output: out.Name(), Kind: OutputStream,
 	}
-	if file, ok := out.(*target.File); ok {
-		if err := file.Fits(found.SizeBytes, found.sectorSize()); err != nil {
+	if checked, ok := out.(target.Checked); ok {
+		if err := checked.Fits(offer.SizeBytes, offer.SectorSize()); err != nil {
 			return err
 		}
+	}
+	if file, ok := out.(*target.File); ok {
 		p.describe(file)
 	}
 	c.mu.Lock()
