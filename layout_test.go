@@ -16,7 +16,7 @@ import (
 // project. Tests may import more, to put things together.
 var mayImport = map[string][]string{
 	".": {"internal/account", "internal/diagnose", "internal/discover", "internal/failure", "internal/fetch", "internal/host",
-		"internal/image", "internal/legacy", "internal/netcheck", "internal/reach", "internal/roster", "internal/routes",
+		"internal/image", "internal/legacy", "internal/mxb1", "internal/netcheck", "internal/reach", "internal/roster", "internal/routes",
 		"internal/session", "internal/startgate", "internal/target", "internal/udp", "internal/wire"},
 	"internal/fetch": {"internal/account", "internal/block", "internal/codec", "internal/discover", "internal/failure", "internal/fec", "internal/probe",
 		"internal/reach", "internal/receiver", "internal/seed", "internal/target", "internal/udp", "internal/wire", "internal/writer"},
