@@ -131,7 +131,7 @@ func TestAgainstTheManifest(t *testing.T) {
 	s := p.checked()
 	s.handlePacket(0, wire.ZeroRun{Session: p.session, Sequence: p.next(), First: 1, Count: 2}.AppendTo(nil))
 	if s.counts.BadPackets != 1 || s.disk.writer.Waiting() != 0 {
-		t.Errorf("%d bad packets, %d jobs for the writer", s.counts.BadPackets, s.disk.writer.Waiting())
+		t.Fatalf("%d bad packets, %d jobs for the writer", s.counts.BadPackets, s.disk.writer.Waiting())
 	}
 	s.handlePacket(0, wire.ZeroRun{Session: p.session, Sequence: p.next(), First: 2, Count: 1}.AppendTo(nil))
 	if s.disk.writer.Waiting() != 1 {
@@ -172,6 +172,12 @@ func TestForgedPackets(t *testing.T) {
 		}
 		p.send([]byte("nothing of ours, but long enough to be something"))
 		bad++
+		for _, size := range []int{1, symbolBytes + 1} { // of a symbol that is not the last
+			p.send(wire.Symbol{
+				Session: p.session, Sequence: p.next(), Object: wire.Image, Block: 1, K: 9, Data: make([]byte, size),
+			}.AppendTo(nil))
+			bad++
+		}
 		p.sequence = wire.UnicastSequence
 		p.sendImage()
 		p.sendManifest()
