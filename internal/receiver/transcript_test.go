@@ -17,12 +17,13 @@ import (
 // of the stream has the next sequence number. Commands:
 //
 //	new blocks=N window=N [receivers=N] [silence=T] [inorder] [subblocks]
-//	symbols block=B k=K ids=(first,last) [lost=(id,…)]
+//	symbols block=B k=K ids=(first,last) [lost=(id,…)] [manifest]
 //	skip n=N             packets of the stream that are lost
 //	zeros first=B count=N
-//	heartbeat [ended] [pass=N] [carousel=B] [sequence=Q] [manifest] [state=N]
+//	heartbeat [ended] [pass=N] [carousel=B] [sequence=Q] [manifest[=size]] [state=N]
 //	repairadv pending=(block,symbols,…)
 //	verified slot=N, written slot=N, failed slot=N, needsmore slot=N
+//	bad n=N              N blocks that come complete and fail
 //	confirmrange first=B count=N the target has them already
 //	unverified first=B count=N, confirm block=B [present]
 //	next from=B          what is to be checked
@@ -79,7 +80,20 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			Image: block.Geometry{ImageSize: uint64(arg("blocks")) << 20, BlockSize: 1 << 20},
 		}, s.session(1))
 	case "symbols":
-		return s.symbols(arg("block"), arg("k"), list("ids"), list("lost"))
+		object := wire.Image
+		if d.HasArg("manifest") {
+			object = wire.Manifest
+		}
+		return s.symbols(object, arg("block"), arg("k"), list("ids"), list("lost"))
+	case "bad":
+		for range arg("n") {
+			s.q++
+			p := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, K: 1})
+			if !p.Complete {
+				d.Fatalf(t, "block 0 did not come: %+v", p)
+			}
+			s.e.BlockFailed(s.now, p.Slot)
+		}
 	case "skip":
 		s.q += wire.Sequence(arg("n"))
 	case "zeros":
@@ -96,6 +110,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		if d.HasArg("manifest") {
 			h.Completion.ManifestSize = 64
+			for _, size := range list("manifest") {
+				h.Completion.ManifestSize = uint64(size)
+			}
 		}
 		s.e.HandleHeartbeat(s.now, h)
 	case "repairadv":
@@ -196,7 +213,7 @@ func printPlacement(out *strings.Builder, t Placement) {
 }
 
 // symbols hands over symbols of a block and prints where the verdict changes.
-func (s *script) symbols(b, k int, ids, lost []int) string {
+func (s *script) symbols(o wire.Object, b, k int, ids, lost []int) string {
 	var out strings.Builder
 	before := ""
 	for id := ids[0]; id <= ids[1]; id++ {
@@ -204,7 +221,7 @@ func (s *script) symbols(b, k int, ids, lost []int) string {
 		if contains(lost, id) {
 			continue
 		}
-		v := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, Block: block.ID(b), Symbol: block.SymbolID(id), K: uint16(k)})
+		v := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, Object: o, Block: block.ID(b), Symbol: block.SymbolID(id), K: uint16(k)})
 		var text strings.Builder
 		printPlacement(&text, v)
 		if text.String() != before {

@@ -16,8 +16,8 @@ import (
 //
 //	new blocks=N [k=K] [zeros=(i,…)]
 //	join ids=(…)
-//	wanted id=R seen=Q blocks=(first,count,…)
-//	report id=R seen=Q [received=N lost=N] [disk] [nacks=(block,symbols,…)]
+//	wanted id=R seen=Q [generation=G] blocks=(first,count,…)
+//	report id=R seen=Q [number=N] [received=N lost=N] [disk] [nacks=(block,symbols,…)]
 //	symbols id=R seen=Q ranges=(block,first,count,…)
 //	subblocks id=R seen=Q blocks=(first,count,…)
 //	goodbye id=R
@@ -79,6 +79,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		}
 	case "wanted":
 		s.numbers[-int(id)]++
+		if d.HasArg("generation") {
+			s.numbers[-int(id)] = uint32(arg("generation"))
+		}
 		w := wire.Wanted{Receiver: id, Highest: seen, Generation: s.numbers[-int(id)], Pages: 1}
 		for b := list("blocks"); len(b) > 1; b = b[2:] {
 			w.Ranges = w.Ranges.Append(wire.Range{First: block.ID(b[0]), Count: uint32(b[1])})
@@ -86,6 +89,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		s.e.HandleWanted(s.now, w)
 	case "report":
 		s.numbers[int(id)]++
+		if d.HasArg("number") {
+			s.numbers[int(id)] = uint32(arg("number"))
+		}
 		r := wire.Report{Receiver: id, Highest: seen, Number: s.numbers[int(id)]}
 		r.Counts.Received, r.Counts.Lost = uint64(arg("received")), uint64(arg("lost"))
 		if d.HasArg("disk") {

@@ -1,0 +1,139 @@
+package sender
+
+import (
+	"testing"
+	"time"
+
+	"multiserver/internal/block"
+	"multiserver/internal/wire"
+)
+
+// every lists n ranges of one block each, none of which touches the next.
+func every(n int) (list wire.List[wire.Range]) {
+	for i := range n {
+		list = list.Append(wire.Range{First: block.ID(2 * i), Count: 1})
+	}
+	return list
+}
+
+// TestRangesAreBounded: all lists of wanted ranges together take maxRanges at most. What
+// finds no room is asked for again, and finds it once others have gone.
+func TestRangesAreBounded(t *testing.T) {
+	e := ready(2*wire.MaxRanges, 4, 0)
+	page := every(wire.MaxRanges)
+	list := func(id int, generation uint32) {
+		e.HandleWanted(0, wire.Wanted{Receiver: wire.ReceiverID(id), Generation: generation, Pages: 1, Ranges: page})
+	}
+	full := maxRanges / page.Len()
+	for id := 1; id <= full+100; id++ {
+		list(id, 1)
+	}
+	if e.peers.ranges > maxRanges || len(e.peers.wanters) != full {
+		t.Fatalf("%d ranges of %d receivers are kept, want %d of them", e.peers.ranges, len(e.peers.wanters), full)
+	}
+	e.HandleGoodbye(0, wire.Goodbye{Receiver: 1})
+	if list(full+1, 2); e.peers.ranges != full*page.Len() {
+		t.Errorf("%d ranges are kept after one receiver has gone and another has come, want %d", e.peers.ranges, full*page.Len())
+	}
+}
+
+// TestJobsAreBounded: source symbols that receivers name, and what stragglers lack, are
+// queued up to maxJobs each.
+func TestJobsAreBounded(t *testing.T) {
+	const k = 100
+	blocks := 2 * maxJobs / (k / 2)
+	e := ready(blocks, k, 2)
+	sent := passAll(t, e, blocks, k)
+	for b := range blocks {
+		var ranges wire.List[wire.SymbolRange]
+		for first := uint16(0); first < k; first += 2 {
+			ranges = ranges.Append(wire.SymbolRange{Block: block.ID(b), First: first, Count: 1})
+		}
+		e.HandleWantedSymbols(0, wire.WantedSymbols{Receiver: 1, Highest: sent, Ranges: ranges})
+	}
+	if n := e.jobs.len(); n != maxJobs {
+		t.Errorf("%d ranges of symbols are queued, want %d", n, maxJobs)
+	}
+
+	blocks = maxJobs + 100
+	e = ready(blocks, 1, 2)
+	sent = passAll(t, e, blocks, 1)
+	for b := 0; b < blocks; b += 100 {
+		r := wire.Report{Receiver: 2, Number: uint32(b + 1), Highest: sent, Limit: wire.LimitDisk}
+		for i := b; i < min(b+100, blocks); i++ {
+			r.NACKs = r.NACKs.Append(wire.SymbolCount{Block: block.ID(i), Symbols: 1})
+		}
+		e.HandleReport(0, r)
+	}
+	if n := e.stragglerJobs.len(); n != maxJobs {
+		t.Errorf("%d NACKs of stragglers are queued, want %d", n, maxJobs)
+	}
+}
+
+// passAll lets receiver 1 want every block, and sends them.
+func passAll(t *testing.T, e *Engine, blocks, k int) wire.Sequence {
+	t.Helper()
+	var all wire.List[wire.Range]
+	e.HandleWanted(0, wire.Wanted{Receiver: 1, Generation: 1, Pages: 1, Ranges: all.Append(wire.Range{Count: uint32(blocks)})})
+	for range blocks * k {
+		if s := e.Next(0); s.Kind != Symbol {
+			t.Fatalf("%+v in the pass", s)
+		}
+	}
+	return e.sequence
+}
+
+// TestPeersAreBounded: however many identities somebody makes up, so many are kept, and of
+// those that said goodbye as many.
+func TestPeersAreBounded(t *testing.T) {
+	e := ready(1, 1, 0)
+	for id := range wire.ReceiverID(maxPeers + 100) {
+		e.HandleReport(0, wire.Report{Receiver: id + 1, Number: 1})
+	}
+	if n := e.Receivers(); n != maxPeers {
+		t.Errorf("%d receivers are kept, want %d", n, maxPeers)
+	}
+	for id := range wire.ReceiverID(2*maxPeers + 100) {
+		e.HandleGoodbye(0, wire.Goodbye{Receiver: id + 1})
+	}
+	if n := len(e.peers.gone); n > maxPeers {
+		t.Errorf("%d goodbyes are remembered, want %d at most", n, maxPeers)
+	}
+}
+
+// TestPacketsHoldWhatTheyCan: more goodbyes, and more pending repair, than a packet holds
+// make a packet that is full.
+func TestPacketsHoldWhatTheyCan(t *testing.T) {
+	const blocks, k = wire.MaxPending + 50, 10
+	e := ready(blocks, k, 2)
+	sent := passAll(t, e, blocks, k)
+	for id := range wire.ReceiverID(wire.MaxGoodbyeAcks + 50) {
+		e.HandleGoodbye(0, wire.Goodbye{Receiver: 1000 + id})
+	}
+	number := uint32(0)
+	for b := 0; b < blocks; b += 10 {
+		number++
+		r := wire.Report{Receiver: 1, Number: number, Highest: sent}
+		for i := b; i < min(b+10, blocks); i++ {
+			r.NACKs = r.NACKs.Append(wire.SymbolCount{Block: block.ID(i), Symbols: 1})
+		}
+		e.HandleReport(0, r)
+	}
+	acks, pending := 0, 0
+	for {
+		b, ok := e.Poll(time.Second, nil)
+		if !ok {
+			break
+		}
+		if a, err := wire.ParseGoodbyeAck(b); err == nil {
+			acks = a.Receivers.Len()
+		} else if r, err := wire.ParseRepairAdv(b); err == nil {
+			pending = r.Pending.Len()
+		} else if _, err := wire.ParseHeartbeat(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if acks != wire.MaxGoodbyeAcks || pending != wire.MaxPending {
+		t.Errorf("%d goodbyes are acknowledged and %d blocks advertised, want %d and %d", acks, pending, wire.MaxGoodbyeAcks, wire.MaxPending)
+	}
+}
