@@ -137,3 +137,68 @@ func TestPacketsHoldWhatTheyCan(t *testing.T) {
 		t.Errorf("%d goodbyes are acknowledged and %d blocks advertised, want %d and %d", acks, pending, wire.MaxGoodbyeAcks, wire.MaxPending)
 	}
 }
+
+// TestZeroRunsAreBounded: of an image in which every other block is zeros, no more runs are
+// gathered than may wait for their second time.
+func TestZeroRunsAreBounded(t *testing.T) {
+	const blocks = 20 * maxZeroRepeats
+	e := New(0, Config{Session: 1, Image: block.Geometry{ImageSize: blocks << 20, BlockSize: 1 << 20}})
+	for i := range block.ID(blocks) {
+		if i%2 == 0 || i < blocks/2 {
+			e.Zero(i)
+		}
+	}
+	for i := range block.ID(blocks) {
+		e.Ready(Ref{Block: i}, 1)
+	}
+	// Every other block of zeros is wanted in the first half: the runs do not touch there.
+	w := wire.Wanted{Receiver: 1, Generation: 1, Pages: 1}
+	for first := 0; first < blocks; first += 2 * wire.MaxRanges {
+		w.Ranges = w.Ranges.Reset()
+		for i := first; i < min(first+2*wire.MaxRanges, blocks/2); i += 2 {
+			w.Ranges = w.Ranges.Append(wire.Range{First: block.ID(i), Count: 1})
+		}
+		e.HandleWanted(0, w)
+	}
+	w.Ranges = w.Ranges.Reset().Append(wire.Range{First: blocks / 2, Count: blocks / 2})
+	e.HandleWanted(0, w)
+	told := 0
+	for range 10 * blocks {
+		s := e.Next(0)
+		if s.Kind == Nothing {
+			break
+		}
+		if s.Kind == ZeroRun {
+			told++
+		}
+		if z, r := len(e.regular.zeros), len(e.regular.repeat); z > maxZeroRepeats || r > maxZeroRepeats {
+			t.Fatalf("%d runs wait to be told, and %d to be told again", z, r)
+		}
+	}
+	if want := 2 * (blocks/4 + blocks/4); told != want {
+		t.Errorf("runs were told %d times, want %d", told, want)
+	}
+}
+
+// TestProactiveIsBounded: no more repair goes with a block, unasked, than it has symbols.
+func TestProactiveIsBounded(t *testing.T) {
+	e := ready(1, 4, 2)
+	e.proactive = 1000
+	passAll(t, e, 1, 4)
+	if n := e.blocks[0].repairPending; n != 4 {
+		t.Errorf("%d repair symbols of a block of four are pending, want 4", n)
+	}
+}
+
+// TestCountsBeginAnew: a receiver whose counts went back has begun anew, and has lost
+// nothing by that.
+func TestCountsBeginAnew(t *testing.T) {
+	var p peer
+	for _, c := range []wire.PacketCounts{
+		{Received: 10_000, Lost: 100}, {Received: 20_000, Lost: 200}, {Received: 300, Lost: 3}, {Received: 10_300, Lost: 103}, {Received: 20_300, Lost: 10},
+	} {
+		if p.count(c); p.loss < 0.005 || p.loss > 0.015 {
+			t.Fatalf("after %+v a loss of %v, want 0.01", c, p.loss)
+		}
+	}
+}
