@@ -30,7 +30,7 @@ import (
 //	subblocks block=B k=K   a packet of them
 //	seedslot block=B k=K have=(first,count,…), requestwhole block=B
 //	prefix blocks=N     the target in order has the first N blocks
-//	restart, switch, leave, ack
+//	restart, switch, leave [outcome=N], ack [id=R]
 //	state                what is done, and whether and why it gave up
 //	poll at=T            what is due by then, and when the next is
 func TestTranscripts(t *testing.T) {
@@ -161,9 +161,17 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "prefix":
 		s.e.PrefixWritten(s.now, uint32(arg("blocks")))
 	case "leave":
-		s.e.Leave(s.now, wire.OutcomeDone, "")
+		outcome := wire.OutcomeDone
+		if d.HasArg("outcome") {
+			outcome = wire.Outcome(arg("outcome"))
+		}
+		s.e.Leave(s.now, outcome, "")
 	case "ack":
-		s.e.HandleGoodbyeAck(s.now, wire.GoodbyeAck{Receivers: wire.List[wire.ReceiverID]{}.Append(7)})
+		id := wire.ReceiverID(7)
+		if d.HasArg("id") {
+			id = wire.ReceiverID(arg("id"))
+		}
+		s.e.HandleGoodbyeAck(s.now, wire.GoodbyeAck{Receivers: wire.List[wire.ReceiverID]{}.Append(id)})
 		return fmt.Sprintln("gone:", s.e.Gone())
 	case "poll":
 		return s.poll()
@@ -244,7 +252,10 @@ func contains(l []int, n int) bool {
 // poll lets time pass up to now, and prints what is said at which time.
 func (s *script) poll() string {
 	var out strings.Builder
-	for s.e.Deadline() <= s.now {
+	for calls := 0; s.e.Deadline() <= s.now; calls++ {
+		if calls == 10_000 {
+			return out.String() + fmt.Sprintf("no end to what is due at %v\n", s.e.Deadline())
+		}
 		at := max(s.e.Deadline(), 0)
 		b, ok := s.e.Poll(at, nil)
 		if !ok {
