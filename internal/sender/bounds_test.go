@@ -202,3 +202,20 @@ func TestCountsBeginAnew(t *testing.T) {
 		}
 	}
 }
+
+// TestManifestEnds: a range of the manifest ends where that does, though there is room for a
+// larger one.
+func TestManifestEnds(t *testing.T) {
+	const blocks = 20_000 // of which a manifest could have two blocks
+	e := ready(blocks, 1, 1)
+	e.SetCompletion(0, wire.Completion{ManifestSize: 100})
+	e.Ready(Ref{wire.Manifest, 0}, 1)
+	var all wire.List[wire.Range]
+	e.HandleWanted(0, wire.Wanted{Receiver: 1, Generation: 1, Pages: 1, Ranges: all.Append(wire.Range{Object: wire.Manifest, Count: 5})})
+	if s := e.Next(0); s.Kind != Symbol || s.Symbol.Object != wire.Manifest || s.Symbol.Block != 0 {
+		t.Errorf("%+v, want the manifest's block", s)
+	}
+	if s := e.Next(0); s.Kind != Nothing {
+		t.Errorf("%+v behind the manifest's block", s)
+	}
+}

@@ -108,7 +108,7 @@ func TestReplaysChangeNothing(t *testing.T) {
 // TestForged: packets that claim what cannot be change nothing that a receiver has.
 func TestForged(t *testing.T) {
 	for seed := range uint64(4) {
-		cfg := Config{Seed: seed, Blocks: 40, K: 30, PacketTime: 100 * time.Microsecond, Limit: time.Minute, Strict: true, ZeroRuns: seed%2 == 1}
+		cfg := Config{Seed: seed, Blocks: 160, K: 8, PacketTime: 100 * time.Microsecond, Limit: time.Minute, Strict: true, ZeroRuns: seed%2 == 1}
 		cfg.Receivers = receivers(4, Spec{Loss: 0.02, Forged: 0.3})
 		cfg.Receivers[3].Join = 50 * time.Millisecond
 		if _, err := Run(cfg); err != nil {
