@@ -79,6 +79,25 @@ func TestPacketsHoldWhatTheyCan(t *testing.T) {
 			t.Errorf("symbols of %d blocks were told, want 3", len(told))
 		}
 	})
+	t.Run("symbols of few blocks", func(t *testing.T) {
+		e := image(3, Config{Window: 3}, 1)
+		for q, b := range []block.ID{2, 0, 1} { // slots that do not ascend
+			e.HandleSymbol(0, &wire.Symbol{Sequence: wire.Sequence(q + 1), Block: b, K: 10})
+		}
+		quiet.Receivers = 1
+		e.HandleHeartbeat(0, quiet)
+		told := map[block.ID]bool{}
+		for _, b := range saysUntil(t, e, 20*time.Millisecond) {
+			if w, err := wire.ParseWantedSymbols(b); err == nil {
+				for r := range w.Ranges.All() {
+					told[r.Block] = true
+				}
+			}
+		}
+		if len(told) != 3 {
+			t.Errorf("symbols of %d blocks were told, want 3", len(told))
+		}
+	})
 	t.Run("ranges", func(t *testing.T) {
 		// One page more than a list may have.
 		const blocks = 2 * wire.MaxRanges * (wire.MaxPages + 1)

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -209,6 +210,10 @@ func TestManifestEnds(t *testing.T) {
 	const blocks = 20_000 // of which a manifest could have two blocks
 	e := ready(blocks, 1, 1)
 	e.SetCompletion(0, wire.Completion{ManifestSize: 100})
+	e.SetCompletion(0, wire.Completion{ManifestSize: 1<<20 + 1}) // the first one counts
+	if got := e.Upcoming(nil, 3); !slices.Equal(got, []Ref{{wire.Manifest, 0}}) {
+		t.Errorf("%v are to be read, want the manifest's one block", got)
+	}
 	e.Ready(Ref{wire.Manifest, 0}, 1)
 	var all wire.List[wire.Range]
 	e.HandleWanted(0, wire.Wanted{Receiver: 1, Generation: 1, Pages: 1, Ranges: all.Append(wire.Range{Object: wire.Manifest, Count: 5})})
