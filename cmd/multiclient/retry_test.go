@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"multiserver"
@@ -51,3 +53,23 @@ func TestParseRetries(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedIsFinal: a target that is refused ends the tries, however many are left.
+func TestRefusedIsFinal(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	warnings := 0
+	log := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		warnings++
+		cancel() // or it would go on for ever
+		return len(p), nil
+	}), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	tries := tries{config: multiserver.ClientConfig{Output: t.TempDir(), Log: log}, retries: endless}
+	if err := tries.run(ctx, func() {}); !errors.Is(err, multiserver.ErrTargetRefused) || warnings > 0 {
+		t.Errorf("%v after %d warnings, want %v at once", err, warnings, multiserver.ErrTargetRefused)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -274,7 +274,7 @@ func TestRetryGivesUp(t *testing.T) {
 	if got := strings.Count(c.stderr.String(), "; try "); got != 2 {
 		t.Errorf("%d retries, want 2: %s", got, &c.stderr)
 	}
-	c = h.start(nil, "--retry", "-o", "/dev/no-such-disk")
+	c = h.start(nil, "--retry=1", "-o", "/dev/no-such-disk")
 	c.ends(5)
 	if strings.Contains(c.stderr.String(), "; try ") {
 		t.Errorf("another try mends nothing: %s", &c.stderr)

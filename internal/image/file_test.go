@@ -79,6 +79,37 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestServedImageIsLocked: as long as an image is served nobody gets it to write it, while
+// others may serve it too; and what somebody writes is not served.
+func TestServedImageIsLocked(t *testing.T) {
+	path, _ := writeImage(t, 1000)
+	writer, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	lock := func(how int) error { return unix.Flock(int(writer.Fd()), how|unix.LOCK_NB) }
+	s := open(t, path)
+	open(t, path).Close()
+	if err := lock(unix.LOCK_EX); err != unix.EWOULDBLOCK {
+		t.Errorf("locking an image that is served: %v, want %v", err, unix.EWOULDBLOCK)
+	}
+	s.Close()
+	if err := lock(unix.LOCK_EX); err != nil {
+		t.Fatalf("locking an image that is served no more: %v", err)
+	}
+	if s, err := Open(path); err == nil {
+		s.Close()
+		t.Error("an image that is being written is served")
+	} else if !strings.Contains(err.Error(), path+" is being written") {
+		t.Error(err)
+	}
+	if err := lock(unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
+}
+
 func TestReadAt(t *testing.T) {
 	path, data := writeImage(t, 10007)
 	link := filepath.Join(filepath.Dir(path), "link.img")

@@ -228,3 +228,26 @@ func TestParsingAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestEndsWithTheDatagram: a packet that says that it is longer than the datagram is
+// refused, though the buffer goes on behind it with what came before.
+func TestEndsWithTheDatagram(t *testing.T) {
+	buffer := Header{Op: OpBlock, Size: BlockSize}.AppendTo(nil)
+	buffer = append(buffer, make([]byte, BlockSize)...)
+	for _, n := range []int{HeaderSize, HeaderSize + 1, len(buffer) - 1} {
+		if _, _, err := Parse(buffer[:n]); err != ErrSize {
+			t.Errorf("%d of %d bytes: error %v, want %v", n, len(buffer), err, ErrSize)
+		}
+	}
+}
+
+// TestLongName: the longest name is that of the longest description that an original client
+// takes.
+func TestLongName(t *testing.T) {
+	for n, want := range map[int]error{maxPathLen: nil, maxPathLen + 1: ErrName} {
+		packet := Description{SizeBytes: 1, Name: strings.Repeat("n", n)}.AppendTo(nil)
+		if _, err := ParseDescription(packet[HeaderSize:]); err != want {
+			t.Errorf("a name of %d bytes: error %v, want %v", n, err, want)
+		}
+	}
+}

@@ -17,19 +17,20 @@ import (
 // of the stream has the next sequence number. Commands:
 //
 //	new blocks=N window=N [receivers=N] [silence=T] [inorder] [subblocks]
-//	symbols block=B k=K ids=(first,last) [lost=(id,…)]
+//	symbols block=B k=K ids=(first,last) [lost=(id,…)] [manifest]
 //	skip n=N             packets of the stream that are lost
 //	zeros first=B count=N
-//	heartbeat [ended] [pass=N] [carousel=B] [sequence=Q] [manifest] [state=N]
+//	heartbeat [ended] [pass=N] [carousel=B] [sequence=Q] [manifest[=size]] [state=N]
 //	repairadv pending=(block,symbols,…)
 //	verified slot=N, written slot=N, failed slot=N, needsmore slot=N
+//	bad n=N              N blocks that come complete and fail
 //	confirmrange first=B count=N the target has them already
 //	unverified first=B count=N, confirm block=B [present]
 //	next from=B          what is to be checked
 //	subblocks block=B k=K   a packet of them
 //	seedslot block=B k=K have=(first,count,…), requestwhole block=B
 //	prefix blocks=N     the target in order has the first N blocks
-//	restart, switch, leave, ack
+//	restart, switch, leave [outcome=N], ack [id=R]
 //	state                what is done, and whether and why it gave up
 //	poll at=T            what is due by then, and when the next is
 func TestTranscripts(t *testing.T) {
@@ -79,7 +80,20 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			Image: block.Geometry{ImageSize: uint64(arg("blocks")) << 20, BlockSize: 1 << 20},
 		}, s.session(1))
 	case "symbols":
-		return s.symbols(arg("block"), arg("k"), list("ids"), list("lost"))
+		object := wire.Image
+		if d.HasArg("manifest") {
+			object = wire.Manifest
+		}
+		return s.symbols(object, arg("block"), arg("k"), list("ids"), list("lost"))
+	case "bad":
+		for range arg("n") {
+			s.q++
+			p := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, K: 1})
+			if !p.Complete {
+				d.Fatalf(t, "block 0 did not come: %+v", p)
+			}
+			s.e.BlockFailed(s.now, p.Slot)
+		}
 	case "skip":
 		s.q += wire.Sequence(arg("n"))
 	case "zeros":
@@ -96,6 +110,9 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		}
 		if d.HasArg("manifest") {
 			h.Completion.ManifestSize = 64
+			for _, size := range list("manifest") {
+				h.Completion.ManifestSize = uint64(size)
+			}
 		}
 		s.e.HandleHeartbeat(s.now, h)
 	case "repairadv":
@@ -144,9 +161,17 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "prefix":
 		s.e.PrefixWritten(s.now, uint32(arg("blocks")))
 	case "leave":
-		s.e.Leave(s.now, wire.OutcomeDone, "")
+		outcome := wire.OutcomeDone
+		if d.HasArg("outcome") {
+			outcome = wire.Outcome(arg("outcome"))
+		}
+		s.e.Leave(s.now, outcome, "")
 	case "ack":
-		s.e.HandleGoodbyeAck(s.now, wire.GoodbyeAck{Receivers: wire.List[wire.ReceiverID]{}.Append(7)})
+		id := wire.ReceiverID(7)
+		if d.HasArg("id") {
+			id = wire.ReceiverID(arg("id"))
+		}
+		s.e.HandleGoodbyeAck(s.now, wire.GoodbyeAck{Receivers: wire.List[wire.ReceiverID]{}.Append(id)})
 		return fmt.Sprintln("gone:", s.e.Gone())
 	case "poll":
 		return s.poll()
@@ -196,7 +221,7 @@ func printPlacement(out *strings.Builder, t Placement) {
 }
 
 // symbols hands over symbols of a block and prints where the verdict changes.
-func (s *script) symbols(b, k int, ids, lost []int) string {
+func (s *script) symbols(o wire.Object, b, k int, ids, lost []int) string {
 	var out strings.Builder
 	before := ""
 	for id := ids[0]; id <= ids[1]; id++ {
@@ -204,7 +229,7 @@ func (s *script) symbols(b, k int, ids, lost []int) string {
 		if contains(lost, id) {
 			continue
 		}
-		v := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, Block: block.ID(b), Symbol: block.SymbolID(id), K: uint16(k)})
+		v := s.e.HandleSymbol(s.now, &wire.Symbol{Sequence: s.q, Object: o, Block: block.ID(b), Symbol: block.SymbolID(id), K: uint16(k)})
 		var text strings.Builder
 		printPlacement(&text, v)
 		if text.String() != before {
@@ -227,7 +252,10 @@ func contains(l []int, n int) bool {
 // poll lets time pass up to now, and prints what is said at which time.
 func (s *script) poll() string {
 	var out strings.Builder
-	for s.e.Deadline() <= s.now {
+	for calls := 0; s.e.Deadline() <= s.now; calls++ {
+		if calls == 10_000 {
+			return out.String() + fmt.Sprintf("no end to what is due at %v\n", s.e.Deadline())
+		}
 		at := max(s.e.Deadline(), 0)
 		b, ok := s.e.Poll(at, nil)
 		if !ok {

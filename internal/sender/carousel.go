@@ -60,12 +60,13 @@ func (e *Engine) pickCarousel(w *carousel) (i uint32, id block.SymbolID, kind Ki
 	if len(w.zeros) == 0 {
 		e.admit(w)
 	}
+	tooMany := len(w.repeat) >= maxZeroRepeats
 	switch {
-	case len(w.zeros) > 0:
+	case len(w.zeros) > 0 && !tooMany:
 		run, w.zeros = w.zeros[0], append(w.zeros[:0], w.zeros[1:]...)
 		w.repeat = append(w.repeat, repeat{run, e.sequence + zeroGap})
 		return 0, 0, ZeroRun, run
-	case len(w.repeat) > 0 && (len(w.members) == 0 || len(w.repeat) >= maxZeroRepeats || e.sequence >= w.repeat[0].after):
+	case len(w.repeat) > 0 && (tooMany || len(w.members) == 0 || e.sequence >= w.repeat[0].after):
 		run, w.repeat = w.repeat[0].run, append(w.repeat[:0], w.repeat[1:]...)
 		return 0, 0, ZeroRun, run
 	case len(w.members) > 0:

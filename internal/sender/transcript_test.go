@@ -16,12 +16,12 @@ import (
 //
 //	new blocks=N [k=K] [zeros=(i,…)]
 //	join ids=(…)
-//	wanted id=R seen=Q blocks=(first,count,…)
-//	report id=R seen=Q [received=N lost=N] [disk] [nacks=(block,symbols,…)]
+//	wanted id=R seen=Q [generation=G] [manifest] blocks=(first,count,…)
+//	report id=R seen=Q [number=N] [received=N lost=N] [disk] [manifest] [nacks=(block,symbols,…)]
 //	symbols id=R seen=Q ranges=(block,first,count,…)
 //	subblocks id=R seen=Q blocks=(first,count,…)
 //	goodbye id=R
-//	ready block=B k=K, zero block=B, gate closed|open, end state=N, completion
+//	ready block=B k=K [manifest], zero block=B, gate closed|open, end state=N, completion
 //	upcoming         the blocks to be read next
 //	next [n=N]       what is sent, the symbols of a block in one line
 //	poll at=T        control packets
@@ -62,6 +62,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	}
 	seen := wire.Sequence(arg("seen"))
 	id := wire.ReceiverID(arg("id"))
+	object := wire.Image
+	if d.HasArg("manifest") {
+		object = wire.Manifest
+	}
 	switch d.Cmd {
 	case "new":
 		blocks := uint64(arg("blocks"))
@@ -79,20 +83,26 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		}
 	case "wanted":
 		s.numbers[-int(id)]++
+		if d.HasArg("generation") {
+			s.numbers[-int(id)] = uint32(arg("generation"))
+		}
 		w := wire.Wanted{Receiver: id, Highest: seen, Generation: s.numbers[-int(id)], Pages: 1}
 		for b := list("blocks"); len(b) > 1; b = b[2:] {
-			w.Ranges = w.Ranges.Append(wire.Range{First: block.ID(b[0]), Count: uint32(b[1])})
+			w.Ranges = w.Ranges.Append(wire.Range{Object: object, First: block.ID(b[0]), Count: uint32(b[1])})
 		}
 		s.e.HandleWanted(s.now, w)
 	case "report":
 		s.numbers[int(id)]++
+		if d.HasArg("number") {
+			s.numbers[int(id)] = uint32(arg("number"))
+		}
 		r := wire.Report{Receiver: id, Highest: seen, Number: s.numbers[int(id)]}
 		r.Counts.Received, r.Counts.Lost = uint64(arg("received")), uint64(arg("lost"))
 		if d.HasArg("disk") {
 			r.Limit = wire.LimitDisk
 		}
 		for n := list("nacks"); len(n) > 1; n = n[2:] {
-			r.NACKs = r.NACKs.Append(wire.SymbolCount{Block: block.ID(n[0]), Symbols: uint16(n[1])})
+			r.NACKs = r.NACKs.Append(wire.SymbolCount{Object: object, Block: block.ID(n[0]), Symbols: uint16(n[1])})
 		}
 		s.e.HandleReport(s.now, r)
 	case "symbols":
@@ -110,7 +120,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "goodbye":
 		s.e.HandleGoodbye(s.now, wire.Goodbye{Receiver: id})
 	case "ready":
-		s.e.Ready(Ref{Block: block.ID(arg("block"))}, uint16(arg("k")))
+		s.e.Ready(Ref{object, block.ID(arg("block"))}, uint16(arg("k")))
 	case "zero":
 		s.e.Zero(block.ID(arg("block")))
 	case "gate":

@@ -392,14 +392,15 @@ func (f *File) sync() error {
 		return failedAt("write", f.name, uint64(end), fmt.Errorf("it has shrunk to %d bytes, the image has %d", end, f.size))
 	}
 	if f.created {
-		return syncFolder(filepath.Dir(f.path))
+		return syncFolder(filepath.Dir(f.path), (*os.File).Sync)
 	}
 	return nil
 }
 
 // syncFolder makes the names in a folder durable. A folder that we may not read
-// cannot be synced, and some file systems sync none; neither can be mended.
-func syncFolder(path string) error {
+// cannot be synced, and some file systems sync none; neither can be mended. sync is
+// os.File's; tests replace it.
+func syncFolder(path string, sync func(*os.File) error) error {
 	folder, err := os.Open(path)
 	if errors.Is(err, os.ErrPermission) {
 		return nil
@@ -408,7 +409,7 @@ func syncFolder(path string) error {
 		return failed("open", path, err)
 	}
 	defer folder.Close()
-	if err := folder.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+	if err := sync(folder); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return failed("sync", path, err)
 	}
 	return nil

@@ -390,6 +390,65 @@ func TestWriteBeyondEnd(t *testing.T) {
 	checkContent(t, path, make([]byte, 1000))
 }
 
+// TestSyncTakesTheName: a file that Open made is on the disk only with its name, so that
+// Sync looks for its folder; of a file that was there before it does not.
+func TestSyncTakesTheName(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		folder := filepath.Join(t.TempDir(), "folder")
+		path := filepath.Join(folder, "out.img")
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if before {
+			writeFile(t, path, nil)
+		}
+		f := mustOpen(t, Options{Path: path})
+		if err := f.Prepare(10, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(folder, folder+" elsewhere"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Sync(); before && err != nil {
+			t.Errorf("a file that was there before: %v", err)
+		} else if !before {
+			checkIO(t, err, "open "+folder+": ")
+		}
+	}
+}
+
+// TestSyncFolder: a folder that cannot be synced is no failure, one whose disk fails is.
+func TestSyncFolder(t *testing.T) {
+	folder := t.TempDir()
+	for _, test := range []struct {
+		err    error
+		failed bool
+	}{
+		{nil, false},
+		{unix.EINVAL, false},
+		{unix.ENOTSUP, false},
+		{unix.EIO, true},
+		{unix.ENOSPC, true},
+	} {
+		synced := ""
+		err := syncFolder(folder, func(f *os.File) error {
+			synced = f.Name()
+			return test.err
+		})
+		if synced != folder {
+			t.Errorf("%q was synced, want %q", synced, folder)
+		}
+		if test.failed {
+			checkIO(t, err, "sync "+folder+": ")
+		} else if err != nil {
+			t.Errorf("%v: %v", test.err, err)
+		}
+	}
+}
+
 // TestRuns compares any runs in any order, overlapping ones included, with a slice.
 func TestRuns(t *testing.T) {
 	dir := t.TempDir()

@@ -263,6 +263,31 @@ func TestJoinAndLeave(t *testing.T) {
 	}
 }
 
+// TestLeftIsNotHeard: who has left a group hears nothing of it, though another program on
+// this host keeps it joined: a client that takes an image by one interface must not get it
+// by another one as well.
+func TestLeftIsNotHeard(t *testing.T) {
+	lo := loopback(t)
+	s, r := newPair(t, MethodAuto, ReceiveAuto)
+	stays := listenGroup(t, ReceiverConfig{Group: s.dst, Interfaces: []Interface{lo}})
+	if err := r.Leave(lo); err != nil {
+		t.Fatal(err)
+	}
+	data := testData(100)
+	if err := s.Send(data, 1472); err != nil {
+		t.Fatal(err)
+	}
+	checkSegments(t, stays, NewBatch(), s, data, 1472) // the host has it
+	if err := r.Join(lo); err != nil {
+		t.Fatal(err)
+	}
+	data = testData(5000)
+	if err := s.Send(data, 1472); err != nil {
+		t.Fatal(err)
+	}
+	checkSegments(t, r, NewBatch(), s, data, 1472)
+}
+
 func TestReceiverWarnsOfASmallBuffer(t *testing.T) {
 	lo, group := loopback(t), randomGroupPort()
 	small := listenGroup(t, ReceiverConfig{Group: group, Interfaces: []Interface{lo}, BufferBytes: 64 << 10})

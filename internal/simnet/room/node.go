@@ -37,6 +37,8 @@ type node struct {
 	done      time.Duration
 	heardAt   time.Duration
 	badBlocks int
+	gaveUp    bool
+	forger    forger
 	checker   checker
 	lies      uint32
 	held      []map[block.SymbolID]bool // strict, or with old content: what each slot holds
@@ -60,6 +62,7 @@ func newNode(r *Room, number int, spec Spec) *node {
 		answerAt: simnet.Never, joins: simnet.Never, diskAt: simnet.Never,
 		badBlocks: spec.BadBlocks,
 	}
+	n.forger.rand = rand.New(rand.NewPCG(r.cfg.Seed, uint64(number)+10+1<<32))
 	n.loss = simnet.NewLoss(spec.Loss, max(spec.Burst, 1), n.rand)
 	n.delay = spec.Delay - jitter/2 + time.Duration(n.rand.Int64N(int64(jitter)))
 	n.checker = newChecker(n)
@@ -84,6 +87,9 @@ func (n *node) start() {
 // begin begins, or goes on in, a session.
 func (n *node) begin(now time.Duration, s receiver.Session) {
 	n.joins, n.heardAt = simnet.Never, now
+	if n.engine == nil || n.engine.Session() != s.ID {
+		n.forger.begin()
+	}
 	if n.engine == nil {
 		n.engine = receiver.New(now, receiver.Config{
 			Receiver: n.id, Image: n.room.geometry, SymbolSize: symbolSize, Window: n.spec.Window, Rand: n.rand,
@@ -138,7 +144,7 @@ func (n *node) arm() {
 // than lossy.
 func (n *node) patience() wire.Sequence {
 	if n.engine == nil || n.held != nil || n.spec.Reorder > 0 || n.spec.Duplicate > 0 || n.spec.Stalls != nil ||
-		n.spec.Disk > 0 || n.spec.LinkTime > 0 || n.room.cfg.Impatient || n.engine.Missing() < 24 || n.engine.Session() != n.room.session {
+		n.spec.Disk > 0 || n.spec.LinkTime > 0 || n.spec.Forged > 0 || n.room.cfg.Impatient || n.engine.Missing() < 24 || n.engine.Session() != n.room.session {
 		return 0
 	}
 	return n.engine.Attention()
@@ -186,6 +192,9 @@ func (n *node) run(until time.Duration) {
 			n.late.Push(arrives+time.Duration(n.rand.Int64N(int64(late))), *p)
 			n.arm()
 			continue
+		}
+		if n.spec.Forged > 0 {
+			n.forge(arrives)
 		}
 		n.take(arrives, p)
 		if n.spec.Duplicate > 0 && n.rand.Float64() < n.spec.Duplicate {
@@ -288,6 +297,7 @@ func (n *node) solve(now time.Duration, slot int) {
 	if n.badBlocks > 0 {
 		n.badBlocks--
 		e.BlockFailed(now, slot)
+		n.giveUp(now)
 		return
 	}
 	e.BlockVerified(slot)
@@ -354,6 +364,7 @@ func (n *node) takeControl(now time.Duration, c *control) {
 	case wire.TypeRepairAdv:
 		e.HandleRepairAdv(now, c.owed)
 	case wire.TypeHeartbeat:
+		n.forger.beat = c.heartbeat
 		e.HandleHeartbeat(now, c.heartbeat)
 	case wire.TypeSubblockDigests:
 		if n.checker.old != nil {

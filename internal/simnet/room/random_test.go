@@ -99,6 +99,10 @@ func randomRoom(seed uint64) Config {
 	}
 	cfg.NoSubblocks = seed%8 == 0
 	links := rand.New(rand.NewPCG(seed, 3)) // by itself, so that the rooms of old seeds are what they were
+	hostile := rand.New(rand.NewPCG(seed, 4))
+	if hostile.IntN(4) == 0 {
+		cfg.Replays = 0.5 * hostile.Float64()
+	}
 	loss := []float64{0, 0.001, 0.01, 0.1, 0.3}[r.IntN(5)]
 	for range 1 + r.IntN(many) {
 		s := Spec{Loss: loss, Delay: time.Duration(50+r.IntN(200)) * time.Microsecond}
@@ -149,6 +153,12 @@ func randomRoom(seed uint64) Config {
 		if links.IntN(10) == 0 { // up to three times slower than the stream
 			s.LinkTime = time.Duration((0.5 + 2.5*links.Float64()) * float64(cfg.PacketTime))
 			s.Queue = links.IntN(200)
+		}
+		if hostile.IntN(5) == 0 {
+			s.Forged = 0.2 * hostile.Float64()
+		}
+		if hostile.IntN(25) == 0 {
+			s.BadBlocks = 1 + hostile.IntN(40)
 		}
 		cfg.Receivers = append(cfg.Receivers, s)
 	}

@@ -34,7 +34,11 @@ type Config struct {
 	NoSubblocks bool // the sender knows nothing of sub-blocks
 	// CommonLoss is lost for all receivers.
 	CommonLoss float64
-	Limit      time.Duration // the room fails after that time
+	// Replays is the share of what receivers say that is followed by a copy of something
+	// stale: an old report, a list that a newer one has replaced, or whatever was said
+	// before a goodbye.
+	Replays float64
+	Limit   time.Duration // the room fails after that time
 }
 
 // Span is a time from its first to its second.
@@ -62,6 +66,7 @@ type Spec struct {
 	Liar       bool          // asks for a quarter of every block
 	OldContent *OldContent   // what else its target has, nil if it is not looked at
 	BadBlocks  int           // that many blocks fail their digest
+	Forged     float64       // share of packets of the stream with a forged one before
 }
 
 // DefaultDelay is one way: a round trip of 0.2 ms.
@@ -123,6 +128,7 @@ type Room struct {
 	deaths    int
 	backAt    time.Duration
 	common    simnet.Loss
+	replayer  replayer
 
 	air   []packet
 	base  uint64 // number of air[0]
@@ -151,6 +157,7 @@ type Result struct {
 	LastSource time.Duration
 	Feedback   map[wire.Type]int // arrived at the sender
 	Offers     int
+	Replayed   int   // stale packets that arrived at the sender besides
 	PerSecond  []int // feedback that arrived in each second
 	Finish     []time.Duration
 	Joined     []time.Duration
@@ -202,6 +209,9 @@ func Run(cfg Config) (Result, error) {
 		r.Result.Finished = max(r.Result.Finished, n.done)
 		if r.err == nil && n.done == 0 {
 			r.err = fmt.Errorf("receiver %d is not done", i)
+		}
+		if r.err == nil && n.mustHaveGivenUp() && !n.gaveUp {
+			r.err = fmt.Errorf("receiver %d goes on after %d blocks that failed", i, n.spec.BadBlocks-n.badBlocks)
 		}
 	}
 	return r.Result, r.err
@@ -256,6 +266,7 @@ func (r *Room) startSender(now time.Duration) {
 	r.sender = sender.New(now, sender.Config{Session: r.session, Image: r.geometry})
 	r.sender.SetRate(float64(time.Second) / float64(r.cfg.PacketTime))
 	r.alive, r.awake, r.free = true, true, now
+	r.replayer = newReplayer(rand.New(rand.NewPCG(r.cfg.Seed, 5+uint64(r.session)<<32)))
 	r.read, r.untilRead, r.idleAt = 0, 0, now+100*time.Millisecond
 }
 

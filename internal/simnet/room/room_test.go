@@ -1,6 +1,7 @@
 package room
 
 import (
+	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
@@ -70,6 +71,60 @@ func TestSlowLink(t *testing.T) {
 	}
 }
 
+// TestReplaysChangeNothing: whatever stale packets arrive again, the sender sends the same
+// packets at the same times.
+func TestReplaysChangeNothing(t *testing.T) {
+	for seed := range uint64(6) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		cfg := Config{Seed: seed, Blocks: 200 + uint32(r.IntN(200)), K: 8, PacketTime: 100 * time.Microsecond, Limit: time.Minute, Strict: true}
+		pass := time.Duration(cfg.Blocks) * time.Duration(cfg.K) * cfg.PacketTime
+		for range 8 {
+			s := Spec{Loss: 0.2 * r.Float64(), Join: time.Duration(r.IntN(3)) * time.Duration(r.Float64()*float64(pass))}
+			if r.IntN(3) == 0 {
+				s.Window = 4
+			}
+			cfg.Receivers = append(cfg.Receivers, s)
+		}
+		clean, err := Run(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Replays = 0.5
+		with, err := Run(cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("seed %d: %d stale packets among %v", seed, with.Replayed, clean.Feedback)
+		if with.Replayed < 20 {
+			t.Errorf("seed %d: %d stale packets try nothing", seed, with.Replayed)
+		}
+		with.Replayed, with.Feedback = 0, clean.Feedback
+		if !reflect.DeepEqual(clean, with) {
+			t.Errorf("seed %d: without stale packets %+v\nwith them %+v", seed, clean, with)
+		}
+	}
+}
+
+// TestForged: packets that claim what cannot be change nothing that a receiver has.
+func TestForged(t *testing.T) {
+	for seed := range uint64(4) {
+		cfg := Config{Seed: seed, Blocks: 160, K: 8, PacketTime: 100 * time.Microsecond, Limit: time.Minute, Strict: true, ZeroRuns: seed%2 == 1}
+		cfg.Receivers = receivers(4, Spec{Loss: 0.02, Forged: 0.3})
+		cfg.Receivers[3].Join = 50 * time.Millisecond
+		if _, err := Run(cfg); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// TestBadBlocks: sixteen blocks that fail are an accident, the seventeenth ends a receiver,
+// and the others go on.
+func TestBadBlocks(t *testing.T) {
+	bad := receivers(3, Spec{Loss: 0.01})
+	bad[0].BadBlocks, bad[1].BadBlocks = accident, accident+1
+	simulate(t, Config{Blocks: 4, Receivers: bad})
+}
+
 // TestFigures: small rooms reach what the table measures in large ones.
 func TestFigures(t *testing.T) {
 	for _, test := range []struct {
@@ -121,5 +176,31 @@ func TestOneHarmsNobody(t *testing.T) {
 		if share > 1.02 {
 			t.Errorf("%s: the others take %.4f of their time without it", test.name, share)
 		}
+	}
+}
+
+// TestDeafHarmsNobody: a receiver that says that it is there, wants everything and takes
+// nothing waits for those that take what is sent: they come when the sender is busy for it,
+// and lack little.
+func TestDeafHarmsNobody(t *testing.T) {
+	const joins = 4 * time.Second
+	late := receivers(6, Spec{Loss: 0.01, Holds: 0.95, Join: joins})
+	room := func(all []Spec) (last time.Duration) {
+		r, err := Run(Config{Seed: 1, Blocks: 256, K: 64, PacketTime: 140 * time.Microsecond, Limit: time.Minute, Receivers: all})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range r.Finish[:len(late)] {
+			last = max(last, f-joins)
+		}
+		return last
+	}
+	alone := room(late)
+	deaf := Spec{Stalls: []Span{{0, 8 * time.Second}}}
+	with := room(append(late[:len(late):len(late)], deaf))
+	share := float64(with) / float64(alone)
+	t.Logf("%v alone, %v beside one that is deaf: %.2f", alone, with, share)
+	if share > 1.2 {
+		t.Errorf("beside a receiver that is deaf the others take %.2f of their time", share)
 	}
 }

@@ -239,35 +239,43 @@ func (r *Room) hear(t time.Duration, m message) {
 		r.Result.PerSecond = append(r.Result.PerSecond, 0)
 	}
 	r.Result.PerSecond[second]++
-	kind, session, err := wire.Peek(m.packet)
+	if r.handle(t, m.packet) && r.cfg.Replays > 0 {
+		r.replay(t, m.packet)
+	}
+}
+
+// handle hands a packet to the sender, and tells whether it is one of this session.
+func (r *Room) handle(t time.Duration, b []byte) bool {
+	kind, session, err := wire.Peek(b)
 	if err != nil || session != r.session {
-		return
+		return false
 	}
 	switch kind {
 	case wire.TypeReport:
-		if p, err := wire.ParseReport(m.packet); err == nil {
+		if p, err := wire.ParseReport(b); err == nil {
 			r.Result.Feedback[kind]++
 			r.sender.HandleReport(t, p)
 		}
 	case wire.TypeWanted:
-		if p, err := wire.ParseWanted(m.packet); err == nil {
+		if p, err := wire.ParseWanted(b); err == nil {
 			r.Result.Feedback[kind]++
 			r.sender.HandleWanted(t, p)
 		}
 	case wire.TypeWantedSymbols:
-		if p, err := wire.ParseWantedSymbols(m.packet); err == nil {
+		if p, err := wire.ParseWantedSymbols(b); err == nil {
 			r.Result.Feedback[kind]++
 			r.sender.HandleWantedSymbols(t, p)
 		}
 	case wire.TypeWantedSubblocks:
-		if p, err := wire.ParseWantedSubblocks(m.packet); err == nil && !r.cfg.NoSubblocks {
+		if p, err := wire.ParseWantedSubblocks(b); err == nil && !r.cfg.NoSubblocks {
 			r.Result.Feedback[kind]++
 			r.sender.HandleWantedSubblocks(t, p)
 		}
 	case wire.TypeGoodbye:
-		if p, err := wire.ParseGoodbye(m.packet); err == nil {
+		if p, err := wire.ParseGoodbye(b); err == nil {
 			r.Result.Feedback[kind]++
 			r.sender.HandleGoodbye(t, p)
 		}
 	}
+	return true
 }
