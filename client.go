@@ -322,6 +322,7 @@ func (c *Client) receive(ctx context.Context, conn *udp.Conn, stream *udp.Receiv
 			QuietTime:  c.cfg.QuietTime,
 			HasTrailer: found.HasTrailer,
 			Server:     found.server,
+			Seed:       uint64(c.id),
 		}),
 		gather: newGatherer(out, found.SizeBytes, inOrder),
 		counts: ClientStats{BadPackets: c.Stats().BadPackets}, // those of the search
