@@ -89,6 +89,7 @@ func receive(ctx context.Context, cfg ReceiveConfig) (*writer.Writer, error) {
 			QuietTime:  cfg.QuietTime,
 			HasTrailer: cfg.Offer.HasTrailer,
 			Server:     cfg.Offer.Server,
+			Seed:       uint64(cfg.Search.Receiver),
 		}),
 		gather: newGatherer(writer.Config{
 			Target: cfg.Target, SizeBytes: cfg.Offer.SizeBytes, Remember: cfg.Verify, Failed: cancel,

@@ -9,7 +9,7 @@ import (
 
 // Constants of the receiver's engine.
 const (
-	// MaxBurst is how many requests go at once: 128 fit an original server's
+	// MaxBurst is how many requests go to one of our servers at once: so many fit any
 	// receive buffer.
 	MaxBurst = 128
 	// minLimit is the least that may be outstanding, in blocks: two batches of the
@@ -44,6 +44,9 @@ type ReceiverConfig struct {
 	// requests cost nothing if they are early, since the server coalesces them.
 	HasTrailer bool
 	Server     netip.AddrPort // where the description came from
+	// Seed spreads the requests of several clients to an original server. Each client
+	// has one of its own.
+	Seed uint64
 }
 
 // Receiver is the client's engine: what is missing, and what to ask for when. It
@@ -72,6 +75,7 @@ type Receiver struct {
 	lost     uint64 // and passed over
 
 	// Of an original server:
+	request    request
 	rival      netip.AddrPort // sends from its address too: started again, or another
 	rivalHeard time.Time
 	elsewhere  time.Time // the last block from another address while there is no source
@@ -97,7 +101,8 @@ func NewReceiver(now time.Time, cfg ReceiverConfig) *Receiver {
 		limit:   n,
 		cut:     true,
 		heard:   now, useful: now, confirmed: now, describeAt: now,
-		idle: min(firstIdle, cfg.QuietTime),
+		idle:    min(firstIdle, cfg.QuietTime),
+		request: newRequest(cfg.Seed),
 	}
 }
 
@@ -131,6 +136,7 @@ func (r *Receiver) Block(now time.Time, src netip.AddrPort, id uint32, length in
 	if v := r.admit(now, src); v != Keep {
 		return v
 	}
+	r.request.arrived(now.Sub(r.heard), uint64(id))
 	r.recordServed(now)
 	i := uint64(id)
 	one := block.Range{Lo: i, Hi: i + 1}
@@ -194,6 +200,7 @@ func (r *Receiver) admitToOriginal(now time.Time, src netip.AddrPort) Verdict {
 		return Keep
 	}
 	r.rival, r.rivalHeard = src, now
+	r.request.ended = false
 	return Unconfirmed
 }
 
@@ -267,7 +274,7 @@ type Actions struct {
 	// Describe: send the server a map request, before the requests.
 	Describe bool
 	// Requests: send each as a packet of its own. The slice is valid until the next
-	// Poll and at most MaxBurst long.
+	// Poll and at most MaxBurst long, to an original server one.
 	Requests []BlockRequest
 }
 
@@ -299,14 +306,18 @@ func (r *Receiver) Poll(now time.Time, dst []BlockRequest) Actions {
 		r.giveUpOnAsked(now)
 	}
 	r.judge()
-	a.Requests = r.ask(now, dst)
+	if r.cfg.HasTrailer {
+		a.Requests = r.ask(now, dst)
+	} else {
+		a.Requests = r.askOriginal(now, dst)
+	}
 	return a
 }
 
 // askDeadline is when to ask for blocks, and whether it is a silence that ends then.
 func (r *Receiver) askDeadline() (at time.Time, quiet bool) {
 	if !r.cfg.HasTrailer {
-		return later(r.Heard(), r.askedAt).Add(r.cfg.QuietTime), true
+		return later(r.Heard(), r.askedAt).Add(r.request.silence(r.cfg.QuietTime)), true
 	}
 	outstanding := r.asked.Count()
 	if outstanding == 0 && r.askable() || r.cut && outstanding <= min(r.burst, r.limit)/2 {
@@ -337,7 +348,8 @@ func (r *Receiver) describeDeadline() time.Time {
 func (r *Receiver) giveUpOnAsked(now time.Time) {
 	given := r.asked.Remove(block.Range{Lo: 0, Hi: r.asked.N()})
 	if r.silence(now) >= r.idle {
-		if r.got > 0 {
+		// An original server may have been ended in mid-walk, which says nothing of the path.
+		if r.got > 0 && r.cfg.HasTrailer {
 			r.lost += given
 		}
 		r.idle = min(2*r.idle, r.cfg.QuietTime)
@@ -376,11 +388,7 @@ func (r *Receiver) ask(now time.Time, dst []BlockRequest) []BlockRequest {
 		}
 		g.Hi = min(g.Hi, g.Lo+r.limit-r.asked.Count())
 		dst = append(dst, BlockRequest{First: uint32(g.Lo), Last: uint32(g.Hi - 1)})
-		r.asked.Add(g)
-		if g.Lo < r.highWater {
-			r.again += min(g.Hi, r.highWater) - g.Lo
-		}
-		r.highWater = max(r.highWater, g.Hi)
+		r.recordAsked(g)
 		at = g.Hi
 	}
 	r.askedAt = now
@@ -388,6 +396,15 @@ func (r *Receiver) ask(now time.Time, dst []BlockRequest) []BlockRequest {
 		r.burst, r.posKnown = r.asked.Count(), false
 	}
 	return dst
+}
+
+// recordAsked records that missing blocks are asked for.
+func (r *Receiver) recordAsked(g block.Range) {
+	r.asked.Add(g)
+	if g.Lo < r.highWater {
+		r.again += min(g.Hi, r.highWater) - g.Lo
+	}
+	r.highWater = max(r.highWater, g.Hi)
 }
 
 // nextUnasked returns the first run of missing blocks from at on that lies in the

@@ -51,7 +51,50 @@ type Server struct {
 	print       *log.Logger
 
 	readErrors int // in a row
-	wedged     bool
+	requests   requestList
+}
+
+// requestList is what the server has to answer, and whether it ever will again.
+// Both of its goroutines use it.
+type requestList struct {
+	mu     sync.Mutex
+	under  map[netip.AddrPort]int // block requests under way, by who asked
+	count  int                    // of all of them
+	wedged bool
+}
+
+// arrived records a block request. It wedges the server if the asker's last one
+// is still under way, or if one already waits behind the one that is served.
+func (l *requestList) arrived(from netip.AddrPort) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.under[from] > 0 || l.count > 1 {
+		l.wedged = true
+	}
+	l.under[from]++
+	l.count++
+}
+
+// answered takes a block request off.
+func (l *requestList) answered(from netip.AddrPort) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.under[from]--; l.under[from] == 0 {
+		delete(l.under, from)
+	}
+	l.count--
+}
+
+func (l *requestList) wedge() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wedged = true
+}
+
+func (l *requestList) isWedged() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wedged
 }
 
 // request is a datagram on the control socket.
@@ -71,6 +114,8 @@ func NewServer(c ServerConfig) (*Server, error) {
 		to:    netip.AddrPortFrom(group, port),
 		delay: c.Delay,
 		print: log.New(cmp.Or[io.Writer](c.Output, io.Discard), "", 0),
+
+		requests: requestList{under: map[netip.AddrPort]int{}},
 	}
 	if err := s.open(c.File); err != nil {
 		return nil, err
@@ -161,12 +206,29 @@ func (s *Server) receive(queue chan<- request) error {
 		if err != nil {
 			return fmt.Errorf("read control socket: %w", err)
 		}
+		asked := isBlockRequest(b[:n])
+		if asked {
+			s.requests.arrived(from)
+		}
 		select {
 		case queue <- request{b[:n], from}:
 		default:
+			if asked {
+				s.requests.answered(from)
+			}
 			s.print.Printf("receive buffer full, lost the request from %s", from)
 		}
 	}
+}
+
+// isBlockRequest tells whether a datagram is one that can be served.
+func isBlockRequest(b []byte) bool {
+	h, ok := readHeader(b)
+	if !ok || h.op != opBlockRequest {
+		return false
+	}
+	first, last, ok := readBlockRequest(b[headerSize:])
+	return ok && first <= last
 }
 
 func (s *Server) handle(r request) error {
@@ -174,8 +236,9 @@ func (s *Server) handle(r request) error {
 	if !ok {
 		return nil
 	}
-	// "first > last wedges it for good": nothing is answered any more.
-	if s.wedged {
+	// "first > last wedges it for good", and so does a second request that comes
+	// while one waits: nothing is answered any more.
+	if s.requests.isWedged() {
 		s.print.Printf("wedged, not served: op %d from %s", h.op, r.from)
 		return nil
 	}
@@ -194,24 +257,28 @@ func (s *Server) handle(r request) error {
 		}
 		s.print.Printf("block request %d..%d from %s", first, last, r.from)
 		if first > last {
-			s.wedged = true
+			s.requests.wedge()
 			return nil
 		}
-		return s.serve(first, last)
+		return s.serve(first, last, r.from)
 	}
 	return nil
 }
 
 // serve sends the blocks first..last, both included. "with last = number of
 // blocks it sends one empty block (size 0) at the end": at the image's end
-// there is nothing to read, and that is sent.
-func (s *Server) serve(first, last uint32) error {
+// there is nothing to read, and that is sent. The request is answered when its
+// last block goes out: who has that one may ask again.
+func (s *Server) serve(first, last uint32, from netip.AddrPort) error {
 	if _, err := s.image.Seek(int64(first)*blockSize, io.SeekStart); err != nil {
 		return fmt.Errorf("seek to block %d: %w", first, err)
 	}
 	b := make([]byte, blockSize)
-	for id := first; ; id++ {
+	for id := first; !s.requests.isWedged(); id++ {
 		n, err := io.ReadFull(s.image, b)
+		if id == last {
+			s.requests.answered(from)
+		}
 		if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			s.readErrors = 0
 			if _, err := s.blocks.WriteToUDPAddrPort(packet(opBlock, id, b[:n]), s.to); err != nil {
@@ -229,4 +296,6 @@ func (s *Server) serve(first, last uint32) error {
 			return nil
 		}
 	}
+	s.print.Printf("wedged while it served %d..%d of %s", first, last, from)
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -44,25 +45,30 @@ func TestBlockRequests(t *testing.T) {
 	asker := socket(t)
 	send(t, asker, []byte("not a packet at all"), at(s.controlPort()))
 	send(t, asker, blockRequest(1, 2)[:headerSize+7], at(s.controlPort()))
-	for range 2 { // the same twice: not merged
-		send(t, asker, blockRequest(1, 2), at(s.controlPort()))
-	}
-	send(t, asker, blockRequest(0, 3), at(s.controlPort()))
 	block := [][]byte{
 		packet(opBlock, 0, b[:1024]),
 		packet(opBlock, 1, b[1024:2048]),
 		packet(opBlock, 2, b[2048:]),
 		packet(opBlock, 3, nil), // one past the end
 	}
-	for i, id := range []int{1, 2, 1, 2, 0, 1, 2, 3} {
-		got, from := receive(t, blocks)
-		if !bytes.Equal(got, block[id]) {
-			t.Fatalf("block %d of the answers: got\n%x, want\n%x", i, got, block[id])
-		}
-		if from.Port() == s.controlPort() {
-			t.Errorf("block %d comes from the control port", id)
+	expect := func(ids ...int) {
+		t.Helper()
+		for i, id := range ids {
+			got, from := receive(t, blocks)
+			if !bytes.Equal(got, block[id]) {
+				t.Fatalf("block %d of the answers: got\n%x, want\n%x", i, got, block[id])
+			}
+			if from.Port() == s.controlPort() {
+				t.Errorf("block %d comes from the control port", id)
+			}
 		}
 	}
+	for _, each := range []*net.UDPConn{asker, socket(t)} { // the same twice: not merged
+		send(t, each, blockRequest(1, 2), at(s.controlPort()))
+	}
+	expect(1, 2, 1, 2)
+	send(t, asker, blockRequest(0, 3), at(s.controlPort()))
+	expect(0, 1, 2, 3)
 }
 
 func TestWedge(t *testing.T) {
@@ -93,6 +99,67 @@ func (h held) Read(b []byte) (int, error) {
 	h.reached()
 	<-h.release
 	return h.ReadSeeker.Read(b)
+}
+
+// TestSecondRequestWhileOneWaits holds the server in the first request's first read
+// and sends it more of them.
+func TestSecondRequestWhileOneWaits(t *testing.T) {
+	const a, b, c = 0, 1, 2
+	for _, test := range []struct {
+		name   string
+		askers []int
+		hangs  bool
+	}{
+		{"one client", []int{a}, false},
+		{"one client, twice", []int{a, a}, true},
+		{"two clients", []int{a, b}, false},
+		{"two clients, one of them twice", []int{a, b, b}, true},
+		{"three clients", []int{a, b, c}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path, _ := image(t, 3*blockSize)
+			s, blocks, printed := unicastServer(t, path)
+			reached, release := make(chan struct{}), make(chan struct{})
+			s.image = held{s.image, sync.OnceFunc(func() { close(reached) }), release}
+			stop, ended := start(t, s.Run)
+			askers := []*net.UDPConn{socket(t), socket(t), socket(t)}
+			for i, each := range test.askers {
+				send(t, askers[each], blockRequest(0, 1), at(s.controlPort()))
+				if i == 0 {
+					<-reached
+				}
+			}
+			// The map request comes behind them, and so do its answer or its refusal.
+			send(t, askers[a], packet(opMapRequest, 0, nil), at(s.controlPort()))
+			s.awaitArrived(len(test.askers))
+			close(release)
+			if test.hangs {
+				printed.wait("wedged, not served", len(test.askers))
+				printed.wait("wedged while", 1)
+			} else {
+				for range test.askers {
+					receive(t, blocks)
+					receive(t, blocks)
+				}
+				receive(t, askers[a])
+				// Answered, it takes the next one.
+				send(t, askers[a], blockRequest(2, 2), at(s.controlPort()))
+				receive(t, blocks)
+			}
+			stop()
+			ended.wait()
+			nothingMore(t, askers[a])
+		})
+	}
+}
+
+// awaitArrived returns when so many block requests are under way.
+func (s *Server) awaitArrived(count int) {
+	for arrived := 0; arrived < count; runtime.Gosched() {
+		s.requests.mu.Lock()
+		arrived = s.requests.count
+		s.requests.mu.Unlock()
+	}
 }
 
 func TestReceiveBuffer(t *testing.T) {

@@ -164,6 +164,68 @@ func TestOriginalServer(t *testing.T) {
 	}
 }
 
+// TestOriginalServerIsNotFlooded has two clients at a server of 2012, which hangs if
+// they ask for more than it can queue: two of 2012, for comparison, then two of ours,
+// and one of each.
+func TestOriginalServerIsNotFlooded(t *testing.T) {
+	const (
+		runs = 3   // of each pair: one run may be lucky
+		most = 1.3 // times what two clients of 2012 cause
+	)
+	for _, loss := range []float64{1, 5} {
+		t.Run(fmt.Sprintf("%v%% loss", loss), func(t *testing.T) {
+			t.Parallel()
+			sent := func(ours int) (times float64) {
+				for range runs {
+					times += originalServerSends(t, loss, ours) / runs
+				}
+				return times
+			}
+			two := sent(0)
+			for ours := 1; ours <= 2; ours++ {
+				times := sent(ours)
+				t.Logf("%d of ours: sent %.2f times the image; two of 2012: %.2f", ours, times, two)
+				if times > most*two {
+					t.Errorf("%d of ours: the server sent %.2f times the image, want %v times the %.2f of two clients of 2012 at most",
+						ours, times, most, two)
+				}
+			}
+		})
+	}
+}
+
+// originalServerSends returns how many times a server of 2012 sends the image to two
+// clients, some of them ours.
+func originalServerSends(t *testing.T, lossPercent float64, ours int) float64 {
+	t.Helper()
+	const size = 4*mib - 7
+	r := newRoom(t, lab.Config{Hosts: 3, LossPercent: lossPercent}, size)
+	defer r.Close()
+	r.serveOriginal(0, "the.img")
+	before := r.sentBytes(0)
+	var all []interface{ finishes() }
+	for host := 1; host <= 2; host++ {
+		if host <= ours {
+			all = append(all, finisher{r.receive(host, "-t", "200")})
+		} else {
+			all = append(all, r.receiveOriginal(host, "-survive"))
+		}
+	}
+	for _, each := range all {
+		each.finishes()
+	}
+	const wire = (14 + 20 + 8 + 12 + 1024) / 1024.
+	return float64(r.sentBytes(0)-before) / (wire * size)
+}
+
+// finisher is a client of ours whose figures nobody wants.
+type finisher struct{ client client }
+
+func (f finisher) finishes() {
+	f.client.room.Helper()
+	f.client.finishes()
+}
+
 // TestOriginalServersName: it describes the path that it was given, and a client
 // without -o writes to the last part of it, in its own folder.
 func TestOriginalServersName(t *testing.T) {
