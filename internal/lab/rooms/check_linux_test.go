@@ -239,7 +239,9 @@ func TestCheckMTU(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, lab.Config{MTU: 9000}, mib)
 	r.serveAtOnce("--mtu", "9000")
-	r.check(1, lab.BuildOnce(r).Client, 0).finds("ok    MTU: packets of 9000 bytes arrive")
+	p := r.check(1, lab.BuildOnce(r).Client, 0)
+	p.finds("ok    MTU: packets of 9000 bytes arrive")
+	p.finds("ok    loss: none of 72 packets lost")
 	r.must(r.Hosts[1].Do(func() error {
 		eth0, err := netlink.LinkByName("eth0")
 		if err != nil {
