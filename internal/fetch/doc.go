@@ -6,11 +6,11 @@
 // The flow of a block:
 //
 //  1. streams waits for packets, of the group or by unicast: a system call's worth at a time.
-//  2. session asks the receiver's engine about each symbol, and slots puts its bytes into the
+//  2. blocks asks the receiver's engine about each symbol, and slots puts its bytes into the
 //     memory of its block.
 //  3. When K symbols are in, slots rebuilds the block on a goroutine of its own, decodes it and
 //     checks its digest.
-//  4. session holds the digest against the manifest (proof), at once or when that comes.
+//  4. blocks holds the digest against the manifest (proof), at once or when that comes.
 //  5. writer writes it, on a goroutine of its own, and the slot is free.
 //
 // Beside that, oldContent reads what the target held before, on two goroutines, as seed's engine

@@ -70,9 +70,9 @@ func Run(ctx context.Context, cfg Config) error {
 	answers := discover.NewReader(cfg.Conn, cfg.Search, cfg.Offer, s.streams.divert)
 	go answers.Run(cancel)
 	var work sync.WaitGroup
-	work.Go(func() { s.slots.solve(s.events) })
-	work.Go(s.disk.writer.Run)
-	s.content.start(&work, s.events)
+	work.Go(func() { s.blocks.slots.solve(s.events) })
+	work.Go(s.blocks.disk.writer.Run)
+	s.blocks.content.start(&work, s.events)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -83,9 +83,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err == nil {
 		err = s.finish(ctx, answers.Answers())
 	}
-	s.slots.close()
-	s.disk.writer.Close()
-	s.content.close()
+	s.blocks.slots.close()
+	s.blocks.disk.writer.Close()
+	s.blocks.content.close()
 	for over := false; !over; { // what the others still tell is of no use
 		select {
 		case <-s.events:
@@ -122,22 +122,24 @@ func newSession(cfg Config, content target.Held, fail func(error)) (*session, er
 		cfg: cfg, origin: time.Now(), description: *d,
 		reach:    reach.New(reach.Config{Unicast: cfg.Unicast, Multicast: d.Data.IsValid()}),
 		observer: new(probe.Observer),
-		proof:    newProof(g, d.FileName),
-		slots:    newSlots(window, g, int(d.SymbolSize)),
 		events:   make(chan event, 4*window),
 	}
 	s.engine = receiver.New(0, receiver.Config{
 		Receiver: cfg.Search.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
 		SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
 	}, sessionOf(d))
-	s.content = newOldContent(content, g, int(d.SymbolSize), seed.New(seed.Config{
+	s.blocks = &blocks{
+		engine: s.engine, slots: newSlots(window, g, int(d.SymbolSize)), proof: newProof(g, d.FileName),
+		output: cfg.Target.Name(), log: cfg.Log,
+	}
+	s.blocks.content = newOldContent(content, g, int(d.SymbolSize), seed.New(seed.Config{
 		Image: g, SymbolSize: int(d.SymbolSize), Receiver: s.engine, Rand: newRand(),
 	}))
 	compare := 0
 	if content != nil && !cfg.Update && d.Completion.ManifestSize == 0 {
 		compare = seed.Samples // because there is no manifest to sample by
 	}
-	s.disk = newDisk(window, writer.Config{
+	s.blocks.disk = newDisk(window, writer.Config{
 		Target: cfg.Target, SizeBytes: g.ImageSize, UnitBytes: uint64(g.BlockSize), Queue: 2 * window,
 		Compare: compare, Content: content,
 		Present: func() { s.events <- alreadyPresent{} },
@@ -155,9 +157,9 @@ func newSession(cfg Config, content target.Held, fail func(error)) (*session, er
 	if s.streams, err = newStreams(&cfg, s.reach.ByUnicast()); err != nil {
 		return nil, err
 	}
-	s.proof.expect(d.Completion.ManifestSize)
+	s.blocks.proof.expect(d.Completion)
 	if content != nil && cfg.Update {
-		s.content.engine.CheckAll(0)
+		s.blocks.content.engine.CheckAll(0)
 	}
 	if s.reach.ByUnicast() {
 		s.engine.SwitchStream(0)
@@ -174,10 +176,10 @@ func sessionOf(d *wire.Description) receiver.Session {
 // finish waits for the disk, reads back what is on it if that is asked for, and keeps
 // reporting meanwhile.
 func (s *session) finish(ctx context.Context, answers <-chan discover.Offer) error {
-	step := uint64(s.proof.image.BlockSize)
-	manifest := s.proof.manifest
+	step := uint64(s.blocks.proof.image.BlockSize)
+	manifest := s.blocks.proof.manifest
 	ending := writer.Ending{
-		Target: s.cfg.Target, SizeBytes: s.proof.image.ImageSize, Verify: s.cfg.Verify, StepBytes: step,
+		Target: s.cfg.Target, SizeBytes: s.blocks.proof.image.ImageSize, Verify: s.cfg.Verify, StepBytes: step,
 		Matches: func(off uint64, p []byte) bool { return codec.Sum(p) == manifest.Digest(uint32(off/step)) },
 		Account: s.cfg.Account, Log: s.cfg.Log,
 	}

@@ -114,11 +114,11 @@ func (p *peer) checked() *session {
 		p.t.Fatal(err)
 	}
 	b := p.manifest.Bytes()
-	s.proof.expect(uint64(len(b)))
+	s.blocks.proof.expect(p.completion())
 	for id := 0; id*blockBytes < len(b); id++ {
-		s.proof.addManifest(block.ID(id), b[id*blockBytes:min((id+1)*blockBytes, len(b))])
+		s.blocks.proof.addManifest(block.ID(id), b[id*blockBytes:min((id+1)*blockBytes, len(b))])
 	}
-	if err := s.proof.check(p.manifest.ImageDigest()); err != nil {
+	if err := s.blocks.proof.check(); err != nil {
 		p.t.Fatal(err)
 	}
 	return s
@@ -130,24 +130,24 @@ func TestAgainstTheManifest(t *testing.T) {
 	p := newPeer(t, 4, 2)
 	s := p.checked()
 	s.handlePacket(0, wire.ZeroRun{Session: p.session, Sequence: p.next(), First: 1, Count: 2}.AppendTo(nil))
-	if s.counts.BadPackets != 1 || s.disk.writer.Waiting() != 0 {
-		t.Fatalf("%d bad packets, %d jobs for the writer", s.counts.BadPackets, s.disk.writer.Waiting())
+	if s.blocks.counts.BadPackets != 1 || s.blocks.disk.writer.Waiting() != 0 {
+		t.Fatalf("%d bad packets, %d jobs for the writer", s.blocks.counts.BadPackets, s.blocks.disk.writer.Waiting())
 	}
 	s.handlePacket(0, wire.ZeroRun{Session: p.session, Sequence: p.next(), First: 2, Count: 1}.AppendTo(nil))
-	if s.disk.writer.Waiting() != 1 {
+	if s.blocks.disk.writer.Waiting() != 1 {
 		t.Error("zeros of the image are not written")
 	}
 	block := func(id block.ID, plain []byte) error {
 		for _, packet := range p.symbols(wire.Image, id, plain) {
 			s.handlePacket(0, packet)
 		}
-		return s.handle(s.slots.solveSlot(<-s.slots.toSolve))
+		return s.blocks.handle(0, s.blocks.slots.solveSlot(<-s.blocks.slots.toSolve))
 	}
-	if err := block(0, p.plain(0)); err != nil || s.disk.writer.Waiting() != 2 {
+	if err := block(0, p.plain(0)); err != nil || s.blocks.disk.writer.Waiting() != 2 {
 		t.Errorf("a block of the image: %v", err)
 	}
-	if err := block(1, p.plain(0)); !errors.Is(err, failure.Integrity) || s.disk.writer.Waiting() != 2 {
-		t.Errorf("another block in its place: %v, %d jobs for the writer", err, s.disk.writer.Waiting())
+	if err := block(1, p.plain(0)); !errors.Is(err, failure.Integrity) || s.blocks.disk.writer.Waiting() != 2 {
+		t.Errorf("another block in its place: %v, %d jobs for the writer", err, s.blocks.disk.writer.Waiting())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 type proof struct {
 	image    block.Geometry
 	name     string          // of the image, for messages
+	digest   codec.Digest    // of the image, as the session describes it
 	bytes    []byte          // of the manifest; nil while its size is not known
 	missing  uint32          // blocks of it
 	manifest *codec.Manifest // nil until it is complete and right
@@ -35,8 +36,11 @@ func (p *proof) geometry() block.Geometry {
 	return block.Geometry{ImageSize: uint64(len(p.bytes)), BlockSize: p.image.BlockSize}
 }
 
-// expect makes room for a manifest of that size, once that is known. 0 is not known.
-func (p *proof) expect(size uint64) {
+// expect takes what the session says of its manifest, and makes room for it once the size is
+// known. 0 is not known.
+func (p *proof) expect(c wire.Completion) {
+	p.digest = codec.Digest(c.ImageDigest)
+	size := c.ManifestSize
 	sizes := codec.Sizes(p.image)
 	if p.bytes != nil || size < sizes.MinManifestSize() || size > sizes.MaxManifestSize() {
 		return
@@ -89,13 +93,13 @@ func (p *proof) addManifest(id block.ID, plain []byte) (complete bool) {
 }
 
 // check parses the manifest, of which nothing is missing, and holds everything that came so far
-// against it. image is the digest that the session's description has.
-func (p *proof) check(image codec.Digest) error {
+// against it.
+func (p *proof) check() error {
 	m, err := codec.ParseManifest(p.bytes, codec.Sizes(p.image))
 	if err != nil {
 		return failure.New(failure.Integrity, "the manifest of %s: %w", p.name, err)
 	}
-	if m.ImageDigest() != image {
+	if m.ImageDigest() != p.digest {
 		return failure.New(failure.Integrity, "the manifest of %s is not that of the session", p.name)
 	}
 	err = each(p.zeros, func(id uint32) error {

@@ -3,18 +3,15 @@ package fetch
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
-	"multiserver/internal/account"
 	"multiserver/internal/block"
-	"multiserver/internal/codec"
 	"multiserver/internal/discover"
 	"multiserver/internal/failure"
-	"multiserver/internal/fec"
 	"multiserver/internal/probe"
 	"multiserver/internal/reach"
 	"multiserver/internal/receiver"
-	"multiserver/internal/seed"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -30,17 +27,12 @@ type session struct {
 	reach    *reach.Engine
 	observer *probe.Observer
 	streams  *streams
-	slots    *slots
-	proof    *proof
-	disk     *disk
-	content  *oldContent
+	blocks   *blocks
 
 	// events come from all other goroutines. It is never closed, and the session never waits
 	// for those who send.
-	events  chan event
-	working int // slots and runs of zeros with the other goroutines
+	events chan event
 
-	counts  account.Counts
 	packet  []byte        // scratch
 	runs    []block.Range // scratch
 	leaving bool          // the stream is of no use any more
@@ -58,7 +50,7 @@ func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error
 		if err := s.step(answers); err != nil {
 			return err
 		}
-		if s.engine.Complete() && s.working == 0 {
+		if s.engine.Complete() && s.blocks.working == 0 {
 			if ctx.Err() != nil { // the last write failed
 				return context.Cause(ctx)
 			}
@@ -74,10 +66,10 @@ func (s *session) step(answers <-chan discover.Offer) error {
 		return err
 	}
 	s.follow(s.reach.Next(s.now(), s.description.Token != 0, s.engine.Gone()))
-	s.content.hand(s.disk.busy())
+	s.blocks.content.hand(s.blocks.disk.busy())
 	s.sendFeedback()
 	wait := tick
-	if s.working > 0 || s.leaving || s.content.engine.UnderWay() > 0 {
+	if s.blocks.working > 0 || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
 		wait = busyTick
 	}
 	now := s.now()
@@ -105,7 +97,7 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 	for {
 		select {
 		case e := <-s.events:
-			if err := s.handle(e); err != nil {
+			if err := s.blocks.handle(s.now(), e); err != nil {
 				return err
 			}
 		case o, ok := <-answers:
@@ -124,7 +116,7 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 // follow does what reach's engine wants.
 func (s *session) follow(a reach.Actions) {
 	if a.AskSession {
-		mtu := s.packetSize() + udp.HeaderBytes(s.cfg.Search.Group)
+		mtu := packetMTU(&s.description, s.cfg.Search.Group)
 		s.packet = s.cfg.Search.AppendTo(s.packet[:0], mtu)
 		s.send(s.packet)
 	}
@@ -141,7 +133,7 @@ func (s *session) follow(a reach.Actions) {
 		}
 		s.streams.switchTo(s.reach.ByUnicast())
 		s.engine.SwitchStream(s.now())
-		s.content.engine.Forget()
+		s.blocks.content.engine.Forget()
 	}
 	if a.AskUnicast || a.EndUnicast {
 		s.send(wire.UnicastRequest{
@@ -174,8 +166,8 @@ func (s *session) handleAnswer(d *wire.Description) error {
 		old.Completion = completion
 	}
 	s.engine.Restart(now, sessionOf(old))
-	s.content.engine.Forget()
-	s.proof.expect(old.Completion.ManifestSize)
+	s.blocks.content.engine.Forget()
+	s.blocks.proof.expect(old.Completion)
 	s.reach.Restarted(now)
 	return nil
 }
@@ -216,11 +208,12 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 			return
 		}
 		if !wire.Intact(b) {
-			s.counts.BadPackets++
+			s.blocks.counts.BadPackets++
 			return
 		}
-		s.reach.Packet(now)
-		s.handleSymbol(now, &y)
+		if s.reach.Packet(now); s.blocks.handleSymbol(now, &y) {
+			s.reach.Symbol(now)
+		}
 		return
 	}
 	kind, session, err := wire.Peek(b)
@@ -231,12 +224,12 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 	switch kind {
 	case wire.TypeZeroRun:
 		var z wire.ZeroRun
-		if z, err = wire.ParseZeroRun(b); err == nil && !s.proof.mayBeZeros(z) {
+		if z, err = wire.ParseZeroRun(b); err == nil && !s.blocks.proof.mayBeZeros(z) {
 			err = wire.ErrBounds
 		}
 		if err == nil {
 			s.runs = s.engine.HandleZeroRun(now, &z, s.runs[:0])
-			s.writeZeros(s.runs)
+			s.blocks.writeZeros(s.runs)
 		}
 	case wire.TypeRepairAdv:
 		var r wire.RepairAdv
@@ -261,7 +254,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 	case wire.TypeSubblockDigests:
 		var d wire.SubblockDigests
 		if d, err = wire.ParseSubblockDigests(b); err == nil {
-			s.content.engine.HandleSubblocks(now, d)
+			s.blocks.content.engine.HandleSubblocks(now, d)
 		}
 	case wire.TypeDescription:
 		return // the announcement of this very session
@@ -269,7 +262,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 		err = wire.ErrType
 	}
 	if err != nil {
-		s.counts.BadPackets++
+		s.blocks.counts.BadPackets++
 		return
 	}
 	s.reach.Packet(now)
@@ -277,7 +270,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 
 // handleForeign counts a packet of another session.
 func (s *session) handleForeign() {
-	s.counts.Strangers++
+	s.blocks.counts.Strangers++
 	s.reach.Foreign()
 }
 
@@ -289,155 +282,14 @@ func (s *session) handleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	s.observer.HandleSequence(h.Sequence)
 	s.reach.State(h.State)
 	s.over = h.State >= wire.SenderImageChanged
-	s.proof.expect(s.description.Completion.ManifestSize)
-}
-
-// handleSymbol puts a symbol where the engine wants it.
-func (s *session) handleSymbol(now time.Duration, y *wire.Symbol) {
-	size := int(s.description.SymbolSize)
-	if len(y.Data) != size && (len(y.Data) > size || int(y.Symbol) != int(y.K)-1) {
-		s.counts.BadPackets++
-		return
-	}
-	at := s.engine.HandleSymbol(now, y)
-	s.counts.PacketsReceived++
-	s.reach.Symbol(now)
-	switch at.Verdict {
-	case receiver.Duplicate:
-		s.counts.Duplicates++
-		return
-	case receiver.NoRoom:
-		s.counts.MemoryDrops++
-		return
-	case receiver.Invalid:
-		s.counts.BadPackets++
-		return
-	}
-	if at.First {
-		s.openSlot(at.Slot, y.Object, y.Block, y.K)
-	}
-	s.slots.add(at.Slot, fec.SymbolID(y.Symbol), y.Data)
-	if at.Complete {
-		s.rebuild(at.Slot)
-	}
-}
-
-func (s *session) openSlot(at int, object wire.Object, id block.ID, k uint16) {
-	g := s.proof.image
-	if object == wire.Manifest {
-		g = s.proof.geometry()
-	}
-	s.slots.open(at, object, id, k, g.Size(id))
-}
-
-func (s *session) rebuild(at int) {
-	s.working++
-	s.slots.rebuild(at)
-}
-
-// writeZeros lets runs of blocks become zeros on the target.
-func (s *session) writeZeros(runs []block.Range) {
-	for _, run := range runs {
-		s.proof.addZeros(run)
-		s.working++
-		s.disk.writeZeros(run)
-	}
-}
-
-// handle handles what another goroutine tells.
-func (s *session) handle(e event) error {
-	now := s.now()
-	switch e := e.(type) {
-	case needMoreSymbols:
-		s.working--
-		s.engine.BlockNeedsMore(now, e.slot, e.more)
-	case digestFailed:
-		s.working--
-		s.engine.BlockFailed(now, e.slot)
-	case blockVerified:
-		return s.handleVerified(now, e.slot)
-	case blockWritten:
-		s.working--
-		s.engine.BlockWritten(now, e.slot)
-	case zerosWritten:
-		s.working--
-		s.engine.ZerosWritten(e.blocks)
-		s.disk.zerosWritten()
-	case prefixWritten:
-		s.engine.PrefixWritten(now, e.blocks)
-	case alreadyPresent:
-		var out seed.Outcome
-		s.content.engine.Present(now, &out)
-		s.handleSeed(now, &out, nil)
-	case compared:
-		var out seed.Outcome
-		s.content.engine.HandleResult(now, &e.result.Result, &out)
-		s.handleSeed(now, &out, e.result)
-		s.content.release(e.result)
-	default:
-		panic(fmt.Sprintf("fetch: event %T", e))
-	}
-	return nil
-}
-
-// handleVerified holds a block's digest against the manifest, if that is there already, and
-// lets the block be written.
-func (s *session) handleVerified(now time.Duration, at int) error {
-	s.engine.BlockVerified(at)
-	p := &s.slots.all[at]
-	if p.object == wire.Image {
-		if err := s.proof.addBlock(p.id, p.digest); err != nil {
-			return err
-		}
-		s.disk.write(at, p)
-		return nil
-	}
-	complete := s.proof.addManifest(p.id, p.plain)
-	s.working--
-	s.engine.BlockWritten(now, at)
-	if !complete {
-		return nil
-	}
-	if err := s.proof.check(codec.Digest(s.description.Completion.ImageDigest)); err != nil {
-		return err
-	}
-	var out seed.Outcome
-	s.content.engine.SetManifest(now, s.proof.manifest, &out)
-	s.handleSeed(now, &out, nil)
-	return nil
-}
-
-// handleSeed does what seed's engine has decided. r is the result that it decided on, if it was
-// one.
-func (s *session) handleSeed(now time.Duration, out *seed.Outcome, r *contentResult) {
-	if out.Began {
-		s.cfg.Log.Info("the target holds some of the image already: only what differs is asked for", "output", s.cfg.Target.Name())
-	}
-	s.counts.BytesKept += out.KeptBytes
-	s.writeZeros(out.Zeros)
-	if out.Seed.K == 0 {
-		return
-	}
-	// What the target holds of a block goes into the window, as if it had come.
-	id, k, have := out.Seed.Block, out.Seed.K, out.Seed.Have
-	at := s.engine.SeedSlot(now, id, k, have)
-	if at.Verdict != receiver.Keep {
-		return
-	}
-	if at.First {
-		s.openSlot(at.Slot, wire.Image, id, k)
-	}
-	eachSymbol(have, r.buf, s.slots.symbolSize, func(id fec.SymbolID, data []byte) { s.slots.add(at.Slot, id, data) })
-	if at.Complete {
-		s.rebuild(at.Slot)
-	}
+	s.blocks.proof.expect(s.description.Completion)
 }
 
 // recordDrops tells the engines what the own socket had no room for.
 func (s *session) recordDrops() {
 	times, packetsEach := s.streams.drops()
-	if more := times - s.counts.SocketDrops; more > 0 {
-		s.counts.SocketDrops = times
+	if more := times - s.blocks.counts.SocketDrops; more > 0 {
+		s.blocks.counts.SocketDrops = times
 		s.reach.Dropped(s.now())
 		s.engine.SocketDropped(more * packetsEach)
 	}
@@ -445,22 +297,19 @@ func (s *session) recordDrops() {
 
 // publish makes the figures visible.
 func (s *session) publish() {
-	g := s.proof.image
-	s.counts.BytesDone = min(uint64(s.engine.BlocksDone())*uint64(g.BlockSize), g.ImageSize)
-	s.cfg.Account.Publish(s.counts, s.silence(), s.engine.Missing() == 0)
+	g := s.blocks.proof.image
+	s.blocks.counts.BytesDone = min(uint64(s.engine.BlocksDone())*uint64(g.BlockSize), g.ImageSize)
+	s.cfg.Account.Publish(s.blocks.counts, s.silence(), s.engine.Missing() == 0)
 }
-
-// packetSize is the payload of the session's packets.
-func (s *session) packetSize() int { return int(s.description.SymbolSize) + wire.SymbolHeaderSize }
 
 // judgeSize fails if small packets arrive and those of the session's size do not. If the stream
 // runs and nothing of it comes, a train of probes is asked for that shows it.
 func (s *session) judgeSize() error {
-	if s.counts.PacketsReceived > 0 {
+	if s.blocks.counts.PacketsReceived > 0 {
 		return nil
 	}
 	now := s.now()
-	mtu := s.packetSize() + udp.HeaderBytes(s.cfg.Search.Group)
+	mtu := packetMTU(&s.description, s.cfg.Search.Group)
 	switch s.observer.Size(now, s.reach.ByUnicast(), s.reach.SinceSwitch(now)) {
 	case probe.AskForTrain:
 		s.sendProbeReport(wire.ProbeReport{})
@@ -472,4 +321,9 @@ func (s *session) judgeSize() error {
 			failure.PacketSize, mtu, s.cfg.Offer.Server)
 	}
 	return nil
+}
+
+// packetMTU is the MTU that a session's packets fill.
+func packetMTU(d *wire.Description, group netip.Addr) int {
+	return int(d.SymbolSize) + wire.SymbolHeaderSize + udp.HeaderBytes(group)
 }

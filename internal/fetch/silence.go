@@ -15,7 +15,7 @@ func (s *session) silence() string {
 	if s.engine.Missing() == 0 && s.engine.Complete() {
 		return ""
 	}
-	needsManifest := s.content.engine.NeedsManifest() && !s.proof.expected()
+	needsManifest := s.blocks.content.engine.NeedsManifest() && !s.blocks.proof.expected()
 	silence := s.reach.Silence(s.now(), needsManifest)
 	if silence.Kind == reach.None {
 		return ""

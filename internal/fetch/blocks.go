@@ -1,0 +1,169 @@
+package fetch
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"multiserver/internal/account"
+	"multiserver/internal/block"
+	"multiserver/internal/fec"
+	"multiserver/internal/receiver"
+	"multiserver/internal/seed"
+	"multiserver/internal/wire"
+)
+
+// blocks is the way of the blocks: from symbols through slots and the proof to the disk, and
+// from what the target held. The session's goroutine owns it.
+type blocks struct {
+	engine  *receiver.Engine
+	slots   *slots
+	proof   *proof
+	disk    *disk
+	content *oldContent
+	working int // slots and runs of zeros with the other goroutines
+	counts  account.Counts
+	output  string // the target's name
+	log     *slog.Logger
+}
+
+// handleSymbol puts a symbol where the engine wants it. It tells whether the symbol could be one
+// of the session's.
+func (b *blocks) handleSymbol(now time.Duration, y *wire.Symbol) (valid bool) {
+	size := b.slots.symbolSize
+	if len(y.Data) != size && (len(y.Data) > size || int(y.Symbol) != int(y.K)-1) {
+		b.counts.BadPackets++
+		return false
+	}
+	at := b.engine.HandleSymbol(now, y)
+	b.counts.PacketsReceived++
+	switch at.Verdict {
+	case receiver.Duplicate:
+		b.counts.Duplicates++
+		return true
+	case receiver.NoRoom:
+		b.counts.MemoryDrops++
+		return true
+	case receiver.Invalid:
+		b.counts.BadPackets++
+		return true
+	}
+	if at.First {
+		b.openSlot(at.Slot, y.Object, y.Block, y.K)
+	}
+	b.slots.add(at.Slot, fec.SymbolID(y.Symbol), y.Data)
+	if at.Complete {
+		b.rebuild(at.Slot)
+	}
+	return true
+}
+
+func (b *blocks) openSlot(at int, object wire.Object, id block.ID, k uint16) {
+	g := b.proof.image
+	if object == wire.Manifest {
+		g = b.proof.geometry()
+	}
+	b.slots.open(at, object, id, k, g.Size(id))
+}
+
+func (b *blocks) rebuild(at int) {
+	b.working++
+	b.slots.rebuild(at)
+}
+
+// writeZeros lets runs of blocks become zeros on the target.
+func (b *blocks) writeZeros(runs []block.Range) {
+	for _, run := range runs {
+		b.proof.addZeros(run)
+		b.working++
+		b.disk.writeZeros(run)
+	}
+}
+
+// handle handles what another goroutine tells.
+func (b *blocks) handle(now time.Duration, e event) error {
+	switch e := e.(type) {
+	case needMoreSymbols:
+		b.working--
+		b.engine.BlockNeedsMore(now, e.slot, e.more)
+	case digestFailed:
+		b.working--
+		b.engine.BlockFailed(now, e.slot)
+	case blockVerified:
+		return b.handleVerified(now, e.slot)
+	case blockWritten:
+		b.working--
+		b.engine.BlockWritten(now, e.slot)
+	case zerosWritten:
+		b.working--
+		b.engine.ZerosWritten(e.blocks)
+		b.disk.zerosWritten()
+	case prefixWritten:
+		b.engine.PrefixWritten(now, e.blocks)
+	case alreadyPresent:
+		var out seed.Outcome
+		b.content.engine.Present(now, &out)
+		b.handleSeed(now, &out, nil)
+	case compared:
+		var out seed.Outcome
+		b.content.engine.HandleResult(now, &e.result.Result, &out)
+		b.handleSeed(now, &out, e.result)
+		b.content.release(e.result)
+	default:
+		panic(fmt.Sprintf("fetch: event %T", e))
+	}
+	return nil
+}
+
+// handleVerified holds a block's digest against the manifest, if that is there already, and
+// lets the block be written.
+func (b *blocks) handleVerified(now time.Duration, at int) error {
+	b.engine.BlockVerified(at)
+	p := &b.slots.all[at]
+	if p.object == wire.Image {
+		if err := b.proof.addBlock(p.id, p.digest); err != nil {
+			return err
+		}
+		b.disk.write(at, p)
+		return nil
+	}
+	complete := b.proof.addManifest(p.id, p.plain)
+	b.working--
+	b.engine.BlockWritten(now, at)
+	if !complete {
+		return nil
+	}
+	if err := b.proof.check(); err != nil {
+		return err
+	}
+	var out seed.Outcome
+	b.content.engine.SetManifest(now, b.proof.manifest, &out)
+	b.handleSeed(now, &out, nil)
+	return nil
+}
+
+// handleSeed does what seed's engine has decided. r is the result that it decided on, if it was
+// one.
+func (b *blocks) handleSeed(now time.Duration, out *seed.Outcome, r *contentResult) {
+	if out.Began {
+		b.log.Info("the target holds some of the image already: only what differs is asked for", "output", b.output)
+	}
+	b.counts.BytesKept += out.KeptBytes
+	b.writeZeros(out.Zeros)
+	if out.Seed.K == 0 {
+		return
+	}
+	// What the target holds of a block goes into the window, as if it had come.
+	id, k, have := out.Seed.Block, out.Seed.K, out.Seed.Have
+	at := b.engine.SeedSlot(now, id, k, have)
+	if at.Verdict != receiver.Keep {
+		return
+	}
+	if at.First {
+		b.openSlot(at.Slot, wire.Image, id, k)
+	}
+	eachSymbol(have, r.buf, b.slots.symbolSize, func(id fec.SymbolID, data []byte) { b.slots.add(at.Slot, id, data) })
+	if at.Complete {
+		b.rebuild(at.Slot)
+	}
+}
