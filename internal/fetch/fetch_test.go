@@ -151,6 +151,26 @@ func TestAgainstTheManifest(t *testing.T) {
 	}
 }
 
+// TestSymbolsAllocateNothing: the way of a symbol into its slot is the hot path.
+func TestSymbolsAllocateNothing(t *testing.T) {
+	p := newPeer(t, 4)
+	s := p.checked()
+	for id := range block.ID(4) {
+		packets := p.symbols(wire.Image, id, p.plain(uint32(id)))
+		s.handlePacket(0, packets[0]) // opens the slot
+		next := packets[1 : len(packets)-1]
+		if n := testing.AllocsPerRun(len(next)-1, func() {
+			s.handlePacket(0, next[0])
+			next = next[1:]
+		}); n > 0 {
+			t.Errorf("a symbol of block %d allocates %v times", id, n)
+		}
+	}
+	if s.blocks.counts.PacketsReceived != 4*8 || s.blocks.counts.Duplicates+s.blocks.counts.BadPackets+s.blocks.counts.MemoryDrops > 0 {
+		t.Errorf("the counts are %+v", s.blocks.counts)
+	}
+}
+
 // TestForgedPackets: packets of another session, and those that were damaged, count and change
 // nothing.
 func TestForgedPackets(t *testing.T) {
