@@ -37,7 +37,7 @@ func (d *disk) handZeros() {
 	}
 }
 
-// zerosWritten takes note that a run is written.
+// zerosWritten records that a run is written.
 func (d *disk) zerosWritten() {
 	d.zerosUnderWay--
 	d.handZeros()

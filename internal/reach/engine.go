@@ -76,27 +76,27 @@ func New(cfg Config) *Engine {
 // ByUnicast tells whether the stream is to be taken by unicast now.
 func (e *Engine) ByUnicast() bool { return e.unicast }
 
-// Packet takes note of a packet of the session.
+// Packet records a packet of the session.
 func (e *Engine) Packet(now time.Duration) { e.heard = now }
 
-// Symbol takes note of a packet of the session that carries data.
+// Symbol records a packet of the session that carries data.
 func (e *Engine) Symbol(now time.Duration) { e.heard, e.streamed, e.symbols = now, now, true }
 
-// State takes note of what the server says that it does.
+// State records what the server says that it does.
 func (e *Engine) State(s wire.SenderState) { e.state = s }
 
-// Foreign takes note of a packet of another session. If ours is silent, that may be the one
+// Foreign records a packet of another session. If ours is silent, that may be the one
 // that follows it.
 func (e *Engine) Foreign() { e.foreign = true }
 
-// Answered takes note of a description of the session. It came to the control socket, and
+// Answered records a description of the session. It came to the control socket, and
 // tells nothing of the stream.
 func (e *Engine) Answered(now time.Duration) { e.answered = now }
 
-// Restarted takes note that the server was started again and its session goes on.
+// Restarted records that the server was started again and its session goes on.
 func (e *Engine) Restarted(now time.Duration) { e.answered, e.heard = now, now }
 
-// Dropped takes note that the own socket had no room for what arrived.
+// Dropped records that the own socket had no room for what arrived.
 func (e *Engine) Dropped(now time.Duration) { e.dropped = now }
 
 // Actions are what Next wants done, in this order.

@@ -145,7 +145,7 @@ func (e *Engine) CheckAll(now time.Duration) {
 	e.cfg.Receiver.MarkUnverified(now, block.Range{Lo: 0, Hi: uint64(n)})
 }
 
-// Present takes note that a block that arrived was on the target already.
+// Present records that a block that arrived was on the target already.
 func (e *Engine) Present(now time.Duration, out *Outcome) {
 	if !e.checking {
 		out.Began = true
