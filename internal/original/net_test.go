@@ -227,7 +227,9 @@ func TestServerAndClient(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			path, want := image(t, size)
 			group, port, out := freshGroup(), freePort(t), filepath.Join(t.TempDir(), "out")
-			s := newServer(t, ServerConfig{File: path, Group: group, Port: port, Interface: loopback(t)})
+			s := newServer(t, ServerConfig{
+				File: path, Group: group, Port: port, Interface: loopback(t), SurviveWaiting: true,
+			})
 			start(t, s.Run)
 			// The server has no pacing, so blocks are lost and asked for again,
 			// and then its empty block comes.

@@ -19,8 +19,8 @@
 //   - and when a request comes while another one waits behind the one that is served,
 //     whoever sent them.
 //
-// A client of 2012 does not do the first: it asks after a quiet time only. Two of
-// them cannot do the second, three can. In place of a core that burns the model
+// A client of 2012 does the first only if the server is held up for a quiet time.
+// Three of them can do the second. In place of a core that burns the model
 // sends and answers nothing, and prints a line that begins with "wedged".
 //
 // Use: [NewServer] or [NewClient] opens the sockets, Run works until its end.

@@ -37,6 +37,11 @@ type ServerConfig struct {
 	Delay       time.Duration  // pause behind each block; 0: "It has no pacing"
 	Interface   *net.Interface // where multicast leaves; nil: as routed
 	Output      io.Writer      // a line for each request; nil: none
+
+	// SurviveWaiting goes on where a second request comes while one waits, as the
+	// original mostly does by luck. A client of 2012 needs it where the machine may hold
+	// the server up for longer than the quiet time: it then asks again.
+	SurviveWaiting bool
 }
 
 // Server is the server of 2012.
@@ -57,6 +62,8 @@ type Server struct {
 // requestList is what the server has to answer, and whether it ever will again.
 // Both of its goroutines use it.
 type requestList struct {
+	survive bool // ServerConfig.SurviveWaiting
+
 	mu     sync.Mutex
 	under  map[netip.AddrPort]int // block requests under way, by who asked
 	count  int                    // of all of them
@@ -68,7 +75,7 @@ type requestList struct {
 func (l *requestList) arrived(from netip.AddrPort) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.under[from] > 0 || l.count > 1 {
+	if !l.survive && (l.under[from] > 0 || l.count > 1) {
 		l.wedged = true
 	}
 	l.under[from]++
@@ -115,7 +122,7 @@ func NewServer(c ServerConfig) (*Server, error) {
 		delay: c.Delay,
 		print: log.New(cmp.Or[io.Writer](c.Output, io.Discard), "", 0),
 
-		requests: requestList{under: map[netip.AddrPort]int{}},
+		requests: requestList{survive: c.SurviveWaiting, under: map[netip.AddrPort]int{}},
 	}
 	if err := s.open(c.File); err != nil {
 		return nil, err

@@ -1,13 +1,14 @@
 // Original starts the model of the server or of the client of 2012 as a
 // process, for tests in network namespaces.
 //
-//	original server -f FILE [-g GROUP] [-p PORT] [-s [HOST:]PORT] [-d DELAY] [-i INTERFACE]
+//	original server -f FILE [-g GROUP] [-p PORT] [-s [HOST:]PORT] [-d DELAY] [-i INTERFACE] [-survive]
 //	original client [-g GROUP] [-p PORT] [-t MS] [-f FROM_PORT] [-s HOST[:PORT]] [-o OUT] [-n] [-i INTERFACE] [-survive]
 //
 // DELAY is in nanoseconds. -i and -survive are the tests' and not the
 // original's: without -i the routing table chooses the interface; -survive goes
-// on behind a block past the end, see the package. Lines go to standard output;
-// the server's first one says that its sockets are open.
+// on behind a block past the end, or when a second request waits, see the
+// package. Lines go to standard output; the server's first one says that its
+// sockets are open.
 //
 // Exit status: 0 image received, 1 error, 2 wrong usage, 98 the client would
 // write into the root folder, 99 the client wrote past its map.
@@ -91,6 +92,7 @@ func server(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 		config.Delay = time.Duration(ns)
 		return err
 	})
+	flags.BoolVar(&config.SurviveWaiting, "survive", false, "go on when a second request waits")
 	if err := flags.Parse(args); err != nil || config.File == "" || flags.NArg() > 0 {
 		return errUsage
 	}
