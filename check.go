@@ -12,24 +12,42 @@ import (
 // CheckClient and CheckServer look at what a person would have to ask an expert about
 // when nothing arrives, and say what to do.
 
-// Finding is what a check found of one thing: its Level, What was looked at, a Text
-// and, unless all is well, an Advice. String puts them on a line.
-type Finding = netcheck.Finding
+// Finding is what a check found of one thing, and what to do.
+type Finding struct {
+	Level FindingLevel `json:"level"`
+	// What was looked at, in one or two words.
+	What string `json:"what"`
+	// Text is what was found: half a sentence.
+	Text string `json:"finding"`
+	// Advice is what to do; empty if all is well.
+	Advice string `json:"advice,omitempty"`
+}
 
 // FindingLevel is how bad a Finding is.
-type FindingLevel = netcheck.Level
+type FindingLevel string
 
 // The levels.
 const (
-	FindingOK    = netcheck.OK
-	FindingNote  = netcheck.Note
-	FindingWrong = netcheck.Wrong // it will not work, or not well
+	FindingOK    FindingLevel = "ok"
+	FindingNote  FindingLevel = "note"  // worth knowing; it may work all the same
+	FindingWrong FindingLevel = "WRONG" // it will not work, or not well
 )
+
+// String is the finding as a line without its end.
+func (f Finding) String() string {
+	return netcheck.Finding{Level: netcheck.Level(f.Level), What: f.What, Text: f.Text, Advice: f.Advice}.String()
+}
+
+func tellAs(tell func(Finding)) func(netcheck.Finding) {
+	return func(f netcheck.Finding) {
+		tell(Finding{Level: FindingLevel(f.Level), What: f.What, Text: f.Text, Advice: f.Advice})
+	}
+}
 
 // CheckClient looks at what a Client of that configuration would need, asks for a
 // server and for a few hundred packets to the stream's group, and tells each finding
 // as soon as it is there, on the caller's goroutine. It writes nothing, is no client to
-// the server, and ends within 10 s. The error wraps ErrConfig, or is ctx's.
+// the server, and ends within 10 s. The error is an *Error of kind ErrConfig, or ctx's.
 func CheckClient(ctx context.Context, cfg ClientConfig, tell func(Finding)) error {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	c, err := NewClient(cfg)
@@ -39,22 +57,24 @@ func CheckClient(ctx context.Context, cfg ClientConfig, tell func(Finding)) erro
 	return diagnose.Client{
 		Group: c.cfg.Group, Port: c.cfg.Port, ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort,
 		FromPort: c.cfg.FromPort, Interface: c.cfg.Interface, TTL: DefaultTTL, OnlyMXB1: c.cfg.OnlyMXB1,
-	}.Check(ctx, tell)
+	}.Check(ctx, tellAs(tell))
 }
 
 // CheckServer looks at what a Server of that configuration would need, but for its
 // File if that is empty, and tells each finding as soon as it is there, on the caller's
-// goroutine. It sends nothing and ends within 10 s. The error wraps ErrConfig, or is
-// ctx's.
+// goroutine. It sends nothing and ends within 10 s. The error is an *Error of kind
+// ErrConfig, or ctx's.
 func CheckServer(ctx context.Context, cfg ServerConfig, tell func(Finding)) error {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	file := cfg.File
-	cfg.File = cmp.Or(file, "no file") // that validate would miss
+	if cfg.Source == nil {
+		cfg.File = cmp.Or(file, "no file") // that validate would miss
+	}
 	if err := cfg.validate(); err != nil {
-		return err
+		return publicError(err)
 	}
 	return diagnose.Server{
-		File: file, Group: cfg.Group, DataGroup: cfg.DataGroup, Port: cfg.Port, ControlHost: cfg.ControlHost, ControlPort: cfg.ControlPort,
+		File: file, Group: cfg.Group, DataGroup: cfg.DataGroup, Port: cfg.Port, ControlHost: cfg.ControlHost, ControlPort: portToBind(cfg.ControlPort),
 		Interface: cfg.Interface, TTL: cfg.TTL, RateBitsPerSec: cfg.RateBitsPerSec, Delay: cfg.Delay, MTU: cfg.MTU,
-	}.Check(ctx, tell)
+	}.Check(ctx, tellAs(tell))
 }

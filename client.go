@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"multiserver/internal/account"
@@ -25,28 +24,27 @@ import (
 // Client receives one image. Make it by NewClient.
 type Client struct {
 	cfg       ClientConfig
-	selection target.Selection // of cfg.Target
+	selection target.Selection // of cfg.Disk
 	id        wire.ReceiverID
 	account   account.Client
-
-	mu   sync.Mutex // guards plan
-	plan Plan       // of a dry run
 }
 
-// NewClient checks cfg and returns a Client that has opened nothing yet. The error
-// wraps ErrConfig and names the field.
+// NewClient checks cfg and returns a Client that has opened nothing yet. The error is an
+// *Error of kind ErrConfig that names the field.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	if err := cfg.validate(); err != nil {
-		return nil, err
+		return nil, publicError(err)
 	}
 	c := &Client{cfg: cfg, id: wire.ReceiverID(rand.Uint64())}
-	if cfg.Target != "" {
-		if cfg.Output != "" {
-			return nil, failure.Setting("ClientConfig.Target", "it and ClientConfig.Output %s exclude each other", cfg.Output)
+	c.account.OnPhase = func() {
+		if cfg.OnPhase != nil {
+			cfg.OnPhase(c.Stats())
 		}
+	}
+	if cfg.Disk != "" {
 		var err error
-		if c.selection, err = target.ParseSelection(cfg.Target); err != nil {
-			return nil, failure.Setting("ClientConfig.Target", "%w", err)
+		if c.selection, err = target.ParseSelection(cfg.Disk); err != nil {
+			return nil, publicError(failure.Setting("ClientConfig.Disk", "%w", err))
 		}
 	}
 	return c, nil
@@ -66,107 +64,127 @@ func (c *Client) Stats() ClientStats {
 }
 
 // Run finds a server, receives the image, and returns nil once all of it is on the
-// target and synced. Otherwise it returns an error that wraps one of the package's,
-// or ctx's.
+// target and synced. Otherwise it returns an *Error, or ctx's error if that has ended. One
+// Run or Plan may follow another.
 func (c *Client) Run(ctx context.Context) error {
 	c.account.Begin(c.cfg.Output)
-	err := c.run(ctx)
-	c.account.End(err == nil && !c.cfg.DryRun)
+	err := c.find(ctx, c.receive)
+	c.account.End(err == nil)
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err()
 	}
-	return err
+	return publicError(err)
 }
 
-func (c *Client) run(ctx context.Context) (err error) {
-	interfaces, err := candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group)
-	if err != nil {
+// Plan finds a server, makes every check of the target and of the server's image, and
+// returns what Run would write where. It writes nothing, and the server does not count a
+// client. Its errors are Run's.
+func (c *Client) Plan(ctx context.Context) (plan Plan, err error) {
+	c.account.Begin(c.cfg.Output)
+	err = c.find(ctx, func(_ context.Context, m *meeting) error {
+		plan, err = planOf(&m.offer, m.out)
+		return err
+	})
+	c.account.End(false)
+	if ctx.Err() != nil && err != nil {
+		return Plan{}, ctx.Err()
+	}
+	return plan, publicError(err)
+}
+
+// meeting is a target that may be used and a server that was found.
+type meeting struct {
+	out        target.Target
+	interfaces []udp.Interface // that were asked on
+	conn       *udp.Conn       // the control socket
+	stream     *udp.Receiver   // of MXB 1
+	search     *discover.Search
+	offer      discover.Offer
+}
+
+// find opens the target and the sockets, finds a server, calls then, and closes all.
+func (c *Client) find(ctx context.Context, then func(context.Context, *meeting) error) (err error) {
+	m := &meeting{}
+	if m.interfaces, err = candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group); err != nil {
 		return err
 	}
 	// A target that cannot be used is said before a server is troubled.
-	if err := c.pickTarget(); err != nil {
+	if m.out, err = c.openTarget(); err != nil {
 		return err
 	}
-	var out target.Target
-	if c.cfg.Output != "" {
-		if out, err = c.openTarget(c.cfg.Output); err != nil {
-			return err
-		}
-	}
 	defer func() {
-		if out != nil {
-			if e := out.Close(); err == nil {
+		if m.out != nil {
+			if e := m.out.Close(); err == nil {
 				err = e
 			}
 		}
 	}()
-
-	conn, err := discover.Listen(c.cfg.Group, c.cfg.FromPort, DefaultTTL, interfaces)
-	if err != nil {
+	if m.conn, err = discover.Listen(c.cfg.Group, c.cfg.FromPort, DefaultTTL, m.interfaces); err != nil {
 		return err
 	}
-	defer conn.Close()
-	stream, err := udp.ListenGroup(udp.ReceiverConfig{
+	defer m.conn.Close()
+	m.stream, err = udp.ListenGroup(udp.ReceiverConfig{
 		Group:      netip.AddrPortFrom(c.cfg.Group, c.cfg.Port),
-		Interfaces: interfaces,
+		Interfaces: m.interfaces,
 	})
 	if err != nil {
 		return err
 	}
-	defer stream.Close()
-	for _, warning := range conn.Warnings() {
+	defer m.stream.Close()
+	for _, warning := range m.conn.Warnings() {
 		c.cfg.Log.Debug("control socket", "err", warning)
 	}
-	for _, warning := range stream.Warnings() {
+	for _, warning := range m.stream.Warnings() {
 		c.cfg.Log.Warn("the stream may lose packets here", "err", warning)
 	}
 
-	search := &discover.Search{
+	m.search = &discover.Search{
 		Question:    discover.Question{Receiver: c.id, Group: c.cfg.Group, OnlyMXB1: c.cfg.OnlyMXB1},
-		ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort, Interface: c.cfg.Interface, Interfaces: interfaces,
+		ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort, Interface: c.cfg.Interface, Interfaces: m.interfaces,
 		Limit: limitOf(c.cfg.StartTimeout), Account: &c.account, Log: c.cfg.Log,
 	}
-	offer, err := search.Find(ctx, conn)
-	if err != nil {
+	if m.offer, err = m.search.Find(ctx, m.conn); err != nil {
 		return err
 	}
-	if out == nil {
-		if out, err = c.openTarget(baseName(offer.Name)); err != nil {
+	if m.out == nil {
+		if m.out, err = c.openPath(baseName(m.offer.Name), true); err != nil {
 			return err
 		}
 	}
-	if offer.Session != nil && c.cfg.Unicast == UnicastNever && !offer.Session.Data.IsValid() {
-		return failure.Setting("ClientConfig.Unicast", "%s sends by unicast only", offer.Server)
+	if m.offer.Session != nil && c.cfg.Unicast == UnicastNever && !m.offer.Session.Data.IsValid() {
+		return failure.Setting("ClientConfig.Unicast", "%s sends by unicast only", m.offer.Server)
 	}
-	if c.cfg.DryRun {
-		return c.makePlan(&offer, out)
-	}
-	leaveOthers(stream, interfaces, &offer, &c.cfg)
-	onInterface := udp.InterfaceName(offer.IfIndex)
+	return then(ctx, m)
+}
+
+// receive takes the image in, by the protocol that the server speaks.
+func (c *Client) receive(ctx context.Context, m *meeting) error {
+	leaveOthers(m, &c.cfg)
+	onInterface := udp.InterfaceName(m.offer.IfIndex)
 	c.account.Update(func(f *account.Figures) {
-		f.Protocol = offer.Protocol()
-		f.Phase, f.Name, f.Output, f.SizeBytes = account.Receiving, offer.Name, out.Name(), offer.SizeBytes
-		f.Server, f.Interface, f.WaitingFor = offer.Server, onInterface, ""
+		f.Protocol = m.offer.Protocol()
+		f.Phase, f.Name, f.Output, f.SizeBytes = account.Receiving, m.offer.Name, m.out.Name(), m.offer.SizeBytes
+		f.Server, f.Interface, f.WaitingFor = m.offer.Server, onInterface, ""
 	})
-	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", offer.Name, offer.Server),
-		"bytes", offer.SizeBytes, "interface", onInterface, "output", out.Name())
-	if err := out.Prepare(offer.SizeBytes, offer.SectorSize()); err != nil {
+	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", m.offer.Name, m.offer.Server),
+		"bytes", m.offer.SizeBytes, "interface", onInterface, "output", m.out.Name())
+	if err := m.out.Prepare(m.offer.SizeBytes, m.offer.SectorSize()); err != nil {
 		return err
 	}
-	if offer.Session != nil {
-		stream.Close()
+	if m.offer.Session != nil {
+		m.stream.Close()
 		return fetch.Run(ctx, fetch.Config{
-			Conn: conn, Search: search, Offer: offer, Target: out, Unicast: unicastOf(c.cfg.Unicast),
+			Conn: m.conn, Search: m.search, Offer: m.offer, Target: m.out, Unicast: unicastOf(c.cfg.Unicast),
 			SilenceLimit: limitOf(c.cfg.ReceiveTimeout), Update: c.cfg.Update, Fresh: c.cfg.Fresh, Verify: c.cfg.Verify,
 			Account: &c.account, Log: c.cfg.Log,
 		})
 	}
 	if c.cfg.Update {
-		c.cfg.Log.Warn("an original server sends no digests: all of the image is received", "server", offer.Server)
+		c.cfg.Log.Warn("an original server sends no digests: all of the image is received", "server", m.offer.Server)
 	}
 	joined, _ := udp.InterfaceByName(cmp.Or(c.cfg.Interface, onInterface))
 	return legacy.Receive(ctx, legacy.ReceiveConfig{
-		Conn: conn, Stream: stream, Search: search, Offer: offer, Interface: joined, Target: out,
+		Conn: m.conn, Stream: m.stream, Search: m.search, Offer: m.offer, Interface: joined, Target: m.out,
 		QuietTime: c.cfg.QuietTime, ReceiveLimit: limitOf(c.cfg.ReceiveTimeout), Verify: c.cfg.Verify,
 		Account: &c.account, Log: c.cfg.Log,
 	})
@@ -190,36 +208,47 @@ func unicastOf(mode UnicastMode) reach.Unicast {
 	return reach.Auto
 }
 
-// pickTarget makes the disk that Target means the Output, and says which it is. A
-// disk that nobody can tell from others is refused, after the list of them.
-func (c *Client) pickTarget() error {
-	if c.cfg.Target == "" {
-		return nil
-	}
-	disk, candidates, err := target.PickDisk(c.selection)
-	if err != nil {
-		for _, d := range candidates {
-			// As errors: it is half of what the refusal says.
-			c.cfg.Log.Error(d.Name + ": " + d.String())
+// openTarget opens what the configuration names; nil if that is left to the server.
+func (c *Client) openTarget() (target.Target, error) {
+	switch {
+	case c.cfg.Stream != nil:
+		name := "the stream"
+		if c.cfg.Stream == os.Stdout {
+			name = "standard output"
 		}
-		return err
+		return target.NewStream(c.cfg.Stream, name), nil
+	case c.cfg.Target != nil:
+		return target.FromWriterAt(c.cfg.Target, "the target"), nil
+	case c.cfg.Disk != "":
+		path, err := c.pickDisk()
+		if err != nil {
+			return nil, err
+		}
+		return c.openPath(path, false)
+	case c.cfg.Output != "":
+		return c.openPath(c.cfg.Output, false)
 	}
-	c.cfg.Log.Info("ClientConfig.Target picked " + disk.Path + ": " + disk.String())
-	c.cfg.Output = disk.Path
-	c.account.Update(func(f *account.Figures) { f.Output = disk.Path })
-	return nil
+	return nil, nil
 }
 
-func (c *Client) openTarget(path string) (target.Target, error) {
-	if c.cfg.Output == "-" {
-		return target.NewStream(c.cfg.Stdout, "standard output"), nil
+// pickDisk returns the path of the disk that Disk means, and says which it is.
+func (c *Client) pickDisk() (path string, err error) {
+	disk, candidates, err := target.PickDisk(c.selection)
+	if err != nil {
+		refusal := &noDisk{error: err}
+		for _, d := range candidates {
+			refusal.disks = append(refusal.disks, d.Name+": "+d.String())
+		}
+		return "", refusal
 	}
-	file, err := target.Open(target.Options{
-		Path:     path,
-		Served:   c.cfg.Output == "",
-		Allocate: c.cfg.Allocate,
-		Force:    c.cfg.Force,
-	})
+	c.cfg.Log.Info("ClientConfig.Disk picked " + disk.Path + ": " + disk.String())
+	c.account.Update(func(f *account.Figures) { f.Output = disk.Path })
+	return disk.Path, nil
+}
+
+// openPath opens a file or a device. served says that the server named it.
+func (c *Client) openPath(path string, served bool) (target.Target, error) {
+	file, err := target.Open(target.Options{Path: path, Served: served, Allocate: c.cfg.Allocate, Force: c.cfg.Force})
 	if err != nil {
 		return nil, err
 	}
@@ -238,24 +267,24 @@ func baseName(served string) string {
 
 // leaveOthers leaves the group on every interface but the one that the server answered
 // on. A server on this very host may be heard on any.
-func leaveOthers(stream *udp.Receiver, interfaces []udp.Interface, offer *discover.Offer, cfg *ClientConfig) {
-	here := isOwn(offer.Server.Addr(), interfaces)
+func leaveOthers(m *meeting, cfg *ClientConfig) {
+	here := isOwn(m.offer.Server.Addr(), m.interfaces)
 	known := false
-	for _, each := range interfaces {
-		if each.Index == offer.IfIndex {
+	for _, each := range m.interfaces {
+		if each.Index == m.offer.IfIndex {
 			known = true
 		}
 	}
 	if !known && cfg.Interface == "" {
-		if each, err := udp.InterfaceByName(udp.InterfaceName(offer.IfIndex)); err == nil {
-			if err := stream.Join(each); err != nil {
+		if each, err := udp.InterfaceByName(udp.InterfaceName(m.offer.IfIndex)); err == nil {
+			if err := m.stream.Join(each); err != nil {
 				cfg.Log.Warn("cannot join the group where the server answers", "interface", each.Name, "err", err)
 			}
 		}
 	}
-	for _, each := range interfaces {
-		if known && !here && each.Index != offer.IfIndex {
-			if err := stream.Leave(each); err != nil {
+	for _, each := range m.interfaces {
+		if known && !here && each.Index != m.offer.IfIndex {
+			if err := m.stream.Leave(each); err != nil {
 				cfg.Log.Debug("leave the group", "interface", each.Name, "err", err)
 			}
 		}
@@ -270,44 +299,4 @@ func isOwn(addr netip.Addr, interfaces []udp.Interface) bool {
 		}
 	}
 	return addr.IsLoopback()
-}
-
-func (c *ClientConfig) validate() error {
-	for _, limit := range []struct {
-		name string
-		t    *time.Duration
-		zero time.Duration
-	}{
-		{"QuietTime", &c.QuietTime, DefaultQuietTime},
-		{"StartTimeout", &c.StartTimeout, DefaultStartTimeout},
-		{"ReceiveTimeout", &c.ReceiveTimeout, DefaultReceiveTimeout},
-	} {
-		if *limit.t == 0 {
-			*limit.t = limit.zero
-		}
-		if *limit.t < 0 && (*limit.t != NoTimeout || limit.name == "QuietTime") {
-			return failure.Setting("ClientConfig."+limit.name, "%v is negative", *limit.t)
-		}
-	}
-	switch {
-	case c.Update && c.Fresh:
-		return failure.Setting("ClientConfig.Update", "it and ClientConfig.Fresh exclude each other")
-	case c.Output == "-" && (c.Update || c.Verify):
-		return failure.Setting("ClientConfig.Output", "ClientConfig.Update and ClientConfig.Verify read the target, and what went to standard output cannot be read")
-	case c.OnlyMXB1 && c.Update:
-		return failure.Setting("ClientConfig.Update", "it needs digests, which MXB 1 has not")
-	}
-	if c.Stdout == nil {
-		c.Stdout = os.Stdout
-	}
-	setLogDefault(&c.Log)
-	if err := setGroupDefaults("ClientConfig", &c.Group, &c.Port, &c.ControlPort); err != nil {
-		return err
-	}
-	if addr, err := netip.ParseAddr(c.ControlHost); err == nil { // a name is looked up later
-		if _, err := controlAddr("ClientConfig", addr, c.Group, c.Interface); err != nil {
-			return err
-		}
-	}
-	return nil
 }

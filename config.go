@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"multiserver/internal/roster"
+	"multiserver/internal/session"
 )
 
 // Defaults of both programs, those of the original pair.
@@ -14,6 +17,12 @@ const (
 	DefaultQuietTime   = time.Second
 	// DefaultTTL keeps the stream on the local network.
 	DefaultTTL = 1
+	// DefaultMTU is what every path carries.
+	DefaultMTU = session.DefaultMTU
+	// FreePort as a ServerConfig.ControlPort asks for any free port: Server.Addr tells which.
+	FreePort = -1
+	// MaxReceivers is how many clients a server keeps a row of, for each protocol.
+	MaxReceivers = roster.MaxRows
 	// DefaultStartTimeout and DefaultReceiveTimeout end a client that nobody serves.
 	DefaultStartTimeout   = 60 * time.Second
 	DefaultReceiveTimeout = 60 * time.Second
@@ -24,10 +33,13 @@ const (
 // DefaultGroup is the multicast group of the original pair.
 var DefaultGroup = netip.AddrFrom4([4]byte{225, 0, 20, 10})
 
-// ServerConfig says what to serve and where. Only File has no default.
+// ServerConfig says what to serve and where. One of File and Source has no default.
 type ServerConfig struct {
 	// File is the path of a regular file or a block device of 1 byte to 4 TiB.
 	File string
+	// Source is served in the place of File, called Name. If it is an io.Closer, Run closes it.
+	Source Source
+	Name   string
 	// Group is where clients look for a server, and where the blocks of MXB 1 go; those of
 	// MXB 2 go to DataGroup. Port is the port of both streams. They are DefaultGroup and
 	// DefaultPort. With a group of IPv6 everything goes over IPv6.
@@ -36,7 +48,7 @@ type ServerConfig struct {
 	// ControlHost and ControlPort are where requests are heard, and the source of
 	// every packet: all addresses, and DefaultControlPort.
 	ControlHost netip.Addr
-	ControlPort uint16
+	ControlPort int // 1 to 65535, or FreePort
 	// Interface is the name of the only interface to use. If empty, every one that is up
 	// and multicast-capable is heard. MXB 2 is served on all that clients are heard on, MXB 1
 	// on the one where the first client asked.
@@ -61,6 +73,9 @@ type ServerConfig struct {
 	ExitAfterDone bool
 	// Unicast tells whether clients that hear nothing of the group are served one by one.
 	Unicast UnicastMode
+	// OnEvent is told of clients that join and end, and of changes of the rate. It is called
+	// on a goroutine of Run, which waits for it: it must not block, nor call Run.
+	OnEvent func(ServerEvent)
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger
 }
@@ -78,20 +93,23 @@ const (
 // ClientConfig says what to receive and where to put it. The zero value receives
 // from whichever server answers into a file of the served name.
 type ClientConfig struct {
-	// Output is the path of a file or a block device. If empty, it is the base
-	// name that the server describes, in the current folder. "-" is Stdout.
+	// Where the image goes: one of Output, Disk, Target and Stream at most. If there is none
+	// of them, it goes to a file in the current folder, of the base name that the server
+	// describes.
+
+	// Output is the path of a file or a block device.
 	Output string
-	// Target, in the place of Output, picks one disk of this machine by conditions that
-	// must all hold, with commas between: "size>=100G,rotational=0". The keys are serial,
-	// wwn, path, model, name, transport (shell globs, without case), size (=, >=, <=, >, <;
-	// 100G are GiB, 100GB 10^9 bytes each), rotational and removable (0 or 1). Run refuses
-	// unless exactly one disk matches. On Linux.
-	Target string
-	// DryRun has Run end after all checks of the target and of the server's image, before
-	// anything is written or a server counts a client; then Plan tells what they found.
-	DryRun bool
-	// Stdout takes the image in order if Output is "-": os.Stdout.
-	Stdout io.Writer
+	// Disk means one disk of this machine by conditions that must all hold, with commas
+	// between: "size>=100G,rotational=0". The keys are serial, wwn, path, model, name,
+	// transport (shell globs, without case), size (=, >=, <=, >, <; 100G are GiB, 100GB 10^9
+	// bytes each), rotational and removable (0 or 1). It is refused unless exactly one disk
+	// meets them. On Linux.
+	Disk string
+	// Target takes the image at offsets. Its owner closes it.
+	Target Target
+	// Stream takes the image in order. Its owner closes it.
+	Stream io.Writer
+
 	// Group and Port are the server's: DefaultGroup and DefaultPort. With a group of IPv6
 	// everything goes over IPv6.
 	Group netip.Addr
@@ -128,6 +146,9 @@ type ClientConfig struct {
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.
 	OnlyMXB1 bool
+	// OnPhase is told each time that Stats.Phase is another one, in the phases' order. It is
+	// called on a goroutine of Run, which waits for it: it must not block, nor call Run.
+	OnPhase func(ClientStats)
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger
 }

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,33 +27,34 @@ import (
 // Tests of the library over the loopback interface: they need no rights. What takes
 // several hosts, loss or devices is tested in namespaces, by the programs.
 
-var nextPort atomic.Uint32
-
-// room is a group, ports and an image of a test's own on the loopback interface.
+// room is a group, a control port and an image of a test's own on the loopback interface.
 type room struct {
 	*testing.T
 	dir     string
 	image   string
 	bytes   []byte
 	group   netip.Addr
-	port    uint16
-	control uint16
+	control uint16       // the server's; before serve that of silent
+	silent  *net.UDPConn // hears what is asked there, and answers nothing
 	log     *slog.Logger
 }
 
 func newRoom(t *testing.T, size int) *room {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	n := nextPort.Add(1)
+	silent, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
 	r := &room{
-		T: t, dir: t.TempDir(), bytes: make([]byte, size),
-		// Groups and ports of this process and test, so that runs side by side do not meet.
-		group:   netip.AddrFrom4([4]byte{239, 255, byte(os.Getpid()), byte(n)}),
-		port:    uint16(20000 + (os.Getpid()*16+int(n))%5000),
-		control: uint16(25000 + (os.Getpid()*16+int(n))%5000),
+		T: t, dir: t.TempDir(), bytes: make([]byte, size), silent: silent,
+		control: silent.LocalAddr().(*net.UDPAddr).AddrPort().Port(),
 		log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
+	// The port is nobody else's now, and so is a group that has its number.
+	r.group = netip.AddrFrom4([4]byte{239, 255, byte(r.control >> 8), byte(r.control)})
 	r.image = filepath.Join(r.dir, "the.img")
-	src := rand.NewChaCha8([32]byte{byte(n)})
+	src := rand.NewChaCha8([32]byte{1})
 	src.Read(r.bytes)
 	// A hole in the middle, where there is room for one.
 	clear(r.bytes[len(r.bytes)/3 : len(r.bytes)/2])
@@ -66,16 +66,26 @@ func newRoom(t *testing.T, size int) *room {
 
 func (r *room) serverConfig() ServerConfig {
 	return ServerConfig{
-		File: r.image, Group: r.group, Port: r.port, ControlPort: r.control,
+		File: r.image, Group: r.group, ControlPort: FreePort,
 		Interface: loopbackName(r.T), RateBitsPerSec: 2e9, Log: r.log,
 	}
 }
 
 func (r *room) clientConfig(out string) ClientConfig {
 	return ClientConfig{
-		Output: out, Group: r.group, Port: r.port, ControlPort: r.control,
+		Output: out, Group: r.group, ControlPort: r.control,
 		Interface: loopbackName(r.T), StartTimeout: 30 * time.Second, ReceiveTimeout: 30 * time.Second, Log: r.log,
 	}
+}
+
+// freePort is a port that the system had to give.
+func freePort(t *testing.T) uint16 {
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 }
 
 func loopbackName(t *testing.T) string {
@@ -91,13 +101,8 @@ func loopbackName(t *testing.T) string {
 // serve runs a server until the test ends or stop is called.
 func (r *room) serve(cfg ServerConfig) (s *Server, stop func()) {
 	r.Helper()
-	s, err := NewServer(cfg)
-	if err != nil {
-		r.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	s, done := r.start(ctx, cfg)
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -106,6 +111,29 @@ func (r *room) serve(cfg ServerConfig) (s *Server, stop func()) {
 	})
 	r.Cleanup(stop)
 	return s, stop
+}
+
+// start runs a server until ctx ends, and returns once clients may ask it. done takes how
+// it ended.
+func (r *room) start(ctx context.Context, cfg ServerConfig) (s *Server, done chan error) {
+	r.Helper()
+	s, err := NewServer(cfg)
+	if err != nil {
+		r.Fatal(err)
+	}
+	done = make(chan error, 1)
+	bound, cancel := context.WithCancelCause(r.Context())
+	go func() {
+		err := s.Run(ctx)
+		cancel(fmt.Errorf("the server ended: %w", err))
+		done <- err
+	}()
+	addr, err := s.Addr(bound)
+	if err != nil {
+		r.Fatal(context.Cause(bound))
+	}
+	r.control = addr.Port()
+	return s, done
 }
 
 func receiveWith(ctx context.Context, cfg ClientConfig) (ClientStats, error) {
@@ -159,11 +187,11 @@ func TestThreeClients(t *testing.T) {
 		results <- result{name, err}
 	}
 	var inOrder bytes.Buffer
-	toStdout := r.clientConfig("-")
-	toStdout.Stdout = &inOrder
+	stream := r.clientConfig("")
+	stream.Stream = &inOrder
 	first, late := filepath.Join(r.dir, "first"), filepath.Join(r.dir, "late")
 	go receive("first", r.clientConfig(first))
-	go receive("stdout", toStdout)
+	go receive("stream", stream)
 	for s.Stats().ImageBytesSent < uint64(len(r.bytes))/2 {
 		time.Sleep(time.Millisecond)
 	}
@@ -176,7 +204,7 @@ func TestThreeClients(t *testing.T) {
 	r.same(first)
 	r.same(late)
 	if !bytes.Equal(inOrder.Bytes(), r.bytes) {
-		t.Error("what went to stdout differs from the image")
+		t.Error("what went to the stream differs from the image")
 	}
 	for s.Stats().ImageBytesOwed > 0 { // what was asked for twice is still sent
 		time.Sleep(time.Millisecond)
@@ -197,9 +225,9 @@ func TestThreeClients(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	r := newRoom(t, 80<<20)
 	s, _ := r.serve(r.serverConfig())
-	cfg := r.clientConfig("-")
+	cfg := r.clientConfig("")
 	pipe, w := io.Pipe()
-	cfg.Stdout = w
+	cfg.Stream = w
 	done := make(chan error, 1)
 	go func() {
 		_, err := receiveWith(context.Background(), cfg)
@@ -248,7 +276,7 @@ func TestBoundServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := netip.AddrPortFrom(server.ControlHost, server.ControlPort); st.Server != want {
+	if want := netip.AddrPortFrom(server.ControlHost, r.control); st.Server != want {
 		t.Errorf("served by %v, want %v", st.Server, want)
 	}
 	r.same(client.Output)
@@ -287,28 +315,23 @@ func TestAsksOnceASecond(t *testing.T) {
 		{true, 50 * time.Millisecond, 1, 1},
 	} {
 		r := newRoom(t, 1)
-		silent, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(r.control)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer silent.Close()
 		cfg := r.clientConfig(filepath.Join(r.dir, "out"))
 		cfg.ControlHost, cfg.StartTimeout = "127.0.0.1", c.limit
 		least, most := uint16(discover.MinFromPort), uint16(discover.MaxFromPort)
 		if c.told {
-			cfg.FromPort = r.control + 2500 // below those that the kernel gives
+			cfg.FromPort = freePort(t)
 			least, most = cfg.FromPort, cfg.FromPort
 		}
 		if _, err := receiveWith(t.Context(), cfg); !errors.Is(err, ErrTimeLimit) {
 			t.Fatalf("without an answer: %v", err)
 		}
 		// What was asked is here already: the loopback has no delay.
-		if err := silent.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		if err := r.silent.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		asked, buf := map[netip.AddrPort]int{}, make([]byte, 4096)
 		for {
-			n, from, err := silent.ReadFromUDPAddrPort(buf)
+			n, from, err := r.silent.ReadFromUDPAddrPort(buf)
 			if err != nil {
 				break
 			}
@@ -358,12 +381,7 @@ func TestImageChanges(t *testing.T) {
 	r := newRoom(t, 16<<20)
 	cfg := r.serverConfig()
 	cfg.RateBitsPerSec = 20e6
-	s, err := NewServer(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Run(t.Context()) }()
+	s, served := r.start(t.Context(), cfg)
 	received := make(chan error, 1)
 	client := r.clientConfig(filepath.Join(r.dir, "out"))
 	client.ReceiveTimeout = time.Second
@@ -417,9 +435,16 @@ func TestConfigRefused(t *testing.T) {
 		"TTL":          {File: "x", TTL: 256},
 		"negative TTL": {File: "x", TTL: -1},
 		"delay":        {File: "x", Delay: -1},
+		"two images":   {File: "x", Source: bytes.NewReader(nil), Name: "x"},
+		"no name":      {Source: bytes.NewReader(nil)},
+		"port":         {File: "x", ControlPort: 65536},
+		"clients":      {File: "x", MinReceivers: MaxReceivers + 1},
+		"waits":        {File: "x", MinWait: 2, MaxWait: 1},
 	} {
-		if _, err := NewServer(cfg); !errors.Is(err, ErrConfig) {
-			t.Errorf("%s: %v", name, err)
+		_, err := NewServer(cfg)
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != ErrConfig || !strings.HasPrefix(e.Field, "ServerConfig.") {
+			t.Errorf("%s: %v of field %+v", name, err, e)
 		}
 	}
 	for name, cfg := range map[string]ClientConfig{
@@ -427,9 +452,14 @@ func TestConfigRefused(t *testing.T) {
 		"start":   {StartTimeout: -2},
 		"receive": {ReceiveTimeout: -time.Second},
 		"family":  {ControlHost: "fd00::1"},
+		"two":     {Output: "x", Stream: io.Discard},
+		"verify":  {Stream: io.Discard, Verify: true},
+		"disk":    {Disk: "colour=red"},
 	} {
-		if _, err := NewClient(cfg); !errors.Is(err, ErrConfig) {
-			t.Errorf("%s: %v", name, err)
+		_, err := NewClient(cfg)
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != ErrConfig || !strings.HasPrefix(e.Field, "ClientConfig.") {
+			t.Errorf("%s: %v of field %+v", name, err, e)
 		}
 	}
 	if _, err := NewClient(ClientConfig{StartTimeout: NoTimeout}); err != nil {

@@ -1,40 +1,30 @@
-// Package multiserver puts one disk image on many machines at once.
+// Package multiserver writes one disk image to any number of machines at once.
 //
-// A Server reads one file or block device and multicasts it over UDP. Any number
-// of Clients receive it and write it to a file or a block device; a Client may
-// join at any point, asks for what it misses, and ends when everything is in.
+// A [Server] reads one image, from a file, a block device or a [Source], and multicasts it
+// over UDP. Any number of [Client] programs receive it and write it to a file, a block device,
+// a [Target] or a stream. A Client may join at any point, asks for what it misses, and ends
+// when every byte is verified, written and synced.
 //
-// Make a ServerConfig or a ClientConfig, of which the zero value of each field is
-// the documented default, hand it to NewServer or NewClient, and call Run. Run
-// starts every goroutine that it needs and returns after all of them have ended.
-// Stats may be called from any goroutine, before, during and after Run.
+// # Use
 //
-// Servers and Clients speak MXB 2 with each other, and MXB 1 with the original
-// multiserver and multiclient of 2012; docs/protocol.md describes both.
+// Fill in a [ServerConfig] or a [ClientConfig], of which the zero value of each field is the
+// documented default, hand it to [NewServer] or [NewClient], and call Run. Run starts every
+// goroutine that it needs and returns after all of them have ended; cancel its context to end
+// it. A Server runs until then, unless ExitAfterDone is set. A Client ends by itself.
+//
+// Stats may be called from any goroutine, before, during and after Run. For what happens,
+// set ServerConfig.OnEvent or ClientConfig.OnPhase. [Client.Plan] tells what Run would write
+// where, and [CheckServer] and [CheckClient] what stands in the way.
+//
+// # Errors
+//
+// What the package returns is an [*Error] or the error of the caller's context. Ask for its
+// kind with errors.Is and one of the Err variables. Texts name settings as this package does,
+// "ClientConfig.Force"; a command replaces them by its flags.
+//
+// # Protocols
+//
+// Between a Server and a Client the protocol is MXB 2: repair symbols in place of
+// retransmissions, and every block verified before it is written. With the original
+// multiserver and multiclient of 2012 both speak MXB 1. docs/protocol.md describes the two.
 package multiserver
-
-import (
-	"multiserver/internal/failure"
-	"multiserver/internal/target"
-)
-
-// Errors that Run and the New functions wrap, one for each way in which a caller
-// may want to go on. Whatever wraps none of them is a failure while running.
-var (
-	// ErrConfig: a field of a configuration holds what it cannot hold.
-	ErrConfig = failure.Config
-	// ErrTimeLimit: no server was found, or the stream stayed away, for longer
-	// than the configuration allows.
-	ErrTimeLimit = failure.TimeLimit
-	// ErrIntegrity: what arrives cannot be told from, or is known to be, something
-	// else than the image that the session began with.
-	ErrIntegrity = failure.Integrity
-	// ErrReceiversFailed: the session is over, and not every client has the image.
-	ErrReceiversFailed = failure.ReceiversFailed
-	// ErrTargetRefused: the target failed a check before anything was written.
-	ErrTargetRefused = target.ErrRefused
-	// ErrNoDisk: no disk is the one that Target means. It wraps ErrTargetRefused.
-	ErrNoDisk = target.ErrNoDisk
-	// ErrTargetIO: the target's device or file system failed.
-	ErrTargetIO = target.ErrIO
-)

@@ -11,8 +11,7 @@ import (
 	"multiserver/internal/udp"
 )
 
-// Plan is what a dry run found: what would be written where. String says it in a
-// paragraph.
+// Plan is what Client.Run would write where. String says it in a paragraph.
 type Plan struct {
 	Name      string         `json:"name"`       // of the image
 	SizeBytes uint64         `json:"size_bytes"` // of the image
@@ -46,16 +45,8 @@ const (
 	OutputStream  OutputKind = "stream"
 )
 
-// Plan returns what the last Run found, if that was a dry one and returned nil.
-func (c *Client) Plan() Plan {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.plan
-}
-
-// makePlan ends a dry run: it makes the checks that need the image's size, and keeps
-// what all of them found. To the server this was a question.
-func (c *Client) makePlan(offer *discover.Offer, out target.Target) error {
+// planOf makes the checks that need the image's size, and returns what all of them found.
+func planOf(offer *discover.Offer, out target.Target) (Plan, error) {
 	p := Plan{
 		Name: offer.Name, SizeBytes: offer.SizeBytes,
 		Server: offer.Server, Protocol: offer.Protocol(), Interface: udp.InterfaceName(offer.IfIndex),
@@ -63,16 +54,13 @@ func (c *Client) makePlan(offer *discover.Offer, out target.Target) error {
 	}
 	if checked, ok := out.(target.Checked); ok {
 		if err := checked.Fits(offer.SizeBytes, offer.SectorSize()); err != nil {
-			return err
+			return Plan{}, err
 		}
 	}
 	if file, ok := out.(*target.File); ok {
 		p.describe(file)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.plan = p
-	return nil
+	return p, nil
 }
 
 // describe fills in what is known of the file or device.

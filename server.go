@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"multiserver/internal/failure"
 	"multiserver/internal/host"
 	"multiserver/internal/image"
 	"multiserver/internal/legacy"
@@ -28,7 +24,8 @@ import (
 
 // Server serves one image. Make it by NewServer.
 type Server struct {
-	cfg ServerConfig
+	cfg   ServerConfig
+	bound chan struct{} // closed by the first Run that has bound the control port
 
 	mu      sync.Mutex // guards serving
 	serving serving
@@ -43,19 +40,37 @@ type serving struct {
 	legacy  *legacy.Server
 }
 
-// NewServer checks cfg and returns a Server that has opened nothing yet. The error
-// wraps ErrConfig and names the field.
+// NewServer checks cfg and returns a Server that has opened nothing yet. The error is an
+// *Error of kind ErrConfig that names the field.
 func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := cfg.validate(); err != nil {
-		return nil, err
+		return nil, publicError(err)
 	}
-	return &Server{cfg: cfg}, nil
+	return &Server{cfg: cfg, bound: make(chan struct{})}, nil
 }
 
-// Run serves the image until ctx ends, and then returns nil. It returns an error
-// if the image cannot be read or changes, or if the control port cannot be had.
+// Addr waits until Run has bound the control port, or ctx ends, and returns the address:
+// what a client asks. Of a host that was not configured it is the unspecified address.
+func (s *Server) Addr(ctx context.Context) (netip.AddrPort, error) {
+	select {
+	case <-s.bound:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.serving.fixed.Control, nil
+	case <-ctx.Done():
+		return netip.AddrPort{}, ctx.Err()
+	}
+}
+
+// Run serves the image until ctx ends, and then returns nil. It returns an *Error if the
+// image cannot be read or changes, if the control port cannot be had, or, with
+// ExitAfterDone, if a client did not get the image. One Run may follow another.
 func (s *Server) Run(ctx context.Context) error {
-	source, err := image.Open(s.cfg.File)
+	return publicError(s.run(ctx))
+}
+
+func (s *Server) run(ctx context.Context) error {
+	source, err := s.openSource()
 	if err != nil {
 		return err
 	}
@@ -77,8 +92,12 @@ func (s *Server) Run(ctx context.Context) error {
 	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", source.Name(), run.fixed.Group),
 		"bytes", source.Size(), "control", run.fixed.Control.String(), "interfaces", udp.InterfaceNames(interfaces))
 	s.mu.Lock()
+	first := s.serving.host == nil
 	s.serving = run
 	s.mu.Unlock()
+	if first {
+		close(s.bound)
+	}
 	err = run.host.Run(ctx)
 	if errors.Is(err, session.ErrAllDone) {
 		return nil
@@ -87,6 +106,13 @@ func (s *Server) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+func (s *Server) openSource() (image.Source, error) {
+	if s.cfg.Source == nil {
+		return image.Open(s.cfg.File)
+	}
+	return image.FromReader(s.cfg.Source, uint64(s.cfg.Source.Size()), s.cfg.Name)
 }
 
 // open binds the control socket, and puts together what serves the source.
@@ -98,7 +124,7 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 	run.host, err = host.Listen(host.Config{
 		Group:          s.cfg.Group,
 		Interfaces:     interfaces,
-		Control:        netip.AddrPortFrom(s.cfg.ControlHost, s.cfg.ControlPort),
+		Control:        netip.AddrPortFrom(s.cfg.ControlHost, portToBind(s.cfg.ControlPort)),
 		TTL:            s.cfg.TTL,
 		RateBitsPerSec: s.cfg.RateBitsPerSec,
 		Delay:          s.cfg.Delay,
@@ -117,6 +143,8 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 		ExitAfterDone: s.cfg.ExitAfterDone,
 		Unicast:       routes.Mode(s.cfg.Unicast),
 		CacheFolder:   cacheFolder(),
+		OnReceiver:    s.cfg.tellReceiver,
+		OnRate:        s.cfg.tellRate,
 	})
 	if err == nil {
 		run.legacy, err = run.host.ServeLegacy(legacy.ServerConfig{Source: source, Port: s.cfg.Port, Interface: only})
@@ -162,7 +190,7 @@ func (s *Server) Stats() ServerStats {
 	if old.Network != "" && !slices.Contains(networks, old.Network) {
 		networks = append(slices.Clone(networks), old.Network)
 	}
-	st.Interface = strings.Join(networks, ", ")
+	st.Interfaces = networks
 	st.Receivers = make([]Receiver, len(f.Receivers))
 	for i, r := range f.Receivers {
 		st.Receivers[i] = receiverOf(r)
@@ -179,76 +207,5 @@ func receiverOf(r roster.Row) Receiver {
 		Name: r.Name, Addr: r.Addr, FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, BytesDone: r.BytesDone,
 		Received: r.Received, LostOnWire: r.LostOnWire, Dropped: r.Dropped, Limit: r.Limit,
 		Outcome: Outcome(r.Outcome), Reason: r.Reason,
-	}
-}
-
-func (c *ServerConfig) validate() error {
-	if c.File == "" {
-		return failure.Setting("ServerConfig.File", "no file to serve")
-	}
-	if c.TTL < 0 || c.TTL > math.MaxUint8 {
-		return failure.Setting("ServerConfig.TTL", "%d is not within 0 to 255", c.TTL)
-	}
-	if c.Delay < 0 {
-		return failure.Setting("ServerConfig.Delay", "%v is negative", c.Delay)
-	}
-	if c.MTU != 0 && (c.MTU < session.MinMTU || c.MTU > session.MaxMTU) {
-		return failure.Setting("ServerConfig.MTU", "%d is not within %d to %d", c.MTU, session.MinMTU, session.MaxMTU)
-	}
-	if c.MinReceivers < 0 {
-		return failure.Setting("ServerConfig.MinReceivers", "%d is negative", c.MinReceivers)
-	}
-	if c.MinWait < 0 {
-		return failure.Setting("ServerConfig.MinWait", "%v is negative", c.MinWait)
-	}
-	if c.MaxWait < 0 {
-		return failure.Setting("ServerConfig.MaxWait", "%v is negative", c.MaxWait)
-	}
-	if c.TTL == 0 {
-		c.TTL = DefaultTTL
-	}
-	setLogDefault(&c.Log)
-	if err := setGroupDefaults("ServerConfig", &c.Group, &c.Port, &c.ControlPort); err != nil {
-		return err
-	}
-	if c.DataGroup = c.DataGroup.Unmap(); c.DataGroup.IsValid() {
-		if err := validateGroup("ServerConfig.DataGroup", c.DataGroup); err != nil {
-			return err
-		}
-		if c.DataGroup == c.Group || c.DataGroup.Is6() != c.Group.Is6() {
-			return failure.Setting("ServerConfig.DataGroup", "%s is not a group of its own, of %s like the group %s", c.DataGroup, udp.Family(c.Group), c.Group)
-		}
-	}
-	if !c.ControlHost.IsValid() {
-		if c.ControlHost = netip.IPv4Unspecified(); c.Group.Is6() {
-			c.ControlHost = netip.IPv6Unspecified()
-		}
-	}
-	var err error
-	c.ControlHost, err = controlAddr("ServerConfig", c.ControlHost, c.Group, c.Interface)
-	return err
-}
-
-// setGroupDefaults checks and completes the fields that both configurations have.
-func setGroupDefaults(config string, group *netip.Addr, port, controlPort *uint16) error {
-	if !group.IsValid() {
-		*group = DefaultGroup
-	}
-	*group = group.Unmap()
-	if err := validateGroup(config+".Group", *group); err != nil {
-		return err
-	}
-	if *port == 0 {
-		*port = DefaultPort
-	}
-	if *controlPort == 0 {
-		*controlPort = DefaultControlPort
-	}
-	return nil
-}
-
-func setLogDefault(log **slog.Logger) {
-	if *log == nil {
-		*log = slog.Default()
 	}
 }

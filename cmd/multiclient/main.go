@@ -59,6 +59,7 @@ const stdoutName = "-"
 type options struct {
 	config      multiserver.ClientConfig
 	endpoint    command.Endpoint
+	dryRun      bool
 	retries     int
 	postCommand string
 	output      command.Output
@@ -73,13 +74,13 @@ func (o *options) command() *command.Command {
 	c := command.New(command.Text{Name: program, Kernel: true, Examples: examples, Notes: notes, Statuses: statuses}, o.receive)
 	c.Add("Where to write it", func(f *pflag.FlagSet) {
 		f.StringVarP(&o.config.Output, "output", "o", "", "write to `PATH`: a file or a device; - is stdout")
-		f.StringVar(&o.config.Target, "target", "", "write to the one disk that meets `CONDITIONS`")
+		f.StringVar(&o.config.Disk, "target", "", "write to the one disk that meets `CONDITIONS`")
 		f.BoolVarP(&o.config.Allocate, "no-sparse", "n", false, "allocate all of the file's space first")
 		f.BoolVar(&o.config.Force, "force", false, "write even if mounted, in use, a tty, new in /dev")
 		f.BoolVar(&o.config.Update, "update", false, "compare the target first, fetch what differs")
 		f.BoolVar(&o.config.Fresh, "fresh", false, "write everything, whatever the target holds")
 		f.BoolVar(&o.config.Verify, "verify", false, "read everything back from the target at the end")
-		f.BoolVar(&o.config.DryRun, "dry-run", false, "say what would be written where, and exit")
+		f.BoolVar(&o.dryRun, "dry-run", false, "say what would be written where, and exit")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
@@ -131,7 +132,7 @@ func (o *options) validate(c *command.Command, args []string) error {
 	if err := o.output.Check(); err != nil {
 		return err
 	}
-	for flag, value := range map[string]string{"output": o.config.Output, "target": o.config.Target} {
+	for flag, value := range map[string]string{"output": o.config.Output, "target": o.config.Disk} {
 		if value == "" && c.Given(flag) { // a variable that is not set, in a script
 			return fmt.Errorf("--%s is given and empty", flag)
 		}
@@ -146,14 +147,14 @@ func (o *options) validate(c *command.Command, args []string) error {
 			return errors.New("--update and --fresh exclude each other")
 		}
 	}
-	if o.config.Output != "" && o.config.Target != "" {
+	if o.config.Output != "" && o.config.Disk != "" {
 		switch {
 		case c.Outranks("output", "target"):
-			o.config.Target = ""
+			o.config.Disk = ""
 		case c.Outranks("target", "output"):
 			o.config.Output = ""
 		default:
-			return fmt.Errorf("-o %s and --target %s exclude each other", o.config.Output, o.config.Target)
+			return fmt.Errorf("-o %s and --target %s exclude each other", o.config.Output, o.config.Disk)
 		}
 	}
 	if o.config.Output == stdoutName { // of which nothing can be read back
@@ -169,18 +170,19 @@ func (o *options) receive(c *command.Command, args []string) error {
 		return err
 	}
 	toStdout := o.config.Output == stdoutName
-	if toStdout && !o.config.Force && !o.config.DryRun && term.IsTerminal(int(os.Stdout.Fd())) {
+	if toStdout && !o.config.Force && !o.dryRun && term.IsTerminal(int(os.Stdout.Fd())) {
 		return errors.New("stdout is a terminal: redirect it, or use --force")
 	}
 
 	if toStdout {
+		o.config.Output, o.config.Stream = "", os.Stdout
 		signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error like others
 	}
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
 	reporter := progress.New(o.report(toStdout))
 	o.config.Log = command.FlagLogger(reporter.Logger())
-	t := tries{config: o.config, retries: o.retries}
+	t := tries{config: o.config, retries: o.retries, dryRun: o.dryRun}
 	err := command.FlagError(t.run(ctx, func() { reporter.FollowClient(t.stats) }))
 	sig := received()
 	if err == nil {
@@ -195,7 +197,7 @@ func (o *options) receive(c *command.Command, args []string) error {
 	case err != nil:
 		r.verdict = verdictFailed
 	}
-	if o.postCommand != "" && !o.config.DryRun && !errors.Is(err, multiserver.ErrConfig) {
+	if o.postCommand != "" && !o.dryRun && !errors.Is(err, multiserver.ErrConfig) {
 		reporter.Stop()
 		switch err := runAfter(o.postCommand, r); {
 		case err != nil && r.err == nil:
@@ -206,7 +208,7 @@ func (o *options) receive(c *command.Command, args []string) error {
 		}
 	}
 	reporter.End(r.err, r.status)
-	if o.config.DryRun {
+	if o.dryRun {
 		o.printPlan(&t, r)
 	}
 	return command.Ended(r.status)
@@ -216,12 +218,12 @@ func (o *options) receive(c *command.Command, args []string) error {
 func (o *options) printPlan(t *tries, r result) {
 	switch {
 	case r.err == nil && !o.output.JSON:
-		fmt.Println(t.plan())
+		fmt.Println(t.plan)
 	case r.err == nil:
 		printObject(struct {
 			Event string `json:"event"`
 			multiserver.Plan
-		}{"plan", t.plan()})
+		}{"plan", t.plan})
 	case o.output.JSON:
 		printObject(progress.RecordHead{Event: progress.EventFailed, Time: time.Now(), Error: r.err.Error(), Exit: &r.status})
 	}
@@ -237,7 +239,7 @@ func printObject(object any) {
 func (o *options) report(toStdout bool) progress.Options {
 	report := progress.Options{Program: program, Stderr: os.Stderr, Quiet: o.output.Quiet, Verbose: o.output.Verbose}
 	switch {
-	case o.config.DryRun:
+	case o.dryRun:
 	case o.output.JSON && toStdout:
 		report.Records = os.Stderr
 	case o.output.JSON:

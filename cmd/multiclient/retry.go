@@ -49,8 +49,8 @@ func pause(failures int) time.Duration {
 // machine. A server may come, or come back, and a disk may appear. A target that was
 // refused stays refused. What stdout took of an image cannot be taken back: reached is how
 // far the try came.
-func retryable(err error, output string, reached multiserver.ClientPhase) bool {
-	if output == stdoutName && reached != multiserver.PhaseFinding {
+func retryable(err error, toStdout bool, reached multiserver.ClientPhase) bool {
+	if toStdout && reached != multiserver.PhaseFinding {
 		return false
 	}
 	if errors.Is(err, multiserver.ErrNoDisk) { // its driver may come late
@@ -67,13 +67,15 @@ func retryable(err error, output string, reached multiserver.ClientPhase) bool {
 // tries are Clients one after another, until one succeeds or no other may follow.
 type tries struct {
 	config  multiserver.ClientConfig
+	dryRun  bool
 	retries int // after the first; endless
 
 	mu     sync.Mutex // guards what follows
 	client *multiserver.Client
 	// found is the last state of the last Client that found a server.
 	found   multiserver.ClientStats
-	waiting string // for the next try; "" while one is made
+	plan    multiserver.Plan // of a dry run that succeeded
+	waiting string           // for the next try; "" while one is made
 }
 
 // run returns how the last try ended. started is called once there is a Client.
@@ -87,12 +89,12 @@ func (t *tries) run(ctx context.Context, started func()) error {
 		if failures == 1 {
 			started()
 		}
-		err = client.Run(ctx)
+		err = t.try(ctx, client)
 		stats := client.Stats()
 		if stats.Phase != multiserver.PhaseFinding {
 			t.set(func() { t.found = stats })
 		}
-		if ctx.Err() != nil || !retryable(err, t.config.Output, stats.Phase) || t.retries != endless && failures > t.retries {
+		if ctx.Err() != nil || !retryable(err, t.config.Stream != nil, stats.Phase) || t.retries != endless && failures > t.retries {
 			return err
 		}
 		p := pause(failures)
@@ -107,6 +109,22 @@ func (t *tries) run(ctx context.Context, started func()) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// try runs a Client, and lists the disks if it cannot tell which is meant.
+func (t *tries) try(ctx context.Context, client *multiserver.Client) (err error) {
+	if t.dryRun {
+		t.plan, err = client.Plan(ctx)
+	} else {
+		err = client.Run(ctx)
+	}
+	var failed *multiserver.Error
+	if errors.As(err, &failed) {
+		for _, disk := range failed.Disks {
+			t.config.Log.Error(disk) // half of what the refusal says
+		}
+	}
+	return err
 }
 
 func (t *tries) set(f func()) {
@@ -138,11 +156,4 @@ func (t *tries) reached() multiserver.ClientStats {
 		return t.client.Stats()
 	}
 	return multiserver.ClientStats{}
-}
-
-// plan is what the last try found, a dry run.
-func (t *tries) plan() multiserver.Plan {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.client.Plan()
 }

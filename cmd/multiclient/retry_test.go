@@ -16,26 +16,25 @@ func TestRetryable(t *testing.T) {
 	silent := fmt.Errorf("%w: nothing came", multiserver.ErrTimeLimit)
 	for _, c := range []struct {
 		err     error
-		output  string
+		stdout  bool
 		reached multiserver.ClientPhase
 		want    bool
 	}{
-		{nil, "x", multiserver.PhaseDone, false},
-		{silent, "x", multiserver.PhaseFinding, true},
-		{silent, "x", multiserver.PhaseReceiving, true},
-		{silent, "", multiserver.PhaseReceiving, true},
-		{silent, stdoutName, multiserver.PhaseFinding, true},
-		{silent, stdoutName, multiserver.PhaseReceiving, false},
-		{silent, stdoutName, multiserver.PhaseSyncing, false},
-		{errors.New("port in use"), "x", multiserver.PhaseFinding, true},
-		{fmt.Errorf("%w: changed", multiserver.ErrIntegrity), "x", multiserver.PhaseReceiving, true},
-		{fmt.Errorf("%w: no such field", multiserver.ErrConfig), "x", multiserver.PhaseFinding, false},
-		{fmt.Errorf("%w: mounted", multiserver.ErrTargetRefused), "x", multiserver.PhaseFinding, false},
-		{fmt.Errorf("%w: %w", multiserver.ErrTargetRefused, multiserver.ErrNoDisk), "", multiserver.PhaseFinding, true},
-		{fmt.Errorf("%w: EIO", multiserver.ErrTargetIO), "x", multiserver.PhaseReceiving, false},
+		{nil, false, multiserver.PhaseDone, false},
+		{silent, false, multiserver.PhaseFinding, true},
+		{silent, false, multiserver.PhaseReceiving, true},
+		{silent, true, multiserver.PhaseFinding, true},
+		{silent, true, multiserver.PhaseReceiving, false},
+		{silent, true, multiserver.PhaseSyncing, false},
+		{errors.New("port in use"), false, multiserver.PhaseFinding, true},
+		{fmt.Errorf("%w: changed", multiserver.ErrIntegrity), false, multiserver.PhaseReceiving, true},
+		{fmt.Errorf("%w: no such field", multiserver.ErrConfig), false, multiserver.PhaseFinding, false},
+		{fmt.Errorf("%w: mounted", multiserver.ErrTargetRefused), false, multiserver.PhaseFinding, false},
+		{fmt.Errorf("%w: %w", multiserver.ErrTargetRefused, multiserver.ErrNoDisk), false, multiserver.PhaseFinding, true},
+		{fmt.Errorf("%w: EIO", multiserver.ErrTargetIO), false, multiserver.PhaseReceiving, false},
 	} {
-		if got := retryable(c.err, c.output, c.reached); got != c.want {
-			t.Errorf("%v, to %q, phase %v: %v, want %v", c.err, c.output, c.reached, got, c.want)
+		if got := retryable(c.err, c.stdout, c.reached); got != c.want {
+			t.Errorf("%v, to stdout %v, phase %v: %v, want %v", c.err, c.stdout, c.reached, got, c.want)
 		}
 	}
 }

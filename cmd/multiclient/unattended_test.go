@@ -60,7 +60,7 @@ func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
 func (h *host) serve(rateBitsPerSec uint64) (s *multiserver.Server, stop func()) {
 	h.Helper()
 	s, err := multiserver.NewServer(multiserver.ServerConfig{
-		File: h.path("the.img"), Group: h.group, Port: h.port, ControlPort: h.control, Interface: "lo",
+		File: h.path("the.img"), Group: h.group, Port: h.port, ControlPort: int(h.control), Interface: "lo",
 		RateBitsPerSec: rateBitsPerSec, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ func (o *options) check(c *command.Command, args []string) error {
 	if err := o.setFile(c.Given("file"), args); err != nil {
 		return err
 	}
-	if err := o.validate(); err != nil {
+	if err := o.output.Check(); err != nil {
 		return err
 	}
 	if err := o.resolveControl(context.Background()); err != nil {

@@ -44,13 +44,6 @@ const statuses = `
   7      --exit-after-done, and not every client that came has the image
   128+n  ended by signal n without an error: 130 after Ctrl-C`
 
-const (
-	// defaultMTU is what every Ethernet takes.
-	defaultMTU = 1500
-	// maxMinReceivers is as many as the server keeps a table of.
-	maxMinReceivers = 4096
-)
-
 // options are the flags.
 type options struct {
 	config   multiserver.ServerConfig
@@ -81,7 +74,7 @@ func (o *options) command() *command.Command {
 			"ttl", "multicast TTL: routers to pass, plus one")
 		f.Var(command.Value(&o.config.DataGroup, command.ParseGroup, "ADDRESS", ""),
 			"data-group", "group of MXB 2's stream; else the image's own")
-		f.Var(command.Value(&o.config.MTU, command.ParseCount, "N", strconv.Itoa(defaultMTU)),
+		f.Var(command.Value(&o.config.MTU, command.ParseCount, "N", strconv.Itoa(multiserver.DefaultMTU)),
 			"mtu", "packet size in bytes; 9000 for jumbo frames")
 		f.Var(command.Value(&o.config.Unicast, command.ParseUnicast, "WHEN", "auto"),
 			"unicast", "serve by unicast: auto, always, never")
@@ -91,7 +84,7 @@ func (o *options) command() *command.Command {
 			"delay", "d", "pause this long after each packet")
 	})
 	c.Add("Start and end", func(f *pflag.FlagSet) {
-		f.Var(command.Value(&o.config.MinReceivers, command.ParseWithin(1, maxMinReceivers), "N", ""),
+		f.Var(command.Value(&o.config.MinReceivers, command.ParseWithin(1, multiserver.MaxReceivers), "N", ""),
 			"min-receivers", "start when this many clients have joined")
 		f.Var(command.Value(&o.config.MinWait, command.ParseDuration(time.Second), "TIME", ""),
 			"min-wait", "wait at least this long after the first client")
@@ -111,7 +104,7 @@ func (o *options) serve(c *command.Command, args []string) error {
 	if o.config.File == "" {
 		return errors.New("no image: multiserver -f IMAGE")
 	}
-	if err := o.validate(); err != nil {
+	if err := o.output.Check(); err != nil {
 		return err
 	}
 	ctx, received, release := command.Signals(context.Background())
@@ -154,17 +147,9 @@ func (o *options) setFile(flagGiven bool, args []string) error {
 	return nil
 }
 
-// validate returns an error of usage: flags that contradict each other.
-func (o *options) validate() error {
-	if o.config.MaxWait > 0 && o.config.MinWait > o.config.MaxWait {
-		return fmt.Errorf("--min-wait %s is longer than --max-wait %s", o.config.MinWait, o.config.MaxWait)
-	}
-	return o.output.Check()
-}
-
 // resolveControl looks up the host of -s, if it is a name.
 func (o *options) resolveControl(ctx context.Context) error {
-	o.config.ControlPort = o.endpoint.Port
+	o.config.ControlPort = int(o.endpoint.Port)
 	if o.endpoint.Host == "" {
 		return nil
 	}

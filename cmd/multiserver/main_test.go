@@ -149,7 +149,7 @@ func TestExitAfterDone(t *testing.T) {
 			t.Fatal(err)
 		}
 		client, err := multiserver.NewClient(multiserver.ClientConfig{
-			Output: "-", Stdout: c.stdout, Interface: "lo", Group: group,
+			Stream: c.stdout, Interface: "lo", Group: group,
 			ControlHost: "127.0.0.1", ControlPort: control.Port(), Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {

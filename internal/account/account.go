@@ -58,6 +58,10 @@ type Figures struct {
 
 // Client is a client's account. Its zero value is ready for Begin.
 type Client struct {
+	// OnPhase, if not nil, is called after each change of the phase but that of Begin, on
+	// the goroutine that changed it. It may call Figures.
+	OnPhase func()
+
 	mu        sync.Mutex // guards what follows
 	figures   Figures
 	bad       uint64 // answers on the control socket
@@ -80,19 +84,26 @@ func (c *Client) Begin(output string) {
 // End stops the clock. Phase is Done if complete.
 func (c *Client) End(complete bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.ended = time.Now()
-	c.figures.WaitingFor = ""
-	if complete {
-		c.figures.Phase = Done
-	}
+	c.mu.Unlock()
+	c.Update(func(f *Figures) {
+		f.WaitingFor = ""
+		if complete {
+			f.Phase = Done
+		}
+	})
 }
 
 // Update changes figures by f, which may not call the account's methods.
 func (c *Client) Update(f func(*Figures)) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	before := c.figures.Phase
 	f(&c.figures)
+	changed := c.figures.Phase != before
+	c.mu.Unlock()
+	if changed && c.OnPhase != nil {
+		c.OnPhase()
+	}
 }
 
 // Publish replaces the counts of the session, and what it waits for. complete says that no

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -150,7 +151,7 @@ func (v server) record(h RecordHead) ServerRecord {
 	r := ServerRecord{
 		RecordHead: h,
 		Name:       v.Name, SizeBytes: v.SizeBytes,
-		Group: addrText(v.Group), Control: addrText(v.Control), Interface: v.Interface,
+		Group: addrText(v.Group), Control: addrText(v.Control), Interface: strings.Join(v.Interfaces, ", "),
 		ElapsedSeconds: seconds(v.Elapsed),
 		ImageBytesSent: v.ImageBytesSent, ImageRatio: math.Round(v.ratio()*1000) / 1000,
 		WireBytesSent: v.WireBytesSent, PacketsSent: v.PacketsSent,

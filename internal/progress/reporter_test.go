@@ -126,7 +126,7 @@ func TestTables(t *testing.T) {
 // A session may be shorter than a tick; a failure before it began is one line.
 func TestEndTellsOfTheLastTick(t *testing.T) {
 	joined := with(serving, func(s *multiserver.ServerStats) {
-		s.Interface = "eth0"
+		s.Interfaces = []string{"eth0"}
 		s.Receivers = []multiserver.Receiver{gone("pc07", "10.0.0.7:40000", multiserver.OutcomeFailed, "no space")}
 	})
 	const story = `multiserver: the stream goes out on eth0
@@ -145,7 +145,7 @@ multiserver: pc07    10.0.0.7:40000  failed   50.0%  1.00%  5        disk   no s
 		{"success", joined, nil, story +
 			"multiserver: served debian.img for 0:00: sent 0 bytes (0 B, 0 B), 0.00 x the image, to 1 client: 1 failed\n" + table},
 		{"failure", joined, errors.New("image changed"), story + table + "multiserver: image changed\n"},
-		{"failure at once", with(serving, func(s *multiserver.ServerStats) { s.Interface = "eth0" }),
+		{"failure at once", with(serving, func(s *multiserver.ServerStats) { s.Interfaces = []string{"eth0"} }),
 			errors.New("port in use"), "multiserver: port in use\n"},
 	} {
 		var out bytes.Buffer
@@ -207,7 +207,7 @@ func TestRecords(t *testing.T) {
 
 func TestServerRecord(t *testing.T) {
 	v := server{with(serving, func(s *multiserver.ServerStats) {
-		s.Interface, s.SendMethod, s.Elapsed = "eth0", "gso", 1234567*time.Microsecond
+		s.Interfaces, s.SendMethod, s.Elapsed = []string{"eth0"}, "gso", 1234567*time.Microsecond
 		s.ImageBytesSent, s.WireBytesSent, s.PacketsSent, s.ImageBytesOwed = 6<<30, 7<<30, 8, 1_000_000_000
 		s.Requests, s.BadPackets = 9, 10
 		s.Clients = []multiserver.ServedClient{visit("10.0.0.2:40000", noon, noon.Add(time.Second), 9, 11)}

@@ -37,8 +37,8 @@ func (s *serverSubject) record(h RecordHead) any { return s.now.record(h) }
 // news says what happened since the sample before.
 func (v server) news(before server) []string {
 	var news []string
-	if v.Interface != before.Interface {
-		news = append(news, "the stream goes out on "+v.Interface)
+	if now := strings.Join(v.Interfaces, ", "); now != strings.Join(before.Interfaces, ", ") {
+		news = append(news, "the stream goes out on "+now)
 	}
 	news = append(news, receivers(v.Receivers).news(before.Receivers)...)
 	for _, c := range v.Clients {

@@ -61,7 +61,7 @@ func TestServerNewsAndSummary(t *testing.T) {
 	}{
 		{func() {}, nil},
 		{func() {
-			stats.Interface = "eth0"
+			stats.Interfaces = []string{"eth0"}
 			stats.Clients = []multiserver.ServedClient{first}
 		}, []string{"the stream goes out on eth0", "client 10.0.0.2:40000 asks"}},
 		{func() { stats.Clients = []multiserver.ServedClient{again} }, nil},

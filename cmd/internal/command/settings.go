@@ -35,8 +35,7 @@ var flagOf = map[string]string{
 	"ServerConfig.Unicast":        "--unicast",
 
 	"ClientConfig.Output":         "-o",
-	"ClientConfig.Target":         "--target",
-	"ClientConfig.DryRun":         "--dry-run",
+	"ClientConfig.Disk":           "--target",
 	"ClientConfig.Group":          "-g",
 	"ClientConfig.Port":           "-p",
 	"ClientConfig.ControlHost":    "-s",

@@ -57,7 +57,7 @@ func TestFlagError(t *testing.T) {
 	if got := FlagError(plain); got != plain {
 		t.Errorf("%v has become %v", plain, got)
 	}
-	err := FlagError(fmt.Errorf("ClientConfig.Target: %w", multiserver.ErrConfig))
+	err := FlagError(fmt.Errorf("ClientConfig.Disk: %w", multiserver.ErrConfig))
 	if want := "--target: " + multiserver.ErrConfig.Error(); err.Error() != want || !errors.Is(err, multiserver.ErrConfig) {
 		t.Errorf("%q, want %q, of the same kind", err, want)
 	}
