@@ -38,6 +38,7 @@ type options struct {
 	only      *regexp.Regexp
 	by        *regexp.Regexp
 	programs  string
+	trials    int // of a search for the best fixed rate, at most
 }
 
 func main() {
@@ -74,9 +75,9 @@ func parse() options {
 	quick := flag.Bool("quick", false, "one round of 16 MiB, to see that all works")
 	flag.StringVar(&o.programs, "programs", "bin", "`FOLDER` of multiserver and multiclient")
 	flag.Parse()
-	o.sizeBytes = *size << 20
+	o.sizeBytes, o.trials = *size<<20, maxTrials
 	if *quick {
-		o.runs, o.sizeBytes = 1, quickSizeBytes
+		o.runs, o.sizeBytes, o.trials = 1, quickSizeBytes, quickTrials
 	}
 	var err error
 	if o.only, err = regexp.Compile("(?i)" + *only); err != nil {
@@ -129,7 +130,7 @@ func (o *options) run(ctx context.Context) error {
 		if r.note != "" {
 			notes = append(notes, fmt.Sprintf("%q: %s", r.name, r.note))
 		}
-		b := bench{row: r, folder: folder, disk: disk, rounds: o.runs * max(1, r.times), discard: o.runs > 1 || r.served}
+		b := bench{row: r, folder: folder, disk: disk, rounds: o.runs * max(1, r.times), discard: o.runs > 1 || r.served, trials: o.trials}
 		rowResults, err := b.measure(ctx, systems)
 		if ctx.Err() != nil {
 			failures = append(failures, fmt.Errorf("interrupted: %s and what follows is not measured", r.name))

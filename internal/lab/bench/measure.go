@@ -37,7 +37,11 @@ type bench struct {
 	disk    string // a folder on a disk, for targets that are to be there
 	rounds  int    // that count
 	discard bool
+	trials  int // of a search for the best fixed rate, at most
 	image   string
+	// rateBitsPerSec is the best fixed rate, once it was searched for, and during the search
+	// the one that is tried.
+	rateBitsPerSec int64
 }
 
 // figures are what one transfer, or the median of several, gave.
@@ -67,6 +71,15 @@ type figures struct {
 	// end ÷ that of reading the target; 0 unless the row is about that.
 	readBack float64
 
+	// packetsPerMessage is how many packets came as one message to the clients' sockets, joined
+	// on the way.
+	packetsPerMessage float64
+	// tcpShare is TCP's of the ports' line rate, the lowest; 0 unless the row has that.
+	tcpShare float64
+
+	// throttledPeriods is in how many periods clients used up their share of a core.
+	throttledPeriods float64
+
 	serverCPUSeconds, clientCPUSeconds float64 // of the clients, the mean
 	serverPeakBytes, clientPeakBytes   float64 // of the clients, the largest
 }
@@ -74,8 +87,10 @@ type figures struct {
 // result is a system's in a row.
 type result struct {
 	key
-	median figures
-	failed bool
+	runs           []figures
+	median         figures
+	rateBitsPerSec int64 // that was found; 0 unless the system has a fixed one
+	failed         bool
 }
 
 type key struct{ row, system string }
@@ -108,10 +123,32 @@ func (b *bench) measure(ctx context.Context, systems []system) ([]result, error)
 	if b.discard {
 		first = 0
 	}
-	for round := first; round <= b.rounds; round++ {
+	fail := func(s system, err error) {
+		err = fmt.Errorf("%s: %w", s.name, err)
+		fmt.Fprintf(os.Stderr, "bench: FAILED: %s: %v\n", b.row.name, err)
+		failures = append(failures, err)
+		failed[s.name] = true
+	}
+	for _, s := range systems {
+		if !s.fixedRate {
+			continue
+		}
+		err := b.search(ctx, s)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			fail(s, err)
+		}
+	}
+	last := b.rounds
+	if b.rounds > 1 {
+		last = max(last, b.row.worstOf)
+	}
+	for round := first; round <= last; round++ {
 		bare := 0.0
 		for _, s := range systems {
-			if failed[s.name] {
+			if failed[s.name] || round > b.rounds && s.name != ours && s.name != bareLoop {
 				continue
 			}
 			f, err := b.transfer(ctx, s)
@@ -119,10 +156,7 @@ func (b *bench) measure(ctx context.Context, systems []system) ([]result, error)
 				return nil, ctx.Err()
 			}
 			if err != nil {
-				err = fmt.Errorf("%s: %w", s.name, err)
-				fmt.Fprintf(os.Stderr, "bench: FAILED: %s: %v\n", b.row.name, err)
-				failures = append(failures, err)
-				failed[s.name] = true
+				fail(s, err)
 				continue
 			}
 			if s.name == bareLoop {
@@ -132,7 +166,7 @@ func (b *bench) measure(ctx context.Context, systems []system) ([]result, error)
 				f.toBare = f.goodput / bare
 			}
 			fmt.Fprintf(os.Stderr, "%s, round %d of %d, %s: %.2f s, %.1f MB/s, sent %.3f\n",
-				b.row.name, round, b.rounds, s.name, f.wallSeconds, f.goodput/1e6, f.sent)
+				b.row.name, round, last, s.name, f.wallSeconds, f.goodput/1e6, f.sent)
 			if round > 0 {
 				runs[s.name] = append(runs[s.name], f)
 			}
@@ -142,7 +176,10 @@ func (b *bench) measure(ctx context.Context, systems []system) ([]result, error)
 	for _, s := range systems {
 		r := result{key: key{b.row.name, s.name}, failed: failed[s.name]}
 		if !r.failed {
-			r.median = median(runs[s.name])
+			r.runs, r.median = runs[s.name], median(runs[s.name])
+			if s.fixedRate {
+				r.rateBitsPerSec = b.rateBitsPerSec
+			}
 		}
 		results = append(results, r)
 	}
@@ -163,6 +200,9 @@ func (b *bench) cache() string { return filepath.Join(b.folder, "cache") }
 func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	config := b.row.config
 	config.Hosts = b.row.clients + 1
+	if b.row.besideTCP {
+		config.Hosts++
+	}
 	l, err := lab.New(config)
 	if err != nil {
 		return f, err
@@ -177,12 +217,15 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	for _, e := range b.row.data() {
 		dataBytes += e.SizeBytes
 	}
-	limit := startLimit + endLimit + time.Duration(dataBytes/slowestBytesPerSec+b.row.sizeBytes/slowestHoleBytesPerSec)*time.Second
+	limit := startLimit + endLimit + time.Duration(dataBytes/cmp.Or(b.row.slowestBytesPerSec, slowestBytesPerSec)+b.row.sizeBytes/slowestHoleBytesPerSec)*time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	j := &job{
 		ctx: ctx, lab: l, image: b.image, sizeBytes: b.row.sizeBytes, lossPercent: config.LossPercent,
 		folder: filepath.Join(b.folder, "run"), cache: b.cache(), row: b.row,
+	}
+	if s.fixedRate {
+		j.rateBitsPerSec = b.rateBitsPerSec
 	}
 	if b.row.readsBack {
 		j.folder = filepath.Join(b.disk, "run")
@@ -253,6 +296,14 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
+	if f.packetsPerMessage, err = packetsOfMessages(j, o.clients); err != nil {
+		return f, err
+	}
+	for n, share := range o.tcpShares {
+		if got := <-share; n == 0 || got < f.tcpShare {
+			f.tcpShare = got
+		}
+	}
 	size := float64(j.sizeBytes)
 	f.wallSeconds = o.ended.Sub(o.started).Seconds()
 	f.goodput = size / w.streaming().Seconds()
@@ -285,10 +336,14 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 		}
 		usage := lab.UsageOf(c.cmd.ProcessState)
 		finished++
+		f.throttledPeriods += float64(c.throttledPeriods)
 		f.clientCPUSeconds += usage.CPU.Seconds()
 		f.clientPeakBytes = max(f.clientPeakBytes, float64(usage.PeakMemoryBytes))
 	}
 	f.clientCPUSeconds /= finished
+	if j.row.coreShares != nil {
+		fmt.Fprintf(os.Stderr, "clients used up their share of a core in %.0f periods\n", f.throttledPeriods)
+	}
 	return f, nil
 }
 
@@ -301,7 +356,9 @@ type outcome struct {
 	// sentBefore is what had left the server's interface when the last client was started
 	// again; 0 if it was not.
 	sentBefore uint64
-	readBack   time.Time // when client 0 began to read its target; zero unless the row is about that
+	// tcpShares are those of the TCP flows; each comes once when its client has ended.
+	tcpShares []chan float64
+	readBack  time.Time // when client 0 began to read its target; zero unless the row is about that
 }
 
 // fillTargets has each target hold what the row says, and returns how much of the image
@@ -325,6 +382,7 @@ func run(j *job, s system) (*outcome, error) {
 		if rate := j.pipeBytesPerSec(n); rate > 0 {
 			p.pipe = &pipe{image: j.image, bytesPerSec: rate}
 		}
+		p.duty, p.coreShare = j.row.duty, j.row.coreShare(n)
 		o.clients = append(o.clients, p)
 	}
 	waiting, hosts, active := o.servers, j.lab.Hosts[:1], o.clients
@@ -425,18 +483,23 @@ func awaitSocket(h *lab.Host) error {
 type process struct {
 	name    string
 	cmd     *lab.Cmd
+	duty    *duty         // that it is kept to; nil if it runs all the time
+	release chan struct{} // closed by stop: it may run all the time
 	pipe    *pipe         // that standard output goes to; nil if to output
 	output  bytes.Buffer  // complete once done is closed
 	started time.Time     // set by start
 	done    chan struct{} // closed by the goroutine of start after ended and err are set, and the pipe is read
 	ended   time.Time
 	err     error
+	// coreShare is what it has of a core, 0 if that is not limited.
+	coreShare        float64
+	throttledPeriods int // in which it used that up; valid once done is closed
 	// abandoned: the row has made sure that it does not finish.
 	abandoned bool
 }
 
 func newProcess(name string, cmd *lab.Cmd) *process {
-	p := &process{name: name, cmd: cmd, done: make(chan struct{})}
+	p := &process{name: name, cmd: cmd, release: make(chan struct{}), done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	return p
 }
@@ -452,10 +515,31 @@ func (p *process) start() error {
 		p.cmd.Stdout = to
 		read = func() { p.pipe.read(from) }
 	}
+	group := &cpuGroup{}
+	if p.coreShare > 0 {
+		var err error
+		if group, err = newCPUGroup(p.coreShare); err != nil {
+			return err
+		}
+	}
 	p.started = time.Now()
 	if err := p.cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", p.name, err)
+		return errors.Join(fmt.Errorf("start %s: %w", p.name, err), group.remove())
 	}
+	var groupErr, dutyErr error
+	if groupErr = group.add(p.cmd.Process); groupErr != nil {
+		_ = p.cmd.Process.Kill() // it may have ended
+	}
+	exited := make(chan struct{})  // closed by the goroutine that waits
+	dutyEnd := make(chan struct{}) // closed by the next goroutine
+	go func() {
+		defer close(dutyEnd)
+		if p.duty != nil {
+			var share float64
+			share, dutyErr = p.duty.keep(p.cmd.Process, exited, p.release)
+			fmt.Fprintf(os.Stderr, "%s: not stopped for %.3f of its time\n", p.name, share)
+		}
+	}()
 	all := make(chan struct{}) // closed by the next goroutine
 	go func() {
 		defer close(all)
@@ -465,7 +549,12 @@ func (p *process) start() error {
 		defer close(p.done)
 		p.err = p.cmd.Wait()
 		p.ended = time.Now()
+		close(exited)
 		<-all
+		<-dutyEnd
+		throttled, throttledErr := group.throttledPeriods()
+		p.throttledPeriods = throttled
+		p.err = errors.Join(p.err, groupErr, dutyErr, throttledErr, group.remove())
 	}()
 	return nil
 }
@@ -488,6 +577,7 @@ func (p *process) stop() {
 		p.kill()
 		return
 	}
+	close(p.release)
 	_ = p.cmd.Process.Signal(unix.SIGINT) // fails if it has ended
 	select {
 	case <-p.done:
@@ -523,6 +613,7 @@ func (f *figures) each() []*float64 {
 		&f.goodput, &f.toBare, &f.sent,
 		&f.startSeconds, &f.endSeconds, &f.rampSeconds, &f.silenceSeconds,
 		&f.sentToDiffering, &f.rest, &f.readBack,
+		&f.packetsPerMessage, &f.tcpShare, &f.throttledPeriods,
 		&f.serverCPUSeconds, &f.clientCPUSeconds, &f.serverPeakBytes, &f.clientPeakBytes,
 	}
 }

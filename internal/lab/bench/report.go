@@ -27,12 +27,12 @@ func (r report) String() string {
 		rounds = "one round"
 	}
 	fmt.Fprintf(&s, "- machine: %s\n- command: `%s`\n- %s; image of %d MiB at 1 GbE\n", machine(), command(), rounds, r.options.sizeBytes>>20)
-	s.WriteString("- wall: start of the clients to the exit of the last; goodput: image ÷ time from the first data at any client, its first 64 KiB, to the last, by their interfaces' counters; sent: bytes that left the server's interface; CPU: user and system, the kernel's network included where it runs in the program's time, of the clients the mean; others: wall without the last client, the one that a row is about; first data: after the start of the clients; end: after the last data; 90%: first data until the rate of 100 ms was 0.9 of the median of what followed; silence: the longest at any client between data and data; memory: largest resident set, never less than this command's own\n")
+	s.WriteString("- wall: start of the clients to the exit of the last; goodput: image ÷ time from the first data at any client, its first 64 KiB, to the last, by their interfaces' counters; sent: bytes that left the server's interface; CPU: user and system, the kernel's network included where it runs in the program's time, of the clients the mean; others: wall without the last client, the one that a row is about; first data: after the start of the clients; end: after the last data; 90%: first data until the rate of 100 ms was 0.9 of the median of what followed; silence: the longest at any client between data and data; packets a message: full packets that came to clients' interfaces ÷ messages that came to their UDP sockets; memory: largest resident set, never less than this command's own\n")
 	for _, note := range r.notes {
 		fmt.Fprintf(&s, "- %s\n", note)
 	}
-	s.WriteString("\n| row | system | wall s | goodput MB/s | ÷ bare | image ÷ wall MB/s | sent ÷ image | CPU s server | CPU s client | peak MiB server | peak MiB client | others s | first data s | end s | 90% s | silence s | wanted |\n")
-	s.WriteString("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
+	s.WriteString("\n| row | system | wall s | goodput MB/s | ÷ bare | image ÷ wall MB/s | sent ÷ image | CPU s server | CPU s client | peak MiB server | peak MiB client | others s | first data s | end s | 90% s | silence s | packets a message | wanted |\n")
+	s.WriteString("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n")
 	rows := rows(r.options.sizeBytes)
 	good := table{}
 	for _, result := range r.results {
@@ -50,17 +50,20 @@ func (r report) String() string {
 func line(r result, of row, good table) string {
 	wanted := verdicts(of.wanted, r.system, good)
 	if r.failed {
-		return fmt.Sprintf("| %s | %s | **FAILED** | | | | | | | | | | | | | | %s |\n", r.row, r.system, wanted)
+		return fmt.Sprintf("| %s | %s | **FAILED** | | | | | | | | | | | | | | | %s |\n", r.row, r.system, wanted)
 	}
 	m := r.median
-	toBare := ""
+	toBare, system := "", r.system
+	if r.rateBitsPerSec > 0 {
+		system += fmt.Sprintf(": %.4g Mbit/s", float64(r.rateBitsPerSec)/1e6)
+	}
 	if m.toBare > 0 {
 		toBare = fmt.Sprintf("%.3f", m.toBare)
 	}
-	return fmt.Sprintf("| %s | %s | %.2f | %.1f | %s | %.1f | %.3f | %.2f | %.2f | %.0f | %.0f | %.2f | %.2f | %.2f | %.2f | %.2f | %s |\n",
-		r.row, r.system, m.wallSeconds, m.goodput/1e6, toBare, float64(of.sizeBytes)/m.wallSeconds/1e6, m.sent,
+	return fmt.Sprintf("| %s | %s | %.2f | %.1f | %s | %.1f | %.3f | %.2f | %.2f | %.0f | %.0f | %.2f | %.2f | %.2f | %.2f | %.2f | %.1f | %s |\n",
+		r.row, system, m.wallSeconds, m.goodput/1e6, toBare, float64(of.sizeBytes)/m.wallSeconds/1e6, m.sent,
 		m.serverCPUSeconds, m.clientCPUSeconds, m.serverPeakBytes/(1<<20), m.clientPeakBytes/(1<<20),
-		m.othersSeconds, m.startSeconds, m.endSeconds, m.rampSeconds, m.silenceSeconds, wanted)
+		m.othersSeconds, m.startSeconds, m.endSeconds, m.rampSeconds, m.silenceSeconds, m.packetsPerMessage, wanted)
 }
 
 // verdicts are about a system.

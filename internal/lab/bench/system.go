@@ -20,6 +20,8 @@ const (
 	bareLoop = "bare loop"
 	// oursFresh looks at nothing that a target holds.
 	oursFresh = "multiserver, --fresh"
+	// oursBestRate is told the best fixed rate, which is searched for.
+	oursBestRate = "multiserver, best --rate"
 )
 
 // system is a pair of programs that carries an image to many machines.
@@ -38,6 +40,8 @@ type system struct {
 	note  string // how it is run, for the report
 	// optional: it takes part only in rows that name it.
 	optional bool
+	// fixedRate: the server is told the best rate, which is searched for before the rounds.
+	fixedRate bool
 }
 
 // job is one transfer in a lab of its own.
@@ -50,10 +54,17 @@ type job struct {
 	folder      string
 	cache       string // of the server's manifests
 	row         row
-	gate        *gate // before the image; nil unless the row has it
+	// rateBitsPerSec is what the server is told; nothing if 0.
+	rateBitsPerSec int64
+	gate           *gate // before the image; nil unless the row has it
 }
 
-func (j *job) clients() []*lab.Host { return j.lab.Hosts[1:] }
+func (j *job) clients() []*lab.Host {
+	if j.row.besideTCP {
+		return j.lab.Hosts[1 : len(j.lab.Hosts)-1]
+	}
+	return j.lab.Hosts[1:]
+}
 
 // clientFolder is an empty folder of the n-th client, output the path in it where
 // the image is to be.
@@ -91,7 +102,7 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	for _, s := range []system{
 		bareSystem(bareLoop, barePackets), bareSystem(bareLoop+", packet by packet", 1),
 		multiserverSystem(ours, programs), multiserverSystem(oursMXB1, programs, "--mxb1"),
-		freshSystem(programs), udpcastSystem(), udpcastLimitedSystem(), uftpSystem(),
+		bestRateSystem(programs), freshSystem(programs), udpcastSystem(), udpcastLimitedSystem(), uftpSystem(),
 	} {
 		if !o.by.MatchString(s.name) {
 			continue
@@ -112,6 +123,14 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	return there, notes, nil
 }
 
+func bestRateSystem(programs lab.Programs) system {
+	s := multiserverSystem(oursBestRate, programs)
+	s.optional, s.fixedRate = true, true
+	s.note = fmt.Sprintf("the same with a fixed `--rate`, the fastest of a search of at most %d whole runs: a coarse sweep, then halving of the gaps beside the best, to %.0f%%; of those within %.0f%% of the fastest, the one that sends least",
+		maxTrials, 100*(fineStep-1), 100*(sameTime-1))
+	return s
+}
+
 func freshSystem(programs lab.Programs) system {
 	s := multiserverSystem(oursFresh, programs, "--fresh")
 	s.optional = true
@@ -125,6 +144,9 @@ func multiserverSystem(name string, programs lab.Programs, clientFlags ...string
 		name: name,
 		server: func(j *job) *lab.Cmd {
 			flags := append([]string{"-i", "eth0", "-f", j.image}, j.row.serverFlags...)
+			if j.rateBitsPerSec > 0 {
+				flags = append(flags, "--rate", fmt.Sprint(j.rateBitsPerSec))
+			}
 			c := j.lab.Hosts[0].Command(j.ctx, programs.Server, flags...)
 			c.Env = append(os.Environ(), "XDG_CACHE_HOME="+j.cache)
 			return c

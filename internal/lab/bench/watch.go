@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -176,6 +177,63 @@ func rampOf(samples []sample) time.Duration {
 		rest = slices.Insert(rest, at, r.bytesSec)
 	}
 	return reached.Sub(samples[0].at)
+}
+
+// packetsOfMessages is how many packets came as one message to sockets of clients that
+// finished. Packets are the bytes ÷ those of a full packet: super-packets that cross whole
+// count as one, and so do those that are joined behind the counter.
+func packetsOfMessages(j *job, clients []*process) (float64, error) {
+	var packets, messages float64
+	full := float64(cmp.Or(j.row.config.MTU, 1500) + 14)
+	for n, h := range j.clients() {
+		if clients[n].abandoned {
+			continue
+		}
+		counters, err := h.Counters()
+		if err != nil {
+			return 0, err
+		}
+		var snmp []byte
+		if err := h.Do(func() (err error) {
+			snmp, err = os.ReadFile("/proc/thread-self/net/snmp")
+			return err
+		}); err != nil {
+			return 0, err
+		}
+		came, err := udpMessages(snmp)
+		if err != nil {
+			return 0, err
+		}
+		packets += float64(counters.ReceivedBytes) / full
+		messages += float64(came)
+	}
+	return packets / max(1, messages), nil
+}
+
+// udpMessages finds in /proc/net/snmp (proc_net(5)) how many messages came to UDP sockets: read
+// from them or dropped at them. What UDP_GRO joined is one.
+func udpMessages(snmp []byte) (uint64, error) {
+	var names, values [][]byte
+	for line := range bytes.Lines(snmp) {
+		if fields := bytes.Fields(line); len(fields) > 0 && string(fields[0]) == "Udp:" {
+			names, values = values, fields
+		}
+	}
+	total, found := uint64(0), 0
+	for n, name := range names {
+		if text := string(name); n < len(values) && (text == "InDatagrams" || text == "RcvbufErrors") {
+			value, err := strconv.ParseUint(string(values[n]), 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			total += value
+			found++
+		}
+	}
+	if found != 2 {
+		return 0, fmt.Errorf("no counters of UDP in %q", snmp)
+	}
+	return total, nil
 }
 
 // receivedBytes finds eth0's first counter in /proc/net/dev (proc_net(5)).
