@@ -1,0 +1,98 @@
+package congestion
+
+import (
+	"slices"
+	"time"
+)
+
+// history is what a receiver had received at its last reports: a ring.
+type history struct {
+	ring  [historyKept]received
+	start int
+	count int
+}
+
+type received struct {
+	at      time.Duration
+	packets uint64
+}
+
+func (h *history) at(i int) *received { return &h.ring[(h.start+i)%historyKept] }
+
+func (h *history) add(at time.Duration, packets uint64) {
+	if h.count > 0 && packets < h.at(h.count-1).packets {
+		h.count = 0 // it began anew
+	}
+	if h.count == historyKept {
+		h.start = (h.start + 1) % historyKept
+		h.count--
+	}
+	h.count++
+	*h.at(h.count - 1) = received{at, packets}
+}
+
+// since is how many packets were reported after a time as received.
+func (h *history) since(at time.Duration) uint64 {
+	if h.count == 0 {
+		return 0
+	}
+	base := uint64(0)
+	known := false
+	for i := range h.count {
+		if h.at(i).at > at {
+			break
+		}
+		base, known = h.at(i).packets, true
+	}
+	if !known {
+		base = h.at(0).packets // what came before is not known to be new
+		if h.count < historyKept {
+			base = 0 // all that it has is
+		}
+	}
+	return h.at(h.count-1).packets - base
+}
+
+// fastest is the highest rate, in packets a second, at which packets were reported
+// after a time, over budgetSpan or more.
+func (h *history) fastest(after time.Duration) (rate float64) {
+	from := 0
+	for i := 1; i < h.count; i++ {
+		for from+1 < i && h.at(i).at-h.at(from+1).at >= budgetSpan {
+			from++
+		}
+		if span := h.at(i).at - h.at(from).at; span >= budgetSpan && h.at(from).at >= after {
+			rate = max(rate, float64(h.at(i).packets-h.at(from).packets)/span.Seconds())
+		}
+	}
+	return rate
+}
+
+// budget is how many bits may be sent now, whatever the rate is.
+func (e *Engine) budget(now time.Duration) float64 {
+	if !e.begun || now < e.began+budgetAfter {
+		return unbounded
+	}
+	from := now - budgetTime
+	e.medians = e.medians[:0]
+	for _, v := range e.counting {
+		e.medians = append(e.medians, float64(v.peer.history.since(from)))
+	}
+	got := median(e.medians) * e.cfg.PacketBits
+	e.medians = e.medians[:0]
+	for _, v := range e.counting {
+		e.medians = append(e.medians, v.peer.history.fastest(from))
+	}
+	proven := median(e.medians) * e.cfg.PacketBits
+	e.proven = proven
+	return budgetFactor*got + max(budgetBits, proven) - e.sent.since(from)
+}
+
+// median is that of values, which it sorts; of two it is the lower one.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[(len(values)-1)/2]
+}
