@@ -78,7 +78,6 @@ type Engine struct {
 	prior   round   // at another rate
 	priorOK bool
 	random  random
-	losses  int // rounds of excess loss in a row
 
 	drainEnd time.Duration
 	drains   int // in a row
@@ -293,8 +292,12 @@ func (e *Engine) judge(now time.Duration) {
 		return
 	}
 	r.length = now - e.epochAt
-	if r.queue < queueAlarm {
-		// How much is lost needs a while to be known.
+	if r.recent < queueAlarm {
+		// How much is lost needs a while to be known, and so does a queue that grows by
+		// what is a little too much.
+		if e.raised && r.took < time.Duration(float64(e.standing())*1.3/(e.rate/e.before-1)) {
+			return
+		}
 		if r.packets < minRoundPackets+lossPackets*r.loss && r.length < maxRound*2 {
 			return
 		}
@@ -336,8 +339,7 @@ func (e *Engine) isDoubtful(now time.Duration) bool {
 // decide acts on a round.
 func (e *Engine) decide(now time.Duration, r round) {
 	excess := r.loss > e.random.share+tolerance(e.random.share, r.packets)
-	limit := max(queueLimit, time.Duration(queuePackets*e.cfg.PacketBits/e.rate*float64(time.Second)))
-	stands := r.queue >= limit
+	stands := r.queue >= e.standing() || e.raised && r.recent >= e.standing()
 	switch {
 	case stands && e.mode != proving:
 		e.congested(now, r, excess)
@@ -349,6 +351,11 @@ func (e *Engine) decide(now time.Duration, r round) {
 		e.drains = 0
 		e.decideCruise(now, r, excess)
 	}
+}
+
+// standing is the delay from which on a queue stands.
+func (e *Engine) standing() time.Duration {
+	return max(queueLimit, time.Duration(queuePackets*e.cfg.PacketBits/e.rate*float64(time.Second)))
 }
 
 // capacity is what the path carries, by what was delivered.
@@ -367,7 +374,7 @@ func (e *Engine) congested(now time.Duration, r round, excess bool) {
 	} else {
 		e.growthWait = minGrowthWait
 	}
-	e.raised, e.step, e.losses, e.priorOK = false, 0, 0, false
+	e.raised, e.step, e.priorOK = false, 0, false
 	e.reason = Reason{Cause: CauseQueue, Bits: capacity, Delay: r.queue}
 	e.target = max(cruise*capacity, minRate)
 	e.set(now, drainGain*capacity, draining)
@@ -423,7 +430,7 @@ func (e *Engine) grow(now time.Duration, r round) {
 // cruiseAt holds a rate.
 func (e *Engine) cruiseAt(now time.Duration, rate float64, reason Reason) {
 	e.reason = reason
-	e.raised, e.step, e.losses = false, 0, 0
+	e.raised, e.step = false, 0
 	e.growAt = now + e.growthWait
 	e.set(now, rate, cruising)
 }
@@ -452,7 +459,6 @@ func (e *Engine) decideProof(now time.Duration, r round) {
 	if same(r, high) {
 		e.prove(now, r, high)
 		e.prior, e.priorOK = r, true
-		e.losses = 0
 		rate := min(e.before, high.delivered/(1-e.random.share))
 		if high.loss <= e.random.share+tolerance(e.random.share, high.packets) {
 			rate = e.before
@@ -496,18 +502,21 @@ func (e *Engine) decideCruise(now time.Duration, r round, excess bool) {
 	case excess && e.raised:
 		e.growthWait = min(2*e.growthWait, maxGrowthWait)
 		e.lossy(now, r, min(e.before/cruise, r.delivered/(1-e.random.share)))
-	case excess && e.losses < 1:
-		losses := e.losses + 1
-		e.growthWait = minGrowthWait
-		e.lossy(now, r, min(e.rate/cruise, r.delivered/(1-e.random.share)))
-		e.losses = losses
 	case excess:
 		e.halve(now, r)
 	case e.random.share > 2*lossMargin && now > e.random.at+proofAge:
 		e.halve(now, r)
 	default:
-		e.losses = 0
+		e.refine(r)
 		e.rise(now, r)
+	}
+}
+
+// refine lets a proven share of random loss follow what is lost while nothing is
+// congested.
+func (e *Engine) refine(r round) {
+	if e.random.proofs > 0 && !e.raised {
+		e.random.share += (min(r.loss, e.provable()) - e.random.share) * min(1, r.packets/refinePackets)
 	}
 }
 

@@ -39,7 +39,7 @@ const (
 	// 30% over 205 packets is known to ±3%. No round lasts longer than maxRound.
 	minRound        = 40 * time.Millisecond
 	minRoundPackets = 25
-	lossPackets     = 600
+	lossPackets     = 350
 	maxRound        = time.Second
 
 	// A loss is excess if it is over the proven random loss by lossMargin and
@@ -54,7 +54,9 @@ const (
 	wellProven = 0.35
 	manyProofs = 3
 	proofAge   = 30 * time.Second
-	proofRatio = 1.7
+	proofRatio = 1.5
+	// refinePackets is over how many packets a proven share follows what is lost.
+	refinePackets = 4000
 
 	// Growth after a while without congestion: by growthSteps one after the other. A
 	// wait after a step that failed is doubled.

@@ -59,6 +59,7 @@ type peer struct {
 	last    mark
 	base    base          // of the delay
 	queue   time.Duration // delay above base
+	recent  time.Duration // the smaller one of the last two
 	trip    time.Duration // smallest round trip seen; 0 before
 
 	epoch uint32        // of first
@@ -151,6 +152,7 @@ func (e *Engine) locate(now time.Duration, p *peer, r Report) {
 	m.sent = sent
 	advanced := m.newest > p.last.newest
 	p.last = m
+	recent := p.queue
 	if p.timed {
 		if advanced {
 			p.queue = p.base.add(now, m.arrived-m.sent)
@@ -161,6 +163,7 @@ func (e *Engine) locate(now time.Duration, p *peer, r Report) {
 			}
 		}
 	}
+	p.recent = min(recent, p.queue)
 	switch {
 	case m.newest < e.epochFrom:
 	case p.epoch != e.epoch:

@@ -19,6 +19,8 @@ type vote struct {
 	passed    float64       // bits a second that came through, or were lost behind the queue
 	sent      float64       // bits a second
 	queue     time.Duration // that stood all the time
+	recent    time.Duration // that stands lately
+	took      time.Duration
 	drain     time.Duration // that the queue takes to empty, at passed
 }
 
@@ -31,6 +33,8 @@ type round struct {
 	passed    float64
 	sent      float64
 	queue     time.Duration
+	recent    time.Duration
+	took      time.Duration
 	drain     time.Duration
 	ready     float64 // share of the receivers
 	length    time.Duration
@@ -78,7 +82,7 @@ func (e *Engine) evaluate() {
 		if span := p.last.sent - p.first.sent; span > 0 {
 			v.sent = packets * e.cfg.PacketBits / span.Seconds()
 		}
-		v.queue = p.least
+		v.queue, v.recent, v.took = p.least, p.recent, took
 		outstanding := float64(e.sent.last-p.last.newest) * e.cfg.PacketBits
 		v.drain = max(0, time.Duration(outstanding/max(v.passed, 1)*float64(time.Second))-p.age-p.trip)
 		enough := packets >= minRoundPackets && took >= minRound || took >= maxRound
@@ -105,6 +109,8 @@ func (e *Engine) round() (r round, ok bool) {
 	r.loss = e.most(func(v *vote) float64 { return v.loss })
 	r.dropped = e.most(func(v *vote) float64 { return v.dropped })
 	r.queue = time.Duration(e.most(func(v *vote) float64 { return float64(v.queue) }))
+	r.recent = time.Duration(e.most(func(v *vote) float64 { return float64(v.recent) }))
+	r.took = time.Duration(e.most(func(v *vote) float64 { return float64(v.took) }))
 	r.drain = time.Duration(e.most(func(v *vote) float64 { return float64(v.drain) }))
 	r.delivered = e.bound(func(v *vote) float64 { return v.delivered })
 	r.passed = e.bound(func(v *vote) float64 { return v.passed })
