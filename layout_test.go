@@ -109,7 +109,7 @@ func TestLayers(t *testing.T) {
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
 var engines = []string{"internal/mxb1", "internal/probe", "internal/rate", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
-	"internal/seed", "internal/sender", "internal/startgate"}
+	"internal/seed", "internal/sender", "internal/startgate", "internal/congestion"}
 
 func TestLayout(t *testing.T) {
 	seen := map[string]bool{}

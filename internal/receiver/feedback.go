@@ -135,7 +135,8 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	e.heard = now
 	e.session.ReportInterval = h.ReportInterval
 	e.session.Receivers = h.Receivers
-	e.reportAt = min(e.reportAt, now+h.ReportInterval)
+	e.sample.follow(now, e.cfg.Receiver, &h.Sample)
+	e.reportAt = min(e.reportAt, now+e.reportInterval(now))
 	if h.RoundTrip > 0 {
 		e.roundTrip = h.RoundTrip
 	}
@@ -287,7 +288,7 @@ func (e *Engine) collectNACKs(now time.Duration) bool {
 			continue
 		}
 		named := alone || s.large()
-		if !named && e.report.NACKs.Len() == wire.MaxNACKs { // in the next report, at once
+		if !named && e.report.NACKs.Len() == wire.MaxTimedNACKs { // in the next report, at once
 			e.askAt = earliest(e.askAt, max(now, 1))
 			continue
 		}
@@ -417,9 +418,10 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	case r.Counts.Lost > 0:
 		r.Limit = wire.LimitWire
 	}
+	r.Arrival, r.Timed = e.arrival(now)
 	dst = r.AppendTo(dst)
 	r.NACKs = r.NACKs.Reset()
-	e.reportAt = now + e.session.ReportInterval
+	e.reportAt = now + e.reportInterval(now)
 	return dst
 }
 

@@ -19,6 +19,10 @@ const (
 	// it knows a few.
 	firstReport  = 512
 	reportSpread = 4 * time.Millisecond
+	// sampleMemory is how long a receiver reports in time after the last heartbeat that
+	// named it: eight of them may be lost. minSampleInterval bounds what a sender can ask for.
+	sampleMemory      = 2 * time.Second
+	minSampleInterval = 20 * time.Millisecond
 	// lossSpan is over how many packets, about, loss is measured.
 	lossSpan = 16384
 
