@@ -62,6 +62,7 @@ type Engine struct {
 
 	stream        stream
 	sample        sample
+	recentLoss    float64       // share of packets, at the last look
 	lookAt        wire.Sequence // when to look at the window next
 	carouselBlock uint32        // where the sender's carousel is, as of its last heartbeat
 	pass          uint32        // and its pass; 0 before the first heartbeat

@@ -12,6 +12,7 @@ import (
 // kept, and whether the carousel has passed blocks that are missing (R4, R7, R12).
 func (e *Engine) look(now time.Duration) {
 	e.lookAt = e.stream.highest + lookEvery
+	e.recentLoss = e.stream.loss()
 	if e.stream.highest > e.quietAt {
 		e.quiet = false
 	}
@@ -287,7 +288,7 @@ func (e *Engine) collectNACKs(now time.Duration) bool {
 			dropped = true
 			continue
 		}
-		named := alone || s.large()
+		named := alone || e.large(s)
 		if !named && e.report.NACKs.Len() == wire.MaxTimedNACKs { // in the next report, at once
 			e.askAt = earliest(e.askAt, max(now, 1))
 			continue
@@ -318,7 +319,7 @@ func (e *Engine) mayWait(s *slot) bool {
 		return false
 	}
 	passedBy := e.pass != s.pass && e.carouselBlock > s.index
-	return (s.large() || s.late) && !e.quiet && !passedBy && keepRoom*len(e.free) >= len(e.slots)
+	return (e.large(s) || s.late) && !e.quiet && !passedBy && keepRoom*len(e.free) >= len(e.slots)
 }
 
 // appendSymbols appends the next packet of a round of WantedSymbols.
@@ -330,7 +331,7 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 	for ; e.naming > 0 && e.naming <= len(e.slots); e.naming++ {
 		s := &e.slots[e.naming-1]
 		if s.state != slotFilling || !s.passed || s.covered || s.waiting || s.tries == 0 ||
-			!alone && !s.large() {
+			!alone && !e.large(s) {
 			continue
 		}
 		if int64(s.index) < after {

@@ -29,7 +29,9 @@ const (
 	// sourceShare and fewSymbols: a block that lacks more than a quarter of its symbols,
 	// and more than a few, names those that it lacks, since rebuilding hundreds is slow.
 	sourceShare = 4
-	fewSymbols  = 8
+	// sourceLoss: where loss takes that much of every block, it is no more than usual.
+	sourceLoss = 1.5
+	fewSymbols = 8
 
 	// A block whose first symbol to come is behind the first 1/lateShare of its symbols
 	// and lateSymbols was under way when the receiver came.

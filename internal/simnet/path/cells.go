@@ -1,0 +1,188 @@
+package path
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"multiserver/internal/simnet"
+)
+
+// Cell is a network of the matrix, with what is to be reached in it.
+type Cell struct {
+	Name     string
+	Config   Config
+	Capacity float64 // bits a second that the path carries
+	Loss     float64 // at random
+	MaxSent  float64 // ÷ (source ÷ (1 − Loss)); 0: no bound
+	MaxTime  float64 // ÷ time at the best fixed rate; 0: no bound
+	MaxWait  time.Duration
+	Keeps    float64       // share that the neighbour keeps at least
+	To90     time.Duration // until 90% of the own interface; 0: no bound
+	MaxBlind float64       // bits before the first report
+	Strict   bool          // may not miss
+	Seconds  float64       // the image, of the path
+}
+
+// Figures are what a cell has shown.
+type Figures struct {
+	Result
+	SentRatio float64
+	Best      float64       // bits a second
+	BestTime  time.Duration // at that rate
+	TimeRatio float64
+	Missed    []string
+}
+
+// image is how many blocks take that long at a rate.
+func image(seconds, rate float64) uint32 {
+	return uint32(max(1, math.Round(seconds*rate/(k*packetBits))))
+}
+
+func constant(rate float64) func(time.Duration) float64 {
+	return func(time.Duration) float64 { return rate }
+}
+
+func alike(n int, s Spec) []Spec {
+	all := make([]Spec, n)
+	for i := range all {
+		all[i] = s
+	}
+	return all
+}
+
+// Measure runs a cell, and finds its best fixed rate unless known has it.
+func Measure(c Cell, known map[string]Result) (Figures, error) {
+	r, err := Run(c.Config)
+	f := Figures{Result: r}
+	f.SentRatio = r.Sent * (1 - c.Loss)
+	if err != nil {
+		f.Missed = append(f.Missed, err.Error())
+		return f, err
+	}
+	if c.MaxTime > 0 {
+		f.Best, f.BestTime = best(c, known)
+		if f.BestTime > time.Second {
+			f.TimeRatio = float64(r.Finish-time.Second) / float64(f.BestTime-time.Second)
+		} else {
+			f.TimeRatio = float64(r.Finish) / float64(f.BestTime)
+		}
+	}
+	miss := func(bad bool, format string, args ...any) {
+		if bad {
+			f.Missed = append(f.Missed, fmt.Sprintf(format, args...))
+		}
+	}
+	miss(c.MaxSent > 0 && f.SentRatio > c.MaxSent, "sent %.2f > %.2f", f.SentRatio, c.MaxSent)
+	miss(c.MaxTime > 0 && f.TimeRatio > c.MaxTime, "time %.2f > %.2f", f.TimeRatio, c.MaxTime)
+	miss(c.MaxWait > 0 && r.Wait > c.MaxWait, "queue %v > %v", r.Wait, c.MaxWait)
+	miss(c.Keeps > 0 && r.Neighbour < c.Keeps, "neighbour %.2f < %.2f", r.Neighbour, c.Keeps)
+	miss(c.To90 > 0 && (r.To90 == 0 || r.To90 > c.To90), "90%% after %v", r.To90)
+	miss(c.MaxBlind > 0 && r.Blind > c.MaxBlind, "blind %.3g bits", r.Blind)
+	return f, nil
+}
+
+// best is the fixed rate with which all are done first, to 3%, and that time: by golden
+// section between 0.5 and 1.15 of the capacity. Beside a neighbour, the rate has to leave
+// it what it keeps.
+func best(c Cell, known map[string]Result) (rate float64, took time.Duration) {
+	try := func(rate float64) time.Duration {
+		cfg := c.Config
+		cfg.Fixed = rate
+		if cfg.Groups[0].Rate == nil || cfg.Own >= c.Capacity*1.5 {
+			cfg.Own = 0 // it makes no difference to a paced stream
+		}
+		cfg.Limit = 5 * time.Minute
+		key := fmt.Sprintf("%.4g %s", rate, keyOf(c))
+		r, ok := known[key]
+		if !ok {
+			var err error
+			if r, err = Run(cfg); err != nil || c.Keeps > 0 && r.Neighbour < c.Keeps {
+				r.Finish = time.Hour
+			}
+			if known != nil {
+				known[key] = r
+			}
+		}
+		return r.Finish
+	}
+	const ratio = 0.618
+	lo, hi := math.Log(0.5*c.Capacity), math.Log(1.15*c.Capacity)
+	a, b := hi-ratio*(hi-lo), lo+ratio*(hi-lo)
+	ta, tb := try(math.Exp(a)), try(math.Exp(b))
+	for hi-lo > 2*math.Log(1.03) {
+		if ta < tb {
+			hi, b, tb = b, a, ta
+			a = hi - ratio*(hi-lo)
+			ta = try(math.Exp(a))
+		} else {
+			lo, a, ta = a, b, tb
+			b = lo + ratio*(hi-lo)
+			tb = try(math.Exp(b))
+		}
+	}
+	if ta < tb {
+		return math.Exp(a), ta
+	}
+	return math.Exp(b), tb
+}
+
+// keyOf names what a fixed rate's time depends on.
+func keyOf(c Cell) string {
+	own := c.Config.Own
+	if own >= c.Capacity*1.5 {
+		own = 0
+	}
+	q := c.Config.Groups[0]
+	return fmt.Sprintf("%v %g %d %g %d %g %s", q.Queue, c.Capacity, len(c.Config.Receivers), c.Loss, c.Config.Blocks, own, map[bool]string{true: "", false: c.Name}[c.Strict || c.Seconds > 0])
+}
+
+// Matrix is issue 12's: queues, rates, own links, receivers and random losses. An image
+// takes 20 s of the path where that is 5 or 50 Mbit/s. At 1 Gbit/s it takes 8 s for one
+// receiver, 4 for four and 1.5 for a hundred: what the controller does in the first two seconds
+// it does again in each later one.
+func Matrix() (cells []Cell) {
+	for _, queue := range []time.Duration{2 * time.Millisecond, 50 * time.Millisecond, time.Second, 10 * time.Second} {
+		for _, mbit := range []float64{5, 50, 1000} {
+			for _, own := range []float64{0, 1e9} {
+				for _, receivers := range []int{1, 4, 100} {
+					for _, loss := range []float64{0, 0.01, 0.05, 0.15, 0.30} {
+						cells = append(cells, cell(queue, mbit, own, receivers, loss))
+					}
+				}
+			}
+		}
+	}
+	return cells
+}
+
+func cell(queue time.Duration, mbit, own float64, receivers int, loss float64) Cell {
+	rate := mbit * 1e6
+	seconds := 20.0
+	if mbit == 1000 {
+		seconds = map[int]float64{1: 8, 4: 4, 100: 1.5}[receivers]
+	}
+	link := "any"
+	if own > 0 {
+		link = "1 GbE"
+	}
+	c := Cell{
+		Name:     fmt.Sprintf("queue %v, %g Mbit/s behind %s, %d receivers, %g%%", queue, mbit, link, receivers, 100*loss),
+		Capacity: rate, Loss: loss, MaxSent: 1.10, MaxTime: 1.10, Seconds: seconds,
+		MaxBlind: max(16e6, rate),
+		MaxWait:  20 * time.Millisecond,
+		Strict:   loss <= 0.05 && queue <= time.Second,
+		Config: Config{
+			Seed: 1, Blocks: image(seconds, rate), Own: own,
+			Groups:    []simnet.Bottleneck{{Rate: constant(rate), Queue: queue, Packets: 8}},
+			Receivers: alike(receivers, Spec{Loss: loss}),
+		},
+	}
+	if queue >= time.Second {
+		c.MaxSent = 1.25
+	}
+	if mbit == 1000 && own > 0 {
+		c.To90 = 500 * time.Millisecond
+	}
+	return c
+}
