@@ -74,11 +74,7 @@ func (e *Engine) budget(now time.Duration) float64 {
 		return unbounded
 	}
 	from := now - budgetTime
-	e.medians = e.medians[:0]
-	for _, v := range e.counting {
-		e.medians = append(e.medians, float64(v.peer.history.since(from)))
-	}
-	got := median(e.medians) * e.cfg.PacketBits
+	got := e.receivedSince(from)
 	e.medians = e.medians[:0]
 	for _, v := range e.counting {
 		e.medians = append(e.medians, v.peer.history.fastest(from))
@@ -86,6 +82,16 @@ func (e *Engine) budget(now time.Duration) float64 {
 	proven := median(e.medians) * e.cfg.PacketBits
 	e.proven = proven
 	return budgetFactor*got + max(budgetBits, proven) - e.sent.since(from)
+}
+
+// receivedSince is the bits that the median counting receiver reported after a time as
+// received.
+func (e *Engine) receivedSince(from time.Duration) float64 {
+	e.medians = e.medians[:0]
+	for _, v := range e.counting {
+		e.medians = append(e.medians, float64(v.peer.history.since(from)))
+	}
+	return median(e.medians) * e.cfg.PacketBits
 }
 
 // median is that of values, which it sorts; of two it is the lower one.

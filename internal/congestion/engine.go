@@ -226,8 +226,8 @@ func (e *Engine) Poll(now time.Duration) Decision {
 	}
 	d.Burst = e.burst(d.Rate)
 	d.Allowed = e.budget(now)
-	if e.begun && e.epoch == 1 && e.epochFrom == e.origin+1 {
-		d.Allowed = min(d.Allowed, startBits-e.sent.bits)
+	if e.begun && e.epoch == 1 && now < e.began+budgetTime {
+		d.Allowed = min(d.Allowed, startBits+budgetFactor*e.receivedSince(0)-e.sent.bits)
 	}
 	if d.Allowed <= 0 {
 		d.Allowed = 0
@@ -278,7 +278,7 @@ func (e *Engine) judge(now time.Duration) {
 	}
 	if e.mode == draining && now >= e.drainEnd {
 		e.set(now, e.target, cruising)
-		e.growAt = now + e.growthWait
+		e.growAt = now + e.settled(e.growthWait)
 	}
 	if e.isDoubtful(now) {
 		return
@@ -298,7 +298,7 @@ func (e *Engine) judge(now time.Duration) {
 		if e.raised && r.took < time.Duration(float64(e.standing())*1.3/(e.rate/e.before-1)) {
 			return
 		}
-		if r.packets < minRoundPackets+lossPackets*r.loss && r.length < maxRound*2 {
+		if r.packets < minRoundPackets+lossPackets*r.loss*r.bursts && r.length < maxRound*2 {
 			return
 		}
 	}
@@ -315,14 +315,16 @@ func (e *Engine) isDoubtful(now time.Duration) bool {
 	if now-e.doubtAt < lateTime {
 		return e.doubted
 	}
-	all, late := 0.0, 0.0
+	all, late, voices := 0.0, 0.0, 0
 	for _, v := range e.counting {
 		all += v.weight
 		if v.peer.late(now) {
 			late += v.weight
+			voices++
 		}
 	}
-	e.doubted = all == 0 || late > (1-quorum)*all
+	// One that died is no doubt.
+	e.doubted = all == 0 || late > (1-quorum)*all && (voices > 1 || len(e.counting) == 1)
 	if !e.doubted {
 		return false
 	}
@@ -338,7 +340,7 @@ func (e *Engine) isDoubtful(now time.Duration) bool {
 
 // decide acts on a round.
 func (e *Engine) decide(now time.Duration, r round) {
-	excess := r.loss > e.random.share+tolerance(e.random.share, r.packets)
+	excess := e.exceeds(r)
 	stands := r.queue >= e.standing() || e.raised && r.recent >= e.standing()
 	switch {
 	case stands && e.mode != proving:
@@ -356,6 +358,11 @@ func (e *Engine) decide(now time.Duration, r round) {
 // standing is the delay from which on a queue stands.
 func (e *Engine) standing() time.Duration {
 	return max(queueLimit, time.Duration(queuePackets*e.cfg.PacketBits/e.rate*float64(time.Second)))
+}
+
+// exceeds tells whether more is lost than what is proven to be random.
+func (e *Engine) exceeds(r round) bool {
+	return r.loss > e.random.share+tolerance(e.random.share, r.packets/r.bursts)
 }
 
 // capacity is what the path carries, by what was delivered.
@@ -393,7 +400,7 @@ func (e *Engine) decideStart(now time.Duration, r round, excess bool) {
 				return
 			}
 			e.prove(now, r, e.prior)
-			if r.loss > e.random.share+tolerance(e.random.share, r.packets) {
+			if e.exceeds(r) {
 				e.halve(now, r)
 				return
 			}
@@ -419,7 +426,7 @@ func (e *Engine) grow(now time.Duration, r round) {
 	case e.target > 0 && e.rate >= 0.99*e.target:
 		// What was known is reached: go on from there step by step.
 		e.cruiseAt(now, e.rate, e.reason)
-		e.growAt = now
+		e.growAt = now + e.settled(0)
 		return
 	case e.target == 0 && e.probed >= unbounded:
 		next = 4 * e.rate
@@ -431,8 +438,21 @@ func (e *Engine) grow(now time.Duration, r round) {
 func (e *Engine) cruiseAt(now time.Duration, rate float64, reason Reason) {
 	e.reason = reason
 	e.raised, e.step = false, 0
-	e.growAt = now + e.growthWait
+	e.growAt = now + e.settled(e.growthWait)
 	e.set(now, rate, cruising)
+}
+
+// settled is how long a rate is held before the next step: that wait, or longer where
+// reports are slow. What is too much then goes on for as long.
+func (e *Engine) settled(wait time.Duration) time.Duration {
+	e.medians = e.medians[:0]
+	for _, v := range e.counting {
+		e.medians = append(e.medians, float64(v.peer.trip))
+	}
+	if trip := time.Duration(median(e.medians)); trip > slowReports {
+		return max(wait, slowWait*trip)
+	}
+	return wait
 }
 
 // lossy goes on at a capacity that loss has shown.
@@ -460,7 +480,7 @@ func (e *Engine) decideProof(now time.Duration, r round) {
 		e.prove(now, r, high)
 		e.prior, e.priorOK = r, true
 		rate := min(e.before, high.delivered/(1-e.random.share))
-		if high.loss <= e.random.share+tolerance(e.random.share, high.packets) {
+		if !e.exceeds(high) {
 			rate = e.before
 		}
 		e.set(now, rate, e.after)
@@ -481,7 +501,7 @@ func (e *Engine) provable() float64 {
 
 // same tells whether no more is lost, in share, at the higher of two rates.
 func same(low, high round) bool {
-	packets := low.packets * high.packets / (low.packets + high.packets)
+	packets := low.packets * high.packets / (low.packets + high.packets) / max(low.bursts, high.bursts)
 	return high.loss <= low.loss+tolerance((low.loss+high.loss)/2, packets)
 }
 

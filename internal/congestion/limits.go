@@ -47,6 +47,11 @@ const (
 	lossMargin = 0.01
 	lossSigmas = 2.5
 
+	// Loss in bursts varies more: by the factor that the last burstReports reports show,
+	// maxBursts at most, so that congestion that comes and goes is not taken for bursts.
+	burstReports = 16
+	maxBursts    = 30
+
 	// Random loss is taken for proven up to onceProven after one proof, and up to
 	// wellProven after manyProofs. A proof grows old after proofAge. It compares two rates
 	// of which one is proofRatio times the other or more.
@@ -62,6 +67,10 @@ const (
 	// wait after a step that failed is doubled.
 	minGrowthWait = time.Second
 	maxGrowthWait = 4 * time.Second
+	// Where a report takes slowReports or longer to come back, a step waits slowWait times
+	// as long.
+	slowReports = 300 * time.Millisecond
+	slowWait    = 8
 	// ownShare: what is sent at less than this share of the rate is held back by
 	// something else (the own interface, the image, receivers that have all), and the
 	// rate does not grow.
@@ -89,13 +98,13 @@ const (
 	// idleAfter is how long a stream goes on without a need, progress or a phase.
 	idleAfter = 10 * time.Second
 
-	// A target is nearly full at targetFull of its window; its rate of writing is taken
-	// over writtenSpan, since it comes in blocks. targetAim is the share of the window that
+	// A target is nearly full at targetFull of its window; its rate of writing is taken over writtenSpan, since it comes in blocks. targetAim is the share of the window that
 	// the rate aims at.
 	targetFull  = 0.75
 	targetAim   = 0.6
 	targetFree  = 0.4
 	writtenSpan = time.Second
+	firstSpan   = 300 * time.Millisecond
 	targetRise  = 1.1
 	targetPause = 250 * time.Millisecond
 

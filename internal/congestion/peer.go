@@ -69,6 +69,7 @@ type peer struct {
 	ready bool
 
 	history history
+	bursts  bursts
 	target  target
 }
 
@@ -151,6 +152,10 @@ func (e *Engine) locate(now time.Duration, p *peer, r Report) {
 	}
 	m.sent = sent
 	advanced := m.newest > p.last.newest
+	if advanced && p.last.newest > e.origin {
+		packets := float64(m.newest - p.last.newest)
+		p.bursts.add(packets, packets-float64(m.received-p.last.received))
+	}
 	p.last = m
 	recent := p.queue
 	if p.timed {

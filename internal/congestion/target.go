@@ -23,7 +23,7 @@ func (t *target) report(now time.Duration, r Report) {
 		t.begun, t.doneThen, t.doneAt = true, r.Done, now
 		return
 	}
-	if d := now - t.doneAt; d >= writtenSpan {
+	if d := now - t.doneAt; d >= writtenSpan || !t.known && d >= firstSpan {
 		t.written, t.known = float64(r.Done-t.doneThen)/d.Seconds(), true
 		t.doneThen, t.doneAt = r.Done, now
 	}
@@ -51,17 +51,22 @@ func (e *Engine) judgeTargets(now time.Duration) {
 	written := e.bound(func(v *vote) float64 { return v.peer.target.written }) * e.cfg.BlockBits
 	switch {
 	case filled >= targetFull:
-		limit := written * (1 + targetAim - filled)
-		if e.targets == 0 || limit < e.targets {
-			e.targets = max(minRate, limit)
+		if written > e.written/8 {
+			e.written = written // less is a target that stalls, which it will not go on to do
 		}
-		e.written = written
+		if limit := max(minRate, written*(1+targetAim-filled)); e.targets == 0 || limit < e.targets {
+			e.targets = limit
+		}
 	case e.targets == 0:
 	case filled >= targetFree:
-		e.targets = max(e.targets, min(written*(1+targetAim-filled), 2*e.targets))
+		e.targets = max(e.targets, min(max(written, e.written/2)*(1+targetAim-filled), e.targetStep()))
 	default:
-		if e.targets = max(targetRise*e.targets, min(written, 2*e.targets)); e.targets > 2*e.rate {
-			e.targets = 0
+		if e.targets = max(targetRise*e.targets, min(max(written, e.written/2), e.targetStep())); e.targets > 2*e.rate {
+		e.targets = 0
 		}
 	}
 }
+
+// targetStep is how far the limit for targets may rise at once: to half of what they have
+// written before a stall, and to twice itself.
+func (e *Engine) targetStep() float64 { return max(2*e.targets, e.written/2) }

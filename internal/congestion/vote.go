@@ -28,6 +28,7 @@ type vote struct {
 type round struct {
 	packets   float64
 	loss      float64
+	bursts    float64 // packets that are lost together, or more
 	dropped   float64
 	delivered float64
 	passed    float64
@@ -107,6 +108,7 @@ func (e *Engine) round() (r round, ok bool) {
 	r.ready = in / all
 	r.packets = e.most(func(v *vote) float64 { return v.packets })
 	r.loss = e.most(func(v *vote) float64 { return v.loss })
+	r.bursts = e.bound(func(v *vote) float64 { return v.peer.bursts.factor() })
 	r.dropped = e.most(func(v *vote) float64 { return v.dropped })
 	r.queue = time.Duration(e.most(func(v *vote) float64 { return float64(v.queue) }))
 	r.recent = time.Duration(e.most(func(v *vote) float64 { return float64(v.recent) }))
@@ -145,6 +147,30 @@ func (e *Engine) quantile(value func(*vote) float64, sign float64) float64 {
 }
 
 type weighted struct{ value, weight float64 }
+
+// bursts estimates how much more the loss between two reports varies than it would if each
+// packet were lost by itself: about the mean length of a burst.
+type bursts struct {
+	mean, spread float64
+	known        bool
+}
+
+func (b *bursts) add(packets, lost float64) {
+	if packets < 4 {
+		return
+	}
+	loss := max(0, lost/packets)
+	if !b.known {
+		b.mean, b.spread, b.known = loss, 1, true
+		return
+	}
+	d := loss - b.mean
+	share := min(max(b.mean, 0.01), 0.5)
+	b.spread += (min(d*d*packets/(share*(1-share)), 4*maxBursts) - b.spread) / burstReports
+	b.mean += d / burstReports
+}
+
+func (b *bursts) factor() float64 { return min(max(b.spread, 1), maxBursts) }
 
 // tolerance is how far a share of loss over so many packets may be off.
 func tolerance(share, packets float64) float64 {

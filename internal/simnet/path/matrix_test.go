@@ -10,7 +10,7 @@ import (
 func TestExplore(t *testing.T) {
 	only := regexp.MustCompile(os.Getenv("ONLY"))
 	known := map[string]Result{}
-	for _, c := range Matrix() {
+	for _, c := range append(Matrix(), Special()...) {
 		if !only.MatchString(c.Name) {
 			continue
 		}

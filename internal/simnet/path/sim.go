@@ -27,6 +27,7 @@ type Config struct {
 	Ceiling   float64 // a limit that the user set
 	NoProbes  bool
 	Unicast   bool
+	Count     int // of the first receivers, whose finish counts; 0: all
 	Limit     time.Duration
 }
 
@@ -34,6 +35,7 @@ type Config struct {
 type Result struct {
 	Sent      float64       // packets of the stream ÷ source symbols
 	Finish    time.Duration // from the first symbol until the last receiver has all
+	First     float64       // share of the packets that was sent in the first second
 	Blind     float64       // bits sent before the first report on them came
 	To90      time.Duration // from the first symbol until 90% of the own interface were sent in 50 ms; 0: never
 	Wait      time.Duration // median, of packets in the first group's queue
@@ -110,6 +112,7 @@ type sim struct {
 	rateAt    time.Duration
 	rateFrom  uint64
 	blind     bool
+	due       bool      // the budget is to be checked with what is sent next
 	ledger    []float64 // bits sent in each 10 ms
 	result    Result
 }
@@ -232,7 +235,7 @@ func (s *sim) control() {
 		ids, interval := s.engine.Sample(s.now, s.sample[:0])
 		s.sample = ids
 		s.sender.SetSample(interval, ids)
-		s.check()
+		s.due = true
 	}
 	if since := s.now - s.rateAt; since >= 100*time.Millisecond {
 		if sent := s.packets - s.rateFrom; sent > 0 {
@@ -316,6 +319,10 @@ func (s *sim) batch(at time.Duration) {
 	s.free = max(s.free, at-time.Millisecond) + time.Duration(bits/s.decision.Rate*float64(time.Second))
 	if s.engine != nil {
 		s.engine.Sent(at, s.sequence, bits)
+	}
+	if s.due {
+		s.due = false
+		s.check()
 	}
 }
 
@@ -402,7 +409,7 @@ func (s *sim) hear(now time.Duration, m message) {
 // second after the first symbol, 1.5 times what the median receiver reported as
 // received, and 2 MB or a second of the highest rate that it reported over 200 ms.
 func (s *sim) check() {
-	if s.first < 0 || s.now < s.first+3*time.Second || s.sender.Receivers() == 0 {
+	if s.now < s.first+3*time.Second {
 		return
 	}
 	from := s.now - 2*time.Second
@@ -413,8 +420,8 @@ func (s *sim) check() {
 	var got, proven []float64
 	for _, n := range s.nodes {
 		all := n.reports
-		if len(all) == 0 || all[len(all)-1].at < s.now-3*time.Second {
-			continue
+		if len(all) < 5 || all[len(all)-5].at < from {
+			continue // it does not report in time
 		}
 		first := len(all) - 1
 		for first > 0 && all[first].at > from {
@@ -490,11 +497,14 @@ func (s *sim) manifestSize() uint64 { return 32 * (uint64(s.cfg.Blocks) + 1) }
 func (s *sim) finish() {
 	r := &s.result
 	r.Sent = float64(s.packets) / (float64(s.cfg.Blocks) * k)
-	for _, n := range s.nodes {
-		if n.done > 0 {
+	for i, n := range s.nodes {
+		if n.done > 0 && (s.cfg.Count == 0 || i < s.cfg.Count) {
 			r.Finish = max(r.Finish, n.done-s.first)
 		}
 		r.Finished = append(r.Finished, n.done-s.first)
+	}
+	for i := int(s.first / (10 * time.Millisecond)); i < min(len(s.ledger), int((s.first+time.Second)/(10*time.Millisecond))); i++ {
+		r.First += s.ledger[i] / s.bits
 	}
 	r.Wait = s.groups[0].queue.MedianWait()
 	if s.tcp != nil {
