@@ -34,6 +34,7 @@ const (
 	cruising
 	draining // a queue empties
 	proving  // half the rate, to compare the loss
+	sharing  // with another flow
 )
 
 const (
@@ -45,7 +46,8 @@ const (
 // choice.
 type Engine struct {
 	cfg   Config
-	peers []*peer // in the order of joining
+	now   time.Duration // of the last call that decides
+	peers []*peer       // in the order of joining
 	byID  map[wire.ReceiverID]*peer
 	order uint64
 
@@ -87,6 +89,8 @@ type Engine struct {
 	step       int
 	growAt     time.Duration
 	growthWait time.Duration
+
+	neighbour neighbour
 
 	doubtAt  time.Duration
 	doubted  bool
@@ -271,6 +275,7 @@ func (e *Engine) again() {
 
 // judge decides once enough is known.
 func (e *Engine) judge(now time.Duration) {
+	e.now = now
 	e.count(now)
 	e.judgeTargets(now)
 	if !e.begun {
@@ -342,7 +347,12 @@ func (e *Engine) isDoubtful(now time.Duration) bool {
 func (e *Engine) decide(now time.Duration, r round) {
 	excess := e.exceeds(r)
 	stands := r.queue >= e.standing() || e.raised && r.recent >= e.standing()
+	if stands {
+		e.neighbour.carry(now, e.through(r))
+	}
 	switch {
+	case e.mode == sharing:
+		e.decideShare(now, r)
 	case stands && e.mode != proving:
 		e.congested(now, r, excess)
 	case e.mode == starting:
@@ -376,6 +386,11 @@ func (e *Engine) capacity(r round, excess bool) float64 {
 // congested empties the queue that stands, and goes on at what the path has delivered.
 func (e *Engine) congested(now time.Duration, r round, excess bool) {
 	capacity := e.capacity(r, excess)
+	own := e.raised || e.mode != cruising || r.sent > capacity*1.02 && e.drains == 0
+	if e.neighbour.squeezed(now, own) && r.queue < sharedQueue {
+		e.share(now)
+		return
+	}
 	if e.raised {
 		e.growthWait = min(2*e.growthWait, maxGrowthWait)
 	} else {

@@ -95,6 +95,21 @@ const (
 	// budgetSpan is over how long a delivered rate is taken at least to be proven.
 	budgetSpan = 200 * time.Millisecond
 
+	// Another flow is in the queue if it stands manySqueezes times, each within squeezeSpan
+	// of the one before, at rates that the path has carried. The stream then keeps ownPart
+	// of what the path carries, so that a quarter is left for the other and some for its
+	// swings. It yields if more than sharedLoss is lost, or if the queue takes longer than
+	// sharedQueue. It sounds the path each soundEvery, forgets what it carried after
+	// carriedAge, and is alone when the queue was empty for aloneTime.
+	manySqueezes = 3
+	squeezeSpan  = 4 * time.Second
+	ownPart      = 0.72
+	sharedLoss   = 0.1
+	sharedQueue  = 500 * time.Millisecond
+	soundEvery   = 5 * time.Second
+	carriedAge   = 20 * time.Second
+	aloneTime    = time.Second
+
 	// idleAfter is how long a stream goes on without a need, progress or a phase.
 	idleAfter = 10 * time.Second
 

@@ -49,11 +49,11 @@ func (e *Engine) judgeTargets(now time.Duration) {
 	}
 	filled := e.most(func(v *vote) float64 { return v.peer.target.filled })
 	written := e.bound(func(v *vote) float64 { return v.peer.target.written }) * e.cfg.BlockBits
+	if written > e.written/8 {
+		e.written = written // less is a target that stalls, and does not remain so
+	}
 	switch {
 	case filled >= targetFull:
-		if written > e.written/8 {
-			e.written = written // less is a target that stalls, which it will not go on to do
-		}
 		if limit := max(minRate, written*(1+targetAim-filled)); e.targets == 0 || limit < e.targets {
 			e.targets = limit
 		}
@@ -62,7 +62,7 @@ func (e *Engine) judgeTargets(now time.Duration) {
 		e.targets = max(e.targets, min(max(written, e.written/2)*(1+targetAim-filled), e.targetStep()))
 	default:
 		if e.targets = max(targetRise*e.targets, min(max(written, e.written/2), e.targetStep())); e.targets > 2*e.rate {
-		e.targets = 0
+			e.targets = 0
 		}
 	}
 }

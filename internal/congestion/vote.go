@@ -96,6 +96,9 @@ func (e *Engine) round() (r round, ok bool) {
 	all, in := 0.0, 0.0
 	e.votes = e.votes[:0]
 	for _, v := range e.counting {
+		if v.peer.late(e.now) {
+			continue // of too few to be a doubt, or they stop counting
+		}
 		all += v.weight
 		if v.ready {
 			in += v.weight

@@ -96,7 +96,7 @@ func best(c Cell, known map[string]Result) (rate float64, took time.Duration) {
 		r, ok := known[key]
 		if !ok {
 			var err error
-			if r, err = Run(cfg); err != nil || c.Keeps > 0 && r.Neighbour < c.Keeps {
+			if r, err = Run(cfg); err != nil && !r.counted(cfg) || c.Keeps > 0 && r.Neighbour < c.Keeps {
 				r.Finish = time.Hour
 			}
 			if known != nil {
@@ -127,6 +127,16 @@ func best(c Cell, known map[string]Result) (rate float64, took time.Duration) {
 		return math.Exp(a), ta
 	}
 	return math.Exp(b), tb
+}
+
+// counted tells whether all whose finish counts are done.
+func (r *Result) counted(cfg Config) bool {
+	for _, at := range r.Finished[:cfg.Count] {
+		if at <= 0 {
+			return false
+		}
+	}
+	return cfg.Count > 0
 }
 
 // keyOf names what a fixed rate's time depends on.

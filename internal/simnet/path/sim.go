@@ -124,6 +124,7 @@ func Run(cfg Config) (Result, error) {
 	for !s.over() {
 		s.step()
 		if s.now > s.cfg.Limit {
+			s.finish()
 			return s.result, fmt.Errorf("after %v: %s", s.now, s.describe())
 		}
 	}
