@@ -75,11 +75,7 @@ func (e *Engine) budget(now time.Duration) float64 {
 	}
 	from := now - budgetTime
 	got := e.receivedSince(from)
-	e.medians = e.medians[:0]
-	for _, v := range e.counting {
-		e.medians = append(e.medians, v.peer.history.fastest(from))
-	}
-	proven := median(e.medians) * e.cfg.PacketBits
+	proven := e.medianOf(func(p *peer) float64 { return p.history.fastest(from) }) * e.cfg.PacketBits
 	e.proven = proven
 	return budgetFactor*got + max(budgetBits, proven) - e.sent.since(from)
 }
@@ -87,11 +83,24 @@ func (e *Engine) budget(now time.Duration) float64 {
 // receivedSince is the bits that the median counting receiver reported after a time as
 // received.
 func (e *Engine) receivedSince(from time.Duration) float64 {
+	return e.medianOf(func(p *peer) float64 { return float64(p.history.since(from)) }) * e.cfg.PacketBits
+}
+
+// medianOf is that of the counting receivers, but for those whose reports are late, unless
+// all are: they may have died.
+func (e *Engine) medianOf(value func(*peer) float64) float64 {
 	e.medians = e.medians[:0]
-	for _, v := range e.counting {
-		e.medians = append(e.medians, float64(v.peer.history.since(from)))
+	for _, lates := range []bool{false, true} {
+		if len(e.medians) > 0 {
+			break
+		}
+		for _, v := range e.counting {
+			if v.peer.late(e.now) == lates {
+				e.medians = append(e.medians, value(v.peer))
+			}
+		}
 	}
-	return median(e.medians) * e.cfg.PacketBits
+	return median(e.medians)
 }
 
 // median is that of values, which it sorts; of two it is the lower one.

@@ -98,6 +98,7 @@ type Engine struct {
 	targetAt time.Duration
 	written  float64
 
+	restedAt time.Duration // when last something else than the own interface held the stream up
 	neededAt time.Duration
 	idle     bool
 }
@@ -205,6 +206,9 @@ func (e *Engine) Sent(now time.Duration, sequence wire.Sequence, bits float64) {
 	e.sent.add(now, uint64(sequence), bits)
 }
 
+// Rested takes note that there was nothing to send.
+func (e *Engine) Rested(now time.Duration) { e.restedAt = now }
+
 // Needed takes note that a receiver asks for something.
 func (e *Engine) Needed(now time.Duration) {
 	e.neededAt = now
@@ -235,6 +239,7 @@ func (e *Engine) Poll(now time.Duration) Decision {
 	}
 	if d.Allowed <= 0 {
 		d.Allowed = 0
+		e.restedAt = now
 		d.Reason = Reason{Cause: CauseBudget, Bits: e.proven}
 	}
 	return d
@@ -430,7 +435,11 @@ func (e *Engine) decideStart(now time.Duration, r round, excess bool) {
 // grow is the next step of the start.
 func (e *Engine) grow(now time.Duration, r round) {
 	if r.sent < ownShare*e.rate && e.epoch > 1 {
-		e.cruiseAt(now, e.rate, Reason{Cause: CauseOwn, Bits: r.sent})
+		reason := e.reason
+		if e.restedAt == 0 {
+			reason = Reason{Cause: CauseOwn, Bits: r.sent}
+		}
+		e.cruiseAt(now, e.rate, reason)
 		return
 	}
 	e.prior, e.priorOK = r, true
@@ -460,11 +469,7 @@ func (e *Engine) cruiseAt(now time.Duration, rate float64, reason Reason) {
 // settled is how long a rate is held before the next step: that wait, or longer where
 // reports are slow. What is too much then goes on for as long.
 func (e *Engine) settled(wait time.Duration) time.Duration {
-	e.medians = e.medians[:0]
-	for _, v := range e.counting {
-		e.medians = append(e.medians, float64(v.peer.trip))
-	}
-	if trip := time.Duration(median(e.medians)); trip > slowReports {
+	if trip := time.Duration(e.medianOf(func(p *peer) float64 { return float64(p.trip) })); trip > slowReports {
 		return max(wait, slowWait*trip)
 	}
 	return wait
@@ -564,7 +569,7 @@ func (e *Engine) rise(now time.Duration, r round) {
 		e.growthWait = minGrowthWait
 	}
 	if r.sent < ownShare*e.rate {
-		if e.reason.Cause != CauseOwn && r.loss < lossMargin {
+		if now > e.restedAt+budgetTime && r.loss < lossMargin {
 			e.reason = Reason{Cause: CauseOwn, Bits: r.sent}
 		}
 		e.step = 0

@@ -3,6 +3,7 @@ package path
 import (
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"multiserver/internal/simnet"
@@ -22,6 +23,7 @@ type Cell struct {
 	To90     time.Duration // until 90% of the own interface; 0: no bound
 	MaxBlind float64       // bits before the first report
 	Strict   bool          // may not miss
+	Why      string        // a miss is known, and why
 	Lowest   float64       // share of the capacity from which the best rate is searched
 }
 
@@ -31,8 +33,33 @@ type Figures struct {
 	SentRatio float64
 	Best      float64       // bits a second
 	BestTime  time.Duration // at that rate
+	BestSent  float64       // then, as SentRatio
 	TimeRatio float64
 	Missed    []string
+}
+
+// Known keeps what fixed rates gave, for cells that differ in nothing that matters to them.
+// Several goroutines may use it.
+type Known struct {
+	mu      sync.Mutex
+	results map[string]Result
+}
+
+func (k *Known) get(key string) (r Result, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r, ok = k.results[key]
+	return r, ok
+}
+
+func (k *Known) put(key string, r Result) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.results == nil {
+		k.results = map[string]Result{}
+	}
+	r.Rates, r.Reasons = nil, nil
+	k.results[key] = r
 }
 
 // image is how many blocks take that long at a rate.
@@ -53,7 +80,7 @@ func alike(n int, s Spec) []Spec {
 }
 
 // Measure runs a cell, and finds its best fixed rate unless known has it.
-func Measure(c Cell, known map[string]Result) (Figures, error) {
+func Measure(c Cell, known *Known) (Figures, error) {
 	r, err := Run(c.Config)
 	f := Figures{Result: r}
 	f.SentRatio = r.Sent * (1 - c.Loss)
@@ -62,7 +89,8 @@ func Measure(c Cell, known map[string]Result) (Figures, error) {
 		return f, err
 	}
 	if c.MaxTime > 0 {
-		f.Best, f.BestTime = best(c, known)
+		f.Best, f.BestTime, f.BestSent = best(c, known)
+		f.BestSent *= 1 - c.Loss
 		// After the first second: what remains then, at the best rate. Where much of what
 		// was sent in it was of no use, the whole is nearer to what is meant.
 		f.TimeRatio = min(float64(r.Finish-time.Second)/(float64(f.BestTime)*(1-r.First)), float64(r.Finish)/float64(f.BestTime))
@@ -84,8 +112,8 @@ func Measure(c Cell, known map[string]Result) (Figures, error) {
 // best is the fixed rate with which all are done first, to 3%, and that time: by golden
 // section between Lowest and 1.15 of the capacity. Beside a neighbour, the rate has to leave
 // it what it keeps.
-func best(c Cell, known map[string]Result) (rate float64, took time.Duration) {
-	try := func(rate float64) time.Duration {
+func best(c Cell, known *Known) (rate float64, took time.Duration, sent float64) {
+	try := func(rate float64) Result {
 		cfg := c.Config
 		cfg.Fixed = rate
 		if cfg.Own >= c.Capacity*1.5 {
@@ -93,17 +121,15 @@ func best(c Cell, known map[string]Result) (rate float64, took time.Duration) {
 		}
 		cfg.Limit = 5 * time.Minute
 		key := fmt.Sprintf("%.4g %s", rate, keyOf(c))
-		r, ok := known[key]
+		r, ok := known.get(key)
 		if !ok {
 			var err error
 			if r, err = Run(cfg); err != nil && !r.counted(cfg) || c.Keeps > 0 && r.Neighbour < c.Keeps {
 				r.Finish = time.Hour
 			}
-			if known != nil {
-				known[key] = r
-			}
+			known.put(key, r)
 		}
-		return r.Finish
+		return r
 	}
 	const ratio = 0.618
 	lo, hi := math.Log(c.Lowest*c.Capacity), math.Log(1.15*c.Capacity)
@@ -113,7 +139,7 @@ func best(c Cell, known map[string]Result) (rate float64, took time.Duration) {
 	a, b := hi-ratio*(hi-lo), lo+ratio*(hi-lo)
 	ta, tb := try(math.Exp(a)), try(math.Exp(b))
 	for hi-lo > 2*math.Log(1.03) {
-		if ta < tb {
+		if ta.Finish < tb.Finish {
 			hi, b, tb = b, a, ta
 			a = hi - ratio*(hi-lo)
 			ta = try(math.Exp(a))
@@ -123,10 +149,10 @@ func best(c Cell, known map[string]Result) (rate float64, took time.Duration) {
 			tb = try(math.Exp(b))
 		}
 	}
-	if ta < tb {
-		return math.Exp(a), ta
+	if ta.Finish < tb.Finish {
+		return math.Exp(a), ta.Finish, ta.Sent
 	}
-	return math.Exp(b), tb
+	return math.Exp(b), tb.Finish, tb.Sent
 }
 
 // counted tells whether all whose finish counts are done.
@@ -201,4 +227,34 @@ func cell(queue time.Duration, mbit, own float64, receivers int, loss float64) C
 		c.To90 = 500 * time.Millisecond
 	}
 	return c
+}
+
+// Fixed is what the tests run: of each queue, rate, link, count and loss some, and some of
+// what can befall a stream.
+func Fixed() (cells []Cell) {
+	second := time.Second
+	cells = append(cells,
+		cell(2*time.Millisecond, 5, 0, 1, 0),
+		cell(2*time.Millisecond, 5, 1e9, 4, 0.30),
+		cell(2*time.Millisecond, 50, 0, 4, 0.05),
+		cell(50*time.Millisecond, 5, 0, 1, 0.15),
+		cell(50*time.Millisecond, 50, 1e9, 4, 0.01),
+		cell(50*time.Millisecond, 50, 0, 1, 0.30),
+		cell(second, 5, 1e9, 4, 0.05),
+		cell(second, 50, 0, 1, 0),
+		cell(10*second, 5, 0, 4, 0),
+		cell(10*second, 50, 1e9, 1, 0.15),
+		cell(50*time.Millisecond, 5, 0, 100, 0),
+	)
+	gigabit := cell(50*time.Millisecond, 1000, 1e9, 1, 0)
+	gigabit.Config.Blocks = image(2, 1e9)
+	gigabit.Special = "short"
+	cells = append(cells, gigabit)
+	for _, c := range Special() {
+		switch c.Name {
+		case "the service rate halves", "machines run 5 ms of 250 ms", "a neighbour", "reports lost by 30%", "all disks stall for 5 s", "one of two dies", "one of four lies", "by unicast":
+			cells = append(cells, c)
+		}
+	}
+	return cells
 }

@@ -293,6 +293,9 @@ func (s *sim) batch(at time.Duration) {
 		}
 		if p.Kind == sender.Nothing {
 			s.awake = false
+			if s.engine != nil {
+				s.engine.Rested(at)
+			}
 			break
 		}
 		s.sequence = p.Symbol.Sequence
