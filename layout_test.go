@@ -59,6 +59,7 @@ var mayImport = map[string][]string{
 	"cmd/multiclient":      {".", "internal/progress", "cmd/internal/command"},
 	// For tests and benchmarks only: no program imports them.
 	"internal/simnet":                {},
+	"internal/simnet/matrix":         {"internal/simnet/path"},
 	"internal/simnet/path":           {"internal/block", "internal/congestion", "internal/receiver", "internal/sender", "internal/simnet", "internal/wire"},
 	"internal/simnet/room":           {"internal/block", "internal/receiver", "internal/sender", "internal/simnet", "internal/wire"},
 	"internal/simnet/table":          {"internal/block", "internal/simnet", "internal/simnet/room", "internal/wire"},

@@ -173,7 +173,8 @@ func (b *bursts) add(packets, lost float64) {
 	b.mean += d / burstReports
 }
 
-func (b *bursts) factor() float64 { return min(max(b.spread, 1), maxBursts) }
+// factor leaves out what chance alone adds over so few reports.
+func (b *bursts) factor() float64 { return min(max(b.spread-1, 1), maxBursts) }
 
 // tolerance is how far a share of loss over so many packets may be off.
 func tolerance(share, packets float64) float64 {

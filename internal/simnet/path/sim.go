@@ -26,6 +26,8 @@ type Config struct {
 	Fixed     float64 // bits a second in place of the controller; 0: the controller
 	Ceiling   float64 // a limit that the user set
 	NoProbes  bool
+	Probe     float64 // what probes show, whatever the path is; 0: what it is
+	Old       bool    // receivers know nothing of the sample, and do not say when packets came
 	Unicast   bool
 	Count     int // of the first receivers, whose finish counts; 0: all
 	Limit     time.Duration
@@ -190,6 +192,9 @@ func newSim(cfg Config) *sim {
 // train is at what rate a probe train of 96 packets would arrive at a receiver, 0 if at
 // once. Of a queue that does not hold them all, what fits arrives.
 func (s *sim) train(n *node) float64 {
+	if s.cfg.Probe > 0 {
+		return s.cfg.Probe
+	}
 	rate := s.cfg.Own
 	if q := &s.groups[n.spec.Group].queue; q.Rate != nil && (rate == 0 || q.Rate(0) < rate) {
 		rate = q.Rate(0)
@@ -235,7 +240,9 @@ func (s *sim) control() {
 		}
 		ids, interval := s.engine.Sample(s.now, s.sample[:0])
 		s.sample = ids
-		s.sender.SetSample(interval, ids)
+		if !s.cfg.Old {
+			s.sender.SetSample(interval, ids)
+		}
 		s.due = true
 	}
 	if since := s.now - s.rateAt; since >= 100*time.Millisecond {
@@ -379,6 +386,7 @@ func (s *sim) hear(now time.Duration, m message) {
 		if err != nil {
 			return
 		}
+		r.Timed = r.Timed && !s.cfg.Old
 		if r.Counts.Received > 0 {
 			s.blind = false
 		}
