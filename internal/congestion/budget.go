@@ -54,15 +54,15 @@ func (h *history) since(at time.Duration) uint64 {
 }
 
 // fastest is the highest rate, in packets a second, at which packets were reported
-// after a time, over budgetSpan or more.
-func (h *history) fastest(after time.Duration) (rate float64) {
+// after a time, over span or more.
+func (h *history) fastest(after, span time.Duration) (rate float64) {
 	from := 0
 	for i := 1; i < h.count; i++ {
-		for from+1 < i && h.at(i).at-h.at(from+1).at >= budgetSpan {
+		for from+1 < i && h.at(i).at-h.at(from+1).at >= span {
 			from++
 		}
-		if span := h.at(i).at - h.at(from).at; span >= budgetSpan && h.at(from).at >= after {
-			rate = max(rate, float64(h.at(i).packets-h.at(from).packets)/span.Seconds())
+		if d := h.at(i).at - h.at(from).at; d >= span && h.at(from).at >= after {
+			rate = max(rate, float64(h.at(i).packets-h.at(from).packets)/d.Seconds())
 		}
 	}
 	return rate
@@ -70,14 +70,13 @@ func (h *history) fastest(after time.Duration) (rate float64) {
 
 // budget is how many bits may be sent now, whatever the rate is.
 func (e *Engine) budget(now time.Duration) float64 {
+	from, span, least := now-budgetTime, budgetSpan, budgetBits
 	if !e.begun || now < e.began+budgetAfter {
-		return unbounded
+		from, span, least = 0, minRound, startBits
 	}
-	from := now - budgetTime
 	got := e.receivedSince(from)
-	proven := e.medianOf(func(p *peer) float64 { return p.history.fastest(from) }) * e.cfg.PacketBits
-	e.proven = proven
-	return budgetFactor*got + max(budgetBits, proven) - e.sent.since(from)
+	e.proven = e.medianOf(func(p *peer) float64 { return p.history.fastest(from, span) }) * e.cfg.PacketBits
+	return budgetFactor*got + max(least, e.proven) - e.sent.since(from)
 }
 
 // receivedSince is the bits that the median counting receiver reported after a time as

@@ -234,9 +234,6 @@ func (e *Engine) Poll(now time.Duration) Decision {
 	}
 	d.Burst = e.burst(d.Rate)
 	d.Allowed = e.budget(now)
-	if e.begun && e.epoch == 1 && now < e.began+budgetTime {
-		d.Allowed = min(d.Allowed, startBits+budgetFactor*e.receivedSince(0)-e.sent.bits)
-	}
 	if d.Allowed <= 0 {
 		d.Allowed = 0
 		e.restedAt = now
@@ -351,7 +348,8 @@ func (e *Engine) isDoubtful(now time.Duration) bool {
 // decide acts on a round.
 func (e *Engine) decide(now time.Duration, r round) {
 	excess := e.exceeds(r)
-	stands := r.queue >= e.standing() || e.raised && r.recent >= e.standing()
+	stands := r.queue >= e.standing() || e.raised && r.recent >= e.standing() ||
+		e.mode == starting && r.latest >= e.standing() && r.passed < growing*r.sent
 	if stands {
 		e.neighbour.carry(now, e.through(r))
 	}

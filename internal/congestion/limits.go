@@ -9,7 +9,7 @@ const (
 	// startRate is the first rate if no probe showed one, and maxStartRate the highest
 	// first rate: in the 150 ms until the first reports are in it sends 1.9 MB, which is
 	// what a path that probes judged wrongly may cost. startBits bounds what is sent
-	// before the first round of reports, whatever the rate.
+	// in the first second beyond what was received, whatever the rate.
 	startRate    = 8e6
 	maxStartRate = 100e6
 	startBits    = 12e6
@@ -30,6 +30,9 @@ const (
 	// makes the delay.
 	queueLimit   = 10 * time.Millisecond
 	queuePackets = 4
+	// growing: at the start a queue that grows is known by what comes through, a share of what is
+	// sent, before the smallest delay is.
+	growing = 0.85
 	// queueAlarm ends a round early: from there on each millisecond counts.
 	queueAlarm = 60 * time.Millisecond
 

@@ -57,7 +57,7 @@ func (t *transmissions) timeOf(sequence uint64) (at time.Duration, ok bool) {
 func (t *transmissions) since(at time.Duration) float64 {
 	i := sort.Search(t.count, func(i int) bool { return t.at(i).at+time.Millisecond > at })
 	if i == 0 {
-		if t.count == len(t.ring) {
+		if t.count > 0 && t.count == len(t.ring) {
 			return t.bits - t.at(0).bits
 		}
 		return t.bits

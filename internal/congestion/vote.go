@@ -20,6 +20,7 @@ type vote struct {
 	sent      float64       // bits a second
 	queue     time.Duration // that stood all the time
 	recent    time.Duration // that stands lately
+	latest    time.Duration
 	took      time.Duration
 	drain     time.Duration // that the queue takes to empty, at passed
 }
@@ -35,6 +36,7 @@ type round struct {
 	sent      float64
 	queue     time.Duration
 	recent    time.Duration
+	latest    time.Duration
 	took      time.Duration
 	drain     time.Duration
 	ready     float64 // share of the receivers
@@ -83,7 +85,7 @@ func (e *Engine) evaluate() {
 		if span := p.last.sent - p.first.sent; span > 0 {
 			v.sent = packets * e.cfg.PacketBits / span.Seconds()
 		}
-		v.queue, v.recent, v.took = p.least, p.recent, took
+		v.queue, v.recent, v.latest, v.took = p.least, p.recent, p.queue, took
 		outstanding := float64(e.sent.last-p.last.newest) * e.cfg.PacketBits
 		v.drain = max(0, time.Duration(outstanding/max(v.passed, 1)*float64(time.Second))-p.age-p.trip)
 		enough := packets >= minRoundPackets && took >= minRound || took >= maxRound
@@ -115,6 +117,7 @@ func (e *Engine) round() (r round, ok bool) {
 	r.dropped = e.most(func(v *vote) float64 { return v.dropped })
 	r.queue = time.Duration(e.most(func(v *vote) float64 { return float64(v.queue) }))
 	r.recent = time.Duration(e.most(func(v *vote) float64 { return float64(v.recent) }))
+	r.latest = time.Duration(e.most(func(v *vote) float64 { return float64(v.latest) }))
 	r.took = time.Duration(e.most(func(v *vote) float64 { return float64(v.took) }))
 	r.drain = time.Duration(e.most(func(v *vote) float64 { return float64(v.drain) }))
 	r.delivered = e.bound(func(v *vote) float64 { return v.delivered })
