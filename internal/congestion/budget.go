@@ -31,26 +31,29 @@ func (h *history) add(at time.Duration, packets uint64) {
 	*h.at(h.count - 1) = received{at, packets}
 }
 
-// since is how many packets were reported after a time as received.
-func (h *history) since(at time.Duration) uint64 {
+// since is how many packets were reported after a time as received. Of what a report
+// brought that came later than the one before it, the part counts that is of the time
+// after.
+func (h *history) since(at time.Duration) float64 {
 	if h.count == 0 {
 		return 0
 	}
-	base := uint64(0)
-	known := false
-	for i := range h.count {
-		if h.at(i).at > at {
-			break
+	last := float64(h.at(h.count - 1).packets)
+	for i := h.count - 1; i > 0; i-- {
+		before, after := h.at(i-1), h.at(i)
+		if before.at > at {
+			continue
 		}
-		base, known = h.at(i).packets, true
-	}
-	if !known {
-		base = h.at(0).packets // what came before is not known to be new
-		if h.count < historyKept {
-			base = 0 // all that it has is
+		if after.at <= at {
+			return last - float64(after.packets)
 		}
+		share := float64(at-before.at) / float64(after.at-before.at)
+		return last - float64(before.packets) - share*float64(after.packets-before.packets)
 	}
-	return h.at(h.count-1).packets - base
+	if h.at(0).at > at && h.count < historyKept {
+		return last // all that it has is new
+	}
+	return last - float64(h.at(0).packets)
 }
 
 // fastest is the highest rate, in packets a second, at which packets were reported
@@ -82,7 +85,7 @@ func (e *Engine) budget(now time.Duration) float64 {
 // receivedSince is the bits that the median counting receiver reported after a time as
 // received.
 func (e *Engine) receivedSince(from time.Duration) float64 {
-	return e.medianOf(func(p *peer) float64 { return float64(p.history.since(from)) }) * e.cfg.PacketBits
+	return e.medianOf(func(p *peer) float64 { return p.history.since(from) }) * e.cfg.PacketBits
 }
 
 // medianOf is that of the counting receivers, but for those whose reports are late, unless

@@ -234,8 +234,7 @@ func (e *Engine) Poll(now time.Duration) Decision {
 	}
 	d.Burst = e.burst(d.Rate)
 	d.Allowed = e.budget(now)
-	if d.Allowed <= 0 {
-		d.Allowed = 0
+	if d.Allowed = max(d.Allowed, 0); d.Allowed < d.Rate*tick.Seconds() && e.begun {
 		e.restedAt = now
 		d.Reason = Reason{Cause: CauseBudget, Bits: e.proven}
 	}
@@ -299,7 +298,11 @@ func (e *Engine) judge(now time.Duration) {
 		return
 	}
 	r.length = now - e.epochAt
-	if r.recent < queueAlarm {
+	if e.neighbour.sounding {
+		if r.took < soundTime {
+			return
+		}
+	} else if r.recent < queueAlarm {
 		// How much is lost needs a while to be known, and so does a queue that grows by
 		// what is a little too much.
 		if e.raised && r.took < time.Duration(float64(e.standing())*1.3/(e.rate/e.before-1)) {
@@ -389,7 +392,8 @@ func (e *Engine) capacity(r round, excess bool) float64 {
 // congested empties the queue that stands, and goes on at what the path has delivered.
 func (e *Engine) congested(now time.Duration, r round, excess bool) {
 	capacity := e.capacity(r, excess)
-	own := e.raised || e.mode != cruising || r.sent > capacity*1.02 && e.drains == 0
+	// What is left of a queue of its own shrinks.
+	own := e.raised || e.mode != cruising || r.growth <= 0
 	if e.neighbour.squeezed(now, own) && r.queue < sharedQueue {
 		e.share(now)
 		return
@@ -432,6 +436,10 @@ func (e *Engine) decideStart(now time.Duration, r round, excess bool) {
 
 // grow is the next step of the start.
 func (e *Engine) grow(now time.Duration, r round) {
+	if r.sent < ownShare*e.rate && e.restedAt >= e.epochAt {
+		e.again()
+		return
+	}
 	if r.sent < ownShare*e.rate && e.epoch > 1 {
 		reason := e.reason
 		if e.restedAt == 0 {

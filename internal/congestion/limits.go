@@ -6,6 +6,9 @@ const (
 	// Three quarters of the receivers decide: what fewer of them have is repaired.
 	quorum = 0.75
 
+	// tick is how often a driver polls.
+	tick = 10 * time.Millisecond
+
 	// startRate is the first rate if no probe showed one, and maxStartRate the highest
 	// first rate: in the 150 ms until the first reports are in it sends 1.9 MB, which is
 	// what a path that probes judged wrongly may cost. startBits bounds what is sent
@@ -102,7 +105,8 @@ const (
 	// of the one before, at rates that the path has carried. The stream then keeps ownPart
 	// of what the path carries, so that a quarter is left for the other and some for its
 	// swings. It yields if more than sharedLoss is lost, or if the queue takes longer than
-	// sharedQueue. It sounds the path each soundEvery, forgets what it carried after
+	// sharedQueue. It sounds the path each soundEvery at
+	// soundRatio times its rate, and after soundAgain if it carried more than before, forgets what it carried after
 	// carriedAge, and is alone when the queue was empty for aloneTime.
 	manySqueezes = 3
 	squeezeSpan  = 4 * time.Second
@@ -110,6 +114,9 @@ const (
 	sharedLoss   = 0.1
 	sharedQueue  = 500 * time.Millisecond
 	soundEvery   = 5 * time.Second
+	soundAgain   = 500 * time.Millisecond
+	soundRatio   = 2.5
+	soundTime    = 400 * time.Millisecond
 	carriedAge   = 20 * time.Second
 	aloneTime    = time.Second
 

@@ -39,7 +39,7 @@ func (n *neighbour) squeezed(now time.Duration, own bool) bool {
 func (e *Engine) share(now time.Duration) {
 	n := &e.neighbour
 	if e.mode != sharing {
-		n.next = now + soundEvery
+		n.next = now + soundAgain
 	}
 	n.sounding, n.alone, n.squeezes = false, 0, 0
 	e.raised, e.priorOK = false, false
@@ -54,14 +54,17 @@ func (e *Engine) through(r round) float64 {
 
 // decideShare holds the share. The other flow yields to loss; so does this one if the
 // path carries less than was thought. Now and then the path is sounded with a round at
-// twice the rate: what comes through then is nearly all that the path carries.
+// a multiple of the rate: what comes through then is nearly all that the path carries.
 func (e *Engine) decideShare(now time.Duration, r round) {
 	n := &e.neighbour
 	passed := e.through(r)
 	switch {
 	case n.sounding:
-		n.carry(now, passed)
 		n.next = now + soundEvery
+		if passed > 1.05*n.carried {
+			n.next = now + soundAgain
+		}
+		n.carry(now, passed)
 		e.share(now)
 	case r.queue > sharedQueue:
 		n.carried, n.carryAt = passed, now
@@ -81,7 +84,7 @@ func (e *Engine) decideShare(now time.Duration, r round) {
 		e.again()
 	case now > n.next:
 		n.sounding = true
-		e.set(now, 2*e.rate, sharing)
+		e.set(now, soundRatio*e.rate, sharing)
 	default:
 		n.alone = 0
 		e.again()

@@ -62,11 +62,12 @@ type peer struct {
 	recent  time.Duration // the smaller one of the last two
 	trip    time.Duration // smallest round trip seen; 0 before
 
-	epoch uint32        // of first
-	first mark          // at the beginning of the round
-	least time.Duration // smallest queue in the round
-	long  mark          // at the beginning of the epoch
-	ready bool
+	epoch      uint32        // of first
+	first      mark          // at the beginning of the round
+	least      time.Duration // smallest queue in the round
+	firstQueue time.Duration
+	long       mark // at the beginning of the epoch
+	ready      bool
 
 	history history
 	bursts  bursts
@@ -172,7 +173,7 @@ func (e *Engine) locate(now time.Duration, p *peer, r Report) {
 	switch {
 	case m.newest < e.epochFrom:
 	case p.epoch != e.epoch:
-		p.epoch, p.first, p.long, p.least, p.ready = e.epoch, m, m, p.queue, false
+		p.epoch, p.first, p.long, p.least, p.firstQueue, p.ready = e.epoch, m, m, p.queue, p.queue, false
 	default:
 		p.least = min(p.least, p.queue)
 		p.ready = true

@@ -21,6 +21,7 @@ type vote struct {
 	queue     time.Duration // that stood all the time
 	recent    time.Duration // that stands lately
 	latest    time.Duration
+	growth    time.Duration // in the round
 	took      time.Duration
 	drain     time.Duration // that the queue takes to empty, at passed
 }
@@ -37,6 +38,7 @@ type round struct {
 	queue     time.Duration
 	recent    time.Duration
 	latest    time.Duration
+	growth    time.Duration // in the round
 	took      time.Duration
 	drain     time.Duration
 	ready     float64 // share of the receivers
@@ -86,6 +88,7 @@ func (e *Engine) evaluate() {
 			v.sent = packets * e.cfg.PacketBits / span.Seconds()
 		}
 		v.queue, v.recent, v.latest, v.took = p.least, p.recent, p.queue, took
+		v.growth = p.queue - p.firstQueue
 		outstanding := float64(e.sent.last-p.last.newest) * e.cfg.PacketBits
 		v.drain = max(0, time.Duration(outstanding/max(v.passed, 1)*float64(time.Second))-p.age-p.trip)
 		enough := packets >= minRoundPackets && took >= minRound || took >= maxRound
@@ -118,6 +121,7 @@ func (e *Engine) round() (r round, ok bool) {
 	r.queue = time.Duration(e.most(func(v *vote) float64 { return float64(v.queue) }))
 	r.recent = time.Duration(e.most(func(v *vote) float64 { return float64(v.recent) }))
 	r.latest = time.Duration(e.most(func(v *vote) float64 { return float64(v.latest) }))
+	r.growth = time.Duration(e.bound(func(v *vote) float64 { return float64(v.growth) }))
 	r.took = time.Duration(e.most(func(v *vote) float64 { return float64(v.took) }))
 	r.drain = time.Duration(e.most(func(v *vote) float64 { return float64(v.drain) }))
 	r.delivered = e.bound(func(v *vote) float64 { return v.delivered })

@@ -65,10 +65,22 @@ func main() {
 			missed++
 		}
 		fmt.Printf("| %-58s | %.3f | %.3f | %.4g | %.3f | %d ms | %s |\n", c.Name, f.SentRatio, f.TimeRatio, f.Best/1e6, f.BestSent,
-			f.Wait/time.Millisecond, strings.Join(append(f.Missed, c.Why), " "))
+			f.Wait/time.Millisecond, missedText(f, c))
 	}
 	workers.Wait()
 	fmt.Printf("\n%d of %d cells missed\n", missed, len(cells))
+}
+
+// missedText is what was missed, and why if that is known.
+func missedText(f path.Figures, c path.Cell) string {
+	if len(f.Missed) == 0 {
+		return ""
+	}
+	text := strings.Join(f.Missed, ", ")
+	if c.Strict {
+		text += " MUST NOT"
+	}
+	return strings.TrimSpace(text + " " + c.Why)
 }
 
 func pick(cells []path.Cell, only *regexp.Regexp) (picked []path.Cell) {

@@ -432,7 +432,7 @@ func (s *sim) check() {
 	var got, proven []float64
 	for _, n := range s.nodes {
 		all := n.reports
-		if len(all) < 5 || all[len(all)-5].at < from {
+		if !slices.Contains(s.sample, n.id) || len(all) < 5 || all[len(all)-5].at < from {
 			continue // it does not report in time
 		}
 		first := len(all) - 1
