@@ -35,7 +35,7 @@ func TestFixedCells(t *testing.T) {
 // says so.
 func TestBudgetIsChecked(t *testing.T) {
 	s := newSim(Config{
-		Seed: 1, Blocks: image(20, 5e6), Fixed: 100e6, Limit: 10 * time.Second,
+		Seed: 1, Blocks: image(20, 100e6), Fixed: 100e6, Limit: 10 * time.Second,
 		Groups: []simnet.Bottleneck{{Rate: constant(5e6), Queue: 50 * time.Millisecond}}, Receivers: alike(2, Spec{}),
 	})
 	for s.now < s.cfg.Limit {
