@@ -85,10 +85,10 @@ func TestMisleadingProbes(t *testing.T) {
 // silence of one of four changes nothing.
 func TestLateReports(t *testing.T) {
 	for _, test := range []struct {
-		silent int
-		falls  bool
-	}{{4, true}, {2, true}, {1, false}} {
-		m := model{rate: constant(50e6), queue: 50 * time.Millisecond, packets: 8, receivers: 4, tweak: func(i int, r *modelReceiver) {
+		silent, of int
+		falls      bool
+	}{{4, 4, true}, {2, 4, true}, {1, 4, false}, {1, 2, false}, {1, 1, true}} {
+		m := model{rate: constant(50e6), queue: 50 * time.Millisecond, packets: 8, receivers: test.of, tweak: func(i int, r *modelReceiver) {
 			if i < test.silent {
 				r.dead = func(now time.Duration) bool { return now > 5*time.Second }
 			}
@@ -97,7 +97,7 @@ func TestLateReports(t *testing.T) {
 		before := m.engine.rate
 		m.run(t, 2300*time.Millisecond)
 		if fell := m.engine.rate < 0.3*before; fell != test.falls {
-			t.Errorf("%d of 4 silent for 2 s: from %.3g to %.3g, %v", test.silent, before, m.engine.rate, m.engine.reason)
+			t.Errorf("%d of %d silent for 2 s: from %.3g to %.3g, %v", test.silent, test.of, before, m.engine.rate, m.engine.reason)
 		}
 	}
 }
