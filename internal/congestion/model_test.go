@@ -229,10 +229,10 @@ func (m *model) assertBudget(t *testing.T) {
 		got = append(got, r.told[n-1][1]-r.told[first][1])
 		best, j := 0.0, first
 		for i := first; i < n; i++ {
-			for j+1 < i && r.told[i][0]-r.told[j+1][0] >= 0.2 {
+			for j+1 < i && r.told[i][0]-r.told[j+1][0] >= 0.1999 {
 				j++
 			}
-			if d := r.told[i][0] - r.told[j][0]; d >= 0.2 && r.told[j][0] >= from {
+			if d := r.told[i][0] - r.told[j][0]; d >= 0.1999 && r.told[j][0] >= from {
 				best = max(best, (r.told[i][1]-r.told[j][1])/d)
 			}
 		}
