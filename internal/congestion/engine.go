@@ -393,7 +393,8 @@ func (e *Engine) capacity(r round, excess bool) float64 {
 func (e *Engine) congested(now time.Duration, r round, excess bool) {
 	capacity := e.capacity(r, excess)
 	// What is left of a queue of its own shrinks.
-	own := e.raised || e.mode != cruising || r.growth <= 0
+	wasCruising := e.mode == cruising && !e.raised
+	own := !wasCruising || r.growth <= 0
 	if e.neighbour.squeezed(now, own) && r.queue < sharedQueue {
 		e.share(now)
 		return
@@ -406,6 +407,16 @@ func (e *Engine) congested(now time.Duration, r round, excess bool) {
 	e.raised, e.step, e.priorOK = false, 0, false
 	e.reason = Reason{Cause: CauseQueue, Bits: capacity, Delay: r.queue}
 	e.target = max(cruise*capacity, minRate)
+	if own && !excess && wasCruising {
+		e.target = e.rate // at which the queue does not grow
+	}
+	if e.drains >= manyDrains {
+		// What so many drains did not empty is no queue of this stream: the way is longer.
+		for _, p := range e.peers {
+			p.base.known = false
+		}
+		e.drains = 0
+	}
 	e.set(now, drainGain*capacity, draining)
 	e.drainEnd = now + time.Duration(float64(r.drain)/(1-drainGain))
 	e.drains++

@@ -27,6 +27,8 @@ const (
 	// bottleneck works on meanwhile, so it costs no time; half empties it in twice its
 	// length.
 	drainGain = 0.5
+	// manyDrains in a row that leave the delay as it was say that the path has changed.
+	manyDrains = 4
 
 	// queueLimit is the delay from which on a queue stands: half of the 20 ms that may
 	// stand, so that there is time to act; and queuePackets at low rates, where a burst

@@ -29,6 +29,7 @@ type model struct {
 	probe     float64       // what probes show, whatever the path is; 0: what it is
 	tweak     func(i int, r *modelReceiver)
 	idle      func(time.Duration) bool // nothing is sent
+	detour    time.Duration            // from then on the way takes 40 ms longer; 0: never
 
 	engine *Engine
 	now    time.Duration
@@ -106,7 +107,7 @@ func (m *model) run(t *testing.T, d time.Duration) {
 				}
 				for _, r := range m.all {
 					if left, ok := r.path.Pass(sent, packetBits); ok && r.rand.Float64() >= r.loss {
-						r.arrivals.Push(left+m.delay, m.seq)
+						r.arrivals.Push(left+m.delay+m.longer(left), m.seq)
 					}
 				}
 			}
@@ -159,6 +160,14 @@ func (m *model) run(t *testing.T, d time.Duration) {
 			}
 		}
 	}
+}
+
+// longer is by how much the way is longer from a time on.
+func (m *model) longer(at time.Duration) time.Duration {
+	if m.detour > 0 && at > m.detour {
+		return 40 * time.Millisecond
+	}
+	return 0
 }
 
 func (m *model) start() {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"multiserver/internal/wire"
 )
 
 // TestPaths: on paths that nobody tuned the stream sends about what they carry, and little
@@ -69,6 +71,37 @@ func TestChanges(t *testing.T) {
 		if share := (m.bits - sent) / (5 * after); share < 0.9 || share > 1.05 {
 			t.Errorf("to %g Mbit/s: %.3f of it 4 s later, %v", after/1e6, share, m.engine.reason)
 		}
+	}
+}
+
+// TestDetour: a way that becomes longer is no queue.
+func TestDetour(t *testing.T) {
+	m := model{rate: constant(40e6), queue: time.Second, packets: 8, receivers: 2, detour: 4 * time.Second}
+	m.run(t, 10*time.Second)
+	sent := m.bits
+	m.run(t, 5*time.Second)
+	if share := (m.bits - sent) / (5 * 40e6); share < 0.93 {
+		t.Errorf("%.3f of what the path carries: %v", share, m.engine.reason)
+	}
+}
+
+// TestAllocatesNothing: what is done for each batch and each report.
+func TestAllocatesNothing(t *testing.T) {
+	m := model{rate: constant(40e6), queue: time.Second, packets: 8, receivers: 4}
+	m.run(t, 3*time.Second)
+	e, now, number := m.engine, m.now, uint32(1000)
+	r := Report{Receiver: 1, Timed: true}
+	if n := testing.AllocsPerRun(1000, func() {
+		now += time.Millisecond
+		m.seq += 10
+		number++
+		e.Sent(now, wire.Sequence(m.seq), 10*packetBits)
+		r.Number, r.Newest, r.Arrived = number, wire.Sequence(m.seq), uint32((now + time.Hour).Microseconds())
+		r.Counts.Received = m.seq
+		e.HandleReport(now, m.all[0].addr, r)
+		e.Poll(now)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
