@@ -14,7 +14,6 @@ type sample struct {
 	slowest []*peer
 	drawn   []*peer
 	at      time.Duration // when it changes next
-	whole   bool          // it is all
 }
 
 // members are the receivers in the sample.

@@ -18,7 +18,6 @@ type neighbour struct {
 	cutAt    time.Duration      // no other cut before
 	trip     time.Duration
 	passed   float64
-	pausedAt time.Duration
 }
 
 func newNeighbour(s *sim, g *group) *neighbour {

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"time"
 
-	"multiserver/internal/block"
 	"multiserver/internal/receiver"
 	"multiserver/internal/simnet"
 	"multiserver/internal/wire"
@@ -56,10 +55,8 @@ type node struct {
 	gone    bool
 	dead    bool
 	buffer  []byte
-	runs    []block.Range
 
-	lastReport time.Duration
-	reports    []told // as the sender got them
+	reports []told // as the sender got them
 }
 
 // told is what the sender was told.
