@@ -2,7 +2,7 @@
 # test    every test; what a test cannot have here it says, and is skipped
 # check   format, vet, static analysis, tidy modules, tests with the race detector; not
 #         the rooms, where programs five times slower miss the moments that tests wait for
-# sim     the table of simulated rooms; sim-long, five thousand random rooms
+# sim     the tables of simulated rooms and paths, half an hour; sim-long, five thousand random rooms
 # bench   the table of docs/benchmarks.md, in network namespaces (root, or a user namespace)
 # demo    one server, three clients, on this machine; make demo IMAGE=path takes yours
 
@@ -26,6 +26,7 @@ check:
 
 sim:
 	go run ./internal/simnet/table
+	go run ./internal/simnet/matrix
 
 sim-long:
 	go test -count=1 -timeout 0 ./internal/simnet/room -run TestRandomRooms -seeds 5000

@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"internal/codec":       {},
 	"internal/wire":        {"internal/block"},
 	"internal/sender":      {"internal/block", "internal/wire"},
+	"internal/congestion":  {"internal/wire"},
 	"internal/receiver":    {"internal/block", "internal/wire"},
 	"internal/image":       {"internal/block"},
 	"internal/mxb1":        {"internal/block"},
@@ -58,6 +59,8 @@ var mayImport = map[string][]string{
 	"cmd/multiclient":      {".", "internal/progress", "cmd/internal/command"},
 	// For tests and benchmarks only: no program imports them.
 	"internal/simnet":                {},
+	"internal/simnet/matrix":         {"internal/simnet/path"},
+	"internal/simnet/path":           {"internal/block", "internal/congestion", "internal/receiver", "internal/sender", "internal/simnet", "internal/wire"},
 	"internal/simnet/room":           {"internal/block", "internal/receiver", "internal/sender", "internal/simnet", "internal/wire"},
 	"internal/simnet/table":          {"internal/block", "internal/simnet", "internal/simnet/room", "internal/wire"},
 	"internal/lab":                   {},
@@ -109,7 +112,7 @@ func TestLayers(t *testing.T) {
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
 var engines = []string{"internal/mxb1", "internal/probe", "internal/rate", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
-	"internal/seed", "internal/sender", "internal/startgate"}
+	"internal/seed", "internal/sender", "internal/startgate", "internal/congestion"}
 
 func TestLayout(t *testing.T) {
 	seen := map[string]bool{}

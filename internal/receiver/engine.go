@@ -61,6 +61,8 @@ type Engine struct {
 	done       uint32 // of these, those of the image
 
 	stream        stream
+	sample        sample
+	recentLoss    float64       // share of packets, at the last look
 	lookAt        wire.Sequence // when to look at the window next
 	carouselBlock uint32        // where the sender's carousel is, as of its last heartbeat
 	pass          uint32        // and its pass; 0 before the first heartbeat
@@ -147,7 +149,7 @@ func (e *Engine) SwitchStream(now time.Duration) {
 
 func (e *Engine) begin(now time.Duration, s Session) {
 	e.session = s
-	e.stream = stream{}
+	e.stream, e.sample = stream{}, sample{}
 	e.lookAt = 0
 	e.carouselBlock, e.pass, e.quietAt = 0, 0, 0
 	e.inStream, e.heard = now, now
@@ -206,7 +208,7 @@ type Placement struct {
 // HandleSymbol judges a symbol of this session, whose checksum is right. Data is
 // not looked at.
 func (e *Engine) HandleSymbol(now time.Duration, s *wire.Symbol) Placement {
-	e.inStream, e.heard = now, now
+	e.arrived(now, s.Sequence)
 	if !e.stream.recordArrival(s.Sequence) {
 		return Placement{Verdict: Duplicate}
 	}
@@ -376,7 +378,7 @@ func (e *Engine) fallback(p int) uint16 {
 // HandleZeroRun appends to dst the blocks of the image that have become zeros by z;
 // the driver makes them so on its target and calls ZerosWritten.
 func (e *Engine) HandleZeroRun(now time.Duration, z *wire.ZeroRun, dst []block.Range) []block.Range {
-	e.inStream, e.heard = now, now
+	e.arrived(now, z.Sequence)
 	if !e.stream.recordArrival(z.Sequence) {
 		return dst
 	}

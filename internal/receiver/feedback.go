@@ -12,6 +12,7 @@ import (
 // kept, and whether the carousel has passed blocks that are missing (R4, R7, R12).
 func (e *Engine) look(now time.Duration) {
 	e.lookAt = e.stream.highest + lookEvery
+	e.recentLoss = e.stream.loss()
 	if e.stream.highest > e.quietAt {
 		e.quiet = false
 	}
@@ -135,7 +136,8 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	e.heard = now
 	e.session.ReportInterval = h.ReportInterval
 	e.session.Receivers = h.Receivers
-	e.reportAt = min(e.reportAt, now+h.ReportInterval)
+	e.sample.follow(now, e.cfg.Receiver, &h.Sample)
+	e.reportAt = min(e.reportAt, now+e.reportInterval(now))
 	if h.RoundTrip > 0 {
 		e.roundTrip = h.RoundTrip
 	}
@@ -286,8 +288,8 @@ func (e *Engine) collectNACKs(now time.Duration) bool {
 			dropped = true
 			continue
 		}
-		named := alone || s.large()
-		if !named && e.report.NACKs.Len() == wire.MaxNACKs { // in the next report, at once
+		named := alone || e.large(s)
+		if !named && e.report.NACKs.Len() == wire.MaxTimedNACKs { // in the next report, at once
 			e.askAt = earliest(e.askAt, max(now, 1))
 			continue
 		}
@@ -317,7 +319,7 @@ func (e *Engine) mayWait(s *slot) bool {
 		return false
 	}
 	passedBy := e.pass != s.pass && e.carouselBlock > s.index
-	return (s.large() || s.late) && !e.quiet && !passedBy && keepRoom*len(e.free) >= len(e.slots)
+	return (e.large(s) || s.late) && !e.quiet && !passedBy && keepRoom*len(e.free) >= len(e.slots)
 }
 
 // appendSymbols appends the next packet of a round of WantedSymbols.
@@ -329,7 +331,7 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 	for ; e.naming > 0 && e.naming <= len(e.slots); e.naming++ {
 		s := &e.slots[e.naming-1]
 		if s.state != slotFilling || !s.passed || s.covered || s.waiting || s.tries == 0 ||
-			!alone && !s.large() {
+			!alone && !e.large(s) {
 			continue
 		}
 		if int64(s.index) < after {
@@ -417,9 +419,10 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	case r.Counts.Lost > 0:
 		r.Limit = wire.LimitWire
 	}
+	r.Arrival, r.Timed = e.arrival(now)
 	dst = r.AppendTo(dst)
 	r.NACKs = r.NACKs.Reset()
-	e.reportAt = now + e.session.ReportInterval
+	e.reportAt = now + e.reportInterval(now)
 	return dst
 }
 

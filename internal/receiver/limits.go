@@ -19,13 +19,19 @@ const (
 	// it knows a few.
 	firstReport  = 512
 	reportSpread = 4 * time.Millisecond
+	// sampleMemory is how long a receiver reports in time after the last heartbeat that
+	// named it: eight of them may be lost. minSampleInterval bounds what a sender can ask for.
+	sampleMemory      = 2 * time.Second
+	minSampleInterval = 20 * time.Millisecond
 	// lossSpan is over how many packets, about, loss is measured.
 	lossSpan = 16384
 
 	// sourceShare and fewSymbols: a block that lacks more than a quarter of its symbols,
 	// and more than a few, names those that it lacks, since rebuilding hundreds is slow.
 	sourceShare = 4
-	fewSymbols  = 8
+	// sourceLoss: where loss takes that much of every block, it is no more than usual.
+	sourceLoss = 1.5
+	fewSymbols = 8
 
 	// A block whose first symbol to come is behind the first 1/lateShare of its symbols
 	// and lateSymbols was under way when the receiver came.

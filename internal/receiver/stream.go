@@ -8,6 +8,7 @@ type stream struct {
 	highest   wire.Sequence
 	announced wire.Sequence // the highest that was told before the first came
 	recent    uint64        // bit i: highest − i has come
+	newest    wire.Sequence // the highest that has come
 	received  uint64
 	dropped   uint64
 
@@ -35,6 +36,7 @@ func (s *stream) recordArrival(q wire.Sequence) bool {
 		}
 		s.recent |= bit
 	}
+	s.newest = max(s.newest, q)
 	s.received++
 	return true
 }

@@ -103,9 +103,10 @@ func (s *slot) open(index uint32, k uint16, first block.SymbolID, home uint16) {
 	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, symbolsNeeded: k, state: slotFilling, fallback: home, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
 }
 
-// large tells whether it lacks so much that source symbols are named.
-func (s *slot) large() bool {
-	return s.symbolsNeeded > fewSymbols && int(s.symbolsNeeded)*sourceShare > int(s.k)
+// large tells whether a block lacks so much that source symbols are named: more than a
+// quarter, and more than what is lost of every block.
+func (e *Engine) large(s *slot) bool {
+	return s.symbolsNeeded > fewSymbols && float64(s.symbolsNeeded) > float64(s.k)*max(1.0/sourceShare, sourceLoss*e.recentLoss)
 }
 
 // room (R1) finds a slot for a block of which the symbol id has come, and the slot's

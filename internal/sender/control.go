@@ -69,6 +69,7 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 		Clock:          e.clock(now),
 		Completion:     e.completion,
 		CarouselBlock:  e.carouselBlock(),
+		Sample:         e.sample,
 	}
 	switch {
 	case e.over():

@@ -59,6 +59,7 @@ type Engine struct {
 	peers peers
 	most  int // receivers at a time
 
+	sample     wire.Sample
 	completion wire.Completion
 	state      wire.SenderState
 	gateClosed bool
@@ -124,6 +125,16 @@ func (e *Engine) SetGateClosed(now time.Duration, hold bool) {
 	if e.gateClosed != hold {
 		e.gateClosed = hold
 		e.beat(now)
+	}
+}
+
+// SetSample names the receivers that are to report each interval from the next heartbeat
+// on.
+func (e *Engine) SetSample(interval time.Duration, ids []wire.ReceiverID) {
+	e.sample.Interval = interval
+	e.sample.Receivers = e.sample.Receivers.Reset()
+	for _, id := range ids[:min(len(ids), wire.MaxSample)] {
+		e.sample.Receivers = e.sample.Receivers.Append(id)
 	}
 }
 

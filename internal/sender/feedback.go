@@ -143,7 +143,11 @@ func (e *Engine) handleNACK(now time.Duration, p *peer, i uint32, need int, seen
 	if need <= 0 {
 		return
 	}
-	if p.straggler || need > fewSymbols && need*4 > int(b.k)+3 {
+	median, _ := e.peers.medianLoss(now)
+	median = min(median, 0.5)
+	// More than a quarter of a block, and more than loss takes of every block.
+	much := max(float64(b.k+3)/4, usualLoss*median*float64(b.k))
+	if p.straggler || need > fewSymbols && float64(need) > much {
 		if !e.stragglerJobs.merge(i, uint16(need)) {
 			if b.repairPending == 0 {
 				b.set(flagFresh)
@@ -152,8 +156,6 @@ func (e *Engine) handleNACK(now time.Duration, p *peer, i uint32, need int, seen
 		}
 		return
 	}
-	median, _ := e.peers.medianLoss(now)
-	median = min(median, 0.5)
 	need += int(float64(need)*median/(1-median) + 0.5)
 	if e.regular.todo.Count() == 0 && len(e.regular.members) == 0 {
 		need++ // the end: a round more would cost more than a symbol

@@ -64,6 +64,8 @@ const (
 	// fewSymbols is what may be owed of a block to one receiver of the regular receivers even if
 	// it is more than a quarter of the block.
 	fewSymbols = 8
+	// usualLoss times the median loss is what may be missing of every block.
+	usualLoss = 1.5
 	// maxPeers bounds the receivers that are kept, some 200 bytes each.
 	maxPeers = 1 << 16
 	// maxJobs bounds the source symbols that are owed by name, in ranges.

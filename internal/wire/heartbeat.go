@@ -33,7 +33,16 @@ import (
 //	|                            carousel                           |
 //	+---------------------------------------------------------------+ 88
 //
-// Flags: bit 0, the pass has ended with Sequence; the others are reserved.
+// Flags: bit 0, the pass has ended with Sequence; bit 1, a Sample follows; the others are
+// reserved. A receiver that does not know it reports each report interval.
+//
+//	+---------------------------------------------------------------+
+//	|          report interval of the sample, microseconds          |
+//	+-------------------------------+-------------------------------+ 4
+//	|      count of receivers       |           reserved            |
+//	+-------------------------------+-------------------------------+ 8
+//	|  receivers of 8 bytes ...
+//	+-------------------------
 type Heartbeat struct {
 	Session SessionID
 	// Sequence is the last one sent in the stream that the packet goes along with.
@@ -49,6 +58,24 @@ type Heartbeat struct {
 	// CarouselBlock is where the pass is: of the image's blocks before it, those that the sender
 	// knew to be wanted have been sent in this pass.
 	CarouselBlock block.ID
+	Sample        Sample
+}
+
+// Sample is the receivers that report in time, for the sender's rate, and how often. Each
+// heartbeat names all of them; the zero Sample names none.
+type Sample struct {
+	Interval  time.Duration    // 1 µs to MaxInterval; 0 if there is no sample
+	Receivers List[ReceiverID] // at most MaxSample, in any order
+}
+
+// Has tells whether a receiver is in the sample.
+func (s *Sample) Has(id ReceiverID) bool {
+	for r := range s.Receivers.All() {
+		if r == id {
+			return true
+		}
+	}
+	return false
 }
 
 // Clock is the sender's time in microseconds, without an origin. 0 says none: a
@@ -73,6 +100,8 @@ const (
 const (
 	heartbeatSize = 88
 	flagPassEnded = 1
+	flagSample    = 2
+	sampleSize    = 8 // without the receivers
 )
 
 // AppendTo appends the packet to dst.
@@ -83,6 +112,9 @@ func (h Heartbeat) AppendTo(dst []byte) []byte {
 	if h.PassEnded {
 		two |= flagPassEnded
 	}
+	if h.Sample.Interval != 0 {
+		two |= flagSample
+	}
 	dst = appendHeader(dst, TypeHeartbeat, two, h.Session)
 	dst = appendSequence(dst, h.Sequence)
 	dst = binary.BigEndian.AppendUint32(dst, h.Pass)
@@ -92,6 +124,12 @@ func (h Heartbeat) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(h.Clock))
 	dst = h.Completion.appendTo(dst)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(h.CarouselBlock))
+	if h.Sample.Interval != 0 {
+		dst = appendMicros(dst, h.Sample.Interval)
+		dst = binary.BigEndian.AppendUint16(dst, uint16(h.Sample.Receivers.Len()))
+		dst = append(dst, 0, 0)
+		dst = appendList(dst, h.Sample.Receivers, MaxSample)
+	}
 	return seal(dst, start)
 }
 
@@ -113,6 +151,18 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 		Completion:     parseCompletion(b[44:]),
 		CarouselBlock:  block.ID(binary.BigEndian.Uint32(b[84:])),
 	}
+	if b[3]&flagSample != 0 {
+		if b = b[heartbeatSize:]; len(b) < sampleSize {
+			return Heartbeat{}, ErrLength
+		}
+		receivers, err := parseList[ReceiverID](b[sampleSize:], binary.BigEndian.Uint16(b[4:]), MaxSample)
+		if err != nil {
+			return Heartbeat{}, err
+		}
+		if h.Sample = (Sample{Interval: micros(b), Receivers: receivers}); h.Sample.Interval == 0 {
+			return Heartbeat{}, ErrBounds
+		}
+	}
 	if !h.bounded() {
 		return Heartbeat{}, ErrBounds
 	}
@@ -121,6 +171,6 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 
 func (h *Heartbeat) bounded() bool {
 	return h.Sequence <= MaxSequence && boundedInterval(h.ReportInterval) &&
-		h.RoundTrip >= 0 && h.RoundTrip <= MaxInterval &&
+		(h.Sample.Interval == 0 || boundedInterval(h.Sample.Interval)) && h.RoundTrip >= 0 && h.RoundTrip <= MaxInterval &&
 		h.Completion.ManifestSize <= maxManifestOfAll && h.CarouselBlock < block.MaxBlockCount
 }

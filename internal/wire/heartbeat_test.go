@@ -29,7 +29,21 @@ func TestHeartbeat(t *testing.T) {
 		{"manifest too large for any image", set64(44, 1<<63), ErrBounds},
 		{"walk behind every block", set32(84, 1<<26), ErrBounds},
 	})
-	checkTaken(t, "heartbeat", ParseHeartbeat, set8(3, 0xff)) // reserved flags
+	checkTaken(t, "heartbeat", ParseHeartbeat, set8(3, 0xfd)) // reserved flags
+	h.Sample.Interval = 100 * time.Millisecond
+	h.Sample.Receivers = h.Sample.Receivers.Append(0xfedcba9876543210).Append(42)
+	checkVector(t, "heartbeat with a sample", h, ParseHeartbeat)
+	checkCommon(t, "heartbeat with a sample", ParseHeartbeat)
+	checkRefused(t, "heartbeat with a sample", ParseHeartbeat, []refused{
+		{"interval 0", set32(heartbeatSize, 0), ErrBounds},
+		{"interval over a minute", set32(heartbeatSize, 60_000_001), ErrBounds},
+		{"more receivers than bytes", set16(heartbeatSize+4, 3), ErrLength},
+		{"more receivers than any", set16(heartbeatSize+4, MaxSample+1), ErrBounds},
+	})
+	checkTaken(t, "heartbeat with a sample", ParseHeartbeat, set16(heartbeatSize+6, 0xffff))
+	if !h.Sample.Has(42) || h.Sample.Has(43) {
+		t.Error("the sample is not who was named")
+	}
 	h.RoundTrip = -1
 	if !panics(func() { h.AppendTo(nil) }) {
 		t.Error("a negative round trip is sent")

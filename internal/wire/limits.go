@@ -26,15 +26,18 @@ const (
 	// and the round trip that back-off is scaled by.
 	MaxInterval = time.Minute
 
-	// MaxNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges, MaxSubblocks and
+	// MaxNACKs, MaxTimedNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges, MaxSubblocks and
 	// MaxGoodbyeAcks are what fits MaxControlSize.
 	MaxNACKs          = (MaxControlSize - reportSize) / symbolCountSize
+	MaxTimedNACKs     = (MaxControlSize - reportSize - arrivalSize) / symbolCountSize
 	MaxPending        = (MaxControlSize - repairAdvSize) / symbolCountSize
 	MaxRanges         = (MaxControlSize - wantedSize) / rangeSize
 	MaxSymbolRanges   = (MaxControlSize - wantedSymbolsSize) / symbolRangeSize
 	MaxSubblockRanges = (MaxControlSize - wantedSubblocksSize) / rangeSize
 	MaxSubblocks      = (MaxControlSize - subblockDigestsSize) / subblockDigestSize
 	MaxGoodbyeAcks    = (MaxControlSize - goodbyeAckSize) / receiverIDSize
+	// MaxSample is how many receivers report in time, at most.
+	MaxSample = 64
 	// MaxPages of a list of wanted ranges: 152,576 ranges, 8 bytes each at the sender.
 	// A receiver with more asks for the first ones first.
 	MaxPages = 1024

@@ -33,11 +33,22 @@ import (
 //	|                        backlog, blocks                        |
 //	+---------------------------------------------------------------+ 76
 //	|                          room, blocks                         |
-//	+---------------+---------------+-------------------------------+ 80
-//	|     phase     |     limit     |           reserved            |
-//	+---------------+---------------+-------------------------------+ 84
+//	+---------------+---------------+---------------+---------------+ 80
+//	|     phase     |     limit     |     flags     |   reserved    |
+//	+---------------+---------------+---------------+---------------+ 84
 //	|  NACKs of 6 bytes: SymbolCount ...
 //	+-------------------------
+//
+// Flags: bit 0, an Arrival follows the NACKs; the others are reserved. A sender that does
+// not know it reads what it knows.
+//
+//	+---------------------------------------------------------------+
+//	|              highest sequence less the newest's               |
+//	+---------------------------------------------------------------+ 4
+//	|              receiver's clock when the newest came            |
+//	+---------------------------------------------------------------+ 8
+//	|              time since then, microseconds                    |
+//	+---------------------------------------------------------------+ 12
 type Report struct {
 	Session  SessionID
 	Receiver ReceiverID
@@ -53,7 +64,19 @@ type Report struct {
 	Room       uint32 // blocks that the window can still take
 	Phase      Phase
 	Limit      Limit
-	NACKs      List[SymbolCount] // at most MaxNACKs, in any order
+	// NACKs are at most MaxNACKs, and MaxTimedNACKs with an Arrival, in any order.
+	NACKs   List[SymbolCount]
+	Timed   bool // there is an Arrival
+	Arrival Arrival
+}
+
+// Arrival is when the newest packet of the stream came to a receiver: the one with the
+// highest sequence. Report.Highest may be of a later one, which a heartbeat told.
+type Arrival struct {
+	Behind uint32 // Report.Highest less the newest's sequence
+	// Clock is the receiver's in microseconds, without an origin, when it came.
+	Clock Clock
+	Age   time.Duration // since then, up to 71 minutes
 }
 
 // PacketCounts is what became of the stream's packets at one receiver.
@@ -104,7 +127,12 @@ const (
 	LimitDisk   Limit = 4
 )
 
-const reportSize = 84 // without the NACKs
+const (
+	reportSize  = 84 // without the NACKs
+	arrivalSize = 12
+
+	flagTimed = 1
+)
 
 // AppendTo appends the packet to dst.
 func (r Report) AppendTo(dst []byte) []byte {
@@ -119,8 +147,17 @@ func (r Report) AppendTo(dst []byte) []byte {
 	dst = r.Counts.appendTo(dst)
 	dst = binary.BigEndian.AppendUint32(dst, r.Backlog)
 	dst = binary.BigEndian.AppendUint32(dst, r.Room)
-	dst = append(dst, byte(r.Phase), byte(r.Limit), 0, 0)
-	dst = appendList(dst, r.NACKs, MaxNACKs)
+	flags, limit := byte(0), MaxNACKs
+	if r.Timed {
+		flags, limit = flagTimed, MaxTimedNACKs
+	}
+	dst = append(dst, byte(r.Phase), byte(r.Limit), flags, 0)
+	dst = appendList(dst, r.NACKs, limit)
+	if r.Timed {
+		dst = binary.BigEndian.AppendUint32(dst, r.Arrival.Behind)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(r.Arrival.Clock))
+		dst = appendMicros(dst, r.Arrival.Age)
+	}
 	return seal(dst, start)
 }
 
@@ -150,6 +187,21 @@ func ParseReport(b []byte) (Report, error) {
 	}
 	if r.Highest > MaxSequence {
 		return Report{}, ErrBounds
+	}
+	if b[82]&flagTimed != 0 {
+		b = b[reportSize+nacks.Len()*symbolCountSize:]
+		if len(b) < arrivalSize {
+			return Report{}, ErrLength
+		}
+		r.Timed = true
+		r.Arrival = Arrival{
+			Behind: binary.BigEndian.Uint32(b),
+			Clock:  Clock(binary.BigEndian.Uint32(b[4:])),
+			Age:    micros(b[8:]),
+		}
+		if Sequence(r.Arrival.Behind) > r.Highest {
+			return Report{}, ErrBounds
+		}
 	}
 	return r, nil
 }

@@ -33,7 +33,23 @@ func TestReport(t *testing.T) {
 		{"no symbols", set16(reportSize+4, 0), ErrBounds},
 		{"too long", func(b []byte) []byte { return append(b, make([]byte, MaxControlSize)...) }, ErrLength},
 	})
-	checkTaken(t, "report", ParseReport, set16(82, 0xffff))
+	checkTaken(t, "report", ParseReport, set16(82, 0xfeff)) // reserved flags
+	r.Timed, r.Arrival = true, Arrival{Behind: 3, Clock: 987654321, Age: 2500 * time.Microsecond}
+	checkVector(t, "timed report", r, ParseReport)
+	checkCommon(t, "timed report", ParseReport)
+	checkRefused(t, "timed report", ParseReport, []refused{
+		{"newest before the first", set64(24, 2), ErrBounds},
+		{"one NACK more, no room for the arrival", set16(2, 4), ErrLength},
+	})
+	if !panics(func() {
+		many := Report{Timed: true}
+		for range MaxTimedNACKs + 1 {
+			many.NACKs = many.NACKs.Append(SymbolCount{Symbols: 1})
+		}
+		many.AppendTo(nil)
+	}) {
+		t.Error("more NACKs than fit beside an arrival are sent")
+	}
 	if !panics(func() { Report{Highest: MaxSequence + 1}.AppendTo(nil) }) {
 		t.Error("a sequence over the limit is sent")
 	}

@@ -222,6 +222,14 @@ var parsers = map[string]func([]byte) error{
 	"heartbeat":   func(b []byte) error { _, err := ParseHeartbeat(b); return err },
 	"probe":       func(b []byte) error { _, err := ParseProbe(b); return err },
 	"goodbye ack": func(b []byte) error { _, err := ParseGoodbyeAck(b); return err },
+	"heartbeat with a sample": func(b []byte) error {
+		h, err := ParseHeartbeat(b)
+		if h.Sample.Has(1) {
+			sink++
+		}
+		return err
+	},
+	"timed report": func(b []byte) error { _, err := ParseReport(b); return err },
 	"report": func(b []byte) error {
 		r, err := ParseReport(b)
 		for n := range r.NACKs.All() {
