@@ -84,7 +84,7 @@ var layers = [][]string{
 	{"internal/progress"},
 	{"cmd/internal/command", "cmd/multiserver", "cmd/multiclient"},
 	{"internal/demo", "internal/lab", "internal/lab/bench", "internal/lab/rooms", "internal/original", "internal/original/cmd/original",
-		"internal/simnet", "internal/simnet/room", "internal/simnet/table"},
+		"internal/simnet", "internal/simnet/matrix", "internal/simnet/path", "internal/simnet/room", "internal/simnet/table"},
 }
 
 func layerOf(t *testing.T, folder string) int {
