@@ -126,8 +126,11 @@ type ClientConfig struct {
 	// QuietTime is how long nothing may arrive over MXB 1 before missing blocks are asked
 	// for. MXB 2 has no use for it.
 	QuietTime time.Duration
-	// StartTimeout ends the search for a server, ReceiveTimeout the wait for blocks
-	// that stay away: DefaultStartTimeout, DefaultReceiveTimeout; NoTimeout waits.
+	// StartTimeout ends the search for a server, ReceiveTimeout the silence of the server
+	// that was found: DefaultStartTimeout, DefaultReceiveTimeout; NoTimeout waits. Over
+	// MXB 2 each packet of the server breaks its silence, heartbeats too: while it waits for
+	// clients, or its disk stalls, the client waits as long as the server lives, and
+	// Stats.WaitingFor says so. Over MXB 1 only blocks do.
 	StartTimeout   time.Duration
 	ReceiveTimeout time.Duration
 	// Allocate takes all of the target file's space first and leaves no holes.

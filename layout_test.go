@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// mayImport is the table of ARCHITECTURE.md: what each folder may import from the
-// project. Tests may import more, to put things together.
+// mayImport is what each folder may import from the project. ARCHITECTURE.md has the layers.
+// Tests may import more, to put things together.
 var mayImport = map[string][]string{
 	".": {"internal/account", "internal/diagnose", "internal/discover", "internal/failure", "internal/fetch", "internal/host",
 		"internal/image", "internal/legacy", "internal/mxb1", "internal/netcheck", "internal/reach", "internal/roster", "internal/routes",

@@ -7,10 +7,12 @@ import (
 
 // ServerStats is the state of a Server at one moment.
 type ServerStats struct {
-	Name      string         `json:"name"`       // as described to clients
-	SizeBytes uint64         `json:"size_bytes"` // of the image
-	Group     netip.AddrPort `json:"group"`
-	Control   netip.AddrPort `json:"control"`
+	Name      string `json:"name"`       // as described to clients
+	SizeBytes uint64 `json:"size_bytes"` // of the image
+	// Group is where clients look for the server, and where the blocks of MXB 1 go. The stream
+	// of MXB 2 goes to ServerConfig.DataGroup, or to a group that is the image's own.
+	Group   netip.AddrPort `json:"group"`
+	Control netip.AddrPort `json:"control"`
 	// Interfaces are the names of those that are served; none before the first request if
 	// none was configured.
 	Interfaces []string      `json:"interfaces"`
@@ -22,9 +24,10 @@ type ServerStats struct {
 	ImageBytesSent uint64 `json:"image_bytes_sent"`
 	WireBytesSent  uint64 `json:"wire_bytes_sent"`
 	PacketsSent    uint64 `json:"packets_sent"`
-	// ImageBytesOwed are asked for and not yet sent.
+	// ImageBytesOwed are asked for over MXB 1 and not yet sent, and Requests are MXB 1's
+	// requests for blocks. MXB 2 counts in neither.
 	ImageBytesOwed uint64 `json:"image_bytes_owed"`
-	Requests       uint64 `json:"requests"` // requests for blocks
+	Requests       uint64 `json:"requests"`
 	// BadPackets were no packet of ours or asked for what there is not.
 	BadPackets uint64 `json:"bad_packets"`
 	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".

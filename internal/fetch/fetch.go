@@ -73,6 +73,7 @@ func Run(ctx context.Context, cfg Config) error {
 	work.Go(func() { s.blocks.slots.solve(s.events) })
 	work.Go(s.blocks.disk.writer.Run)
 	s.blocks.content.start(&work, s.events)
+	// ended: nothing is sent. The goroutine below closes it when all of work has returned.
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -183,6 +184,8 @@ func (s *session) finish(ctx context.Context, answers <-chan discover.Offer) err
 		Matches: func(off uint64, p []byte) bool { return codec.Sum(p) == manifest.Digest(uint32(off/step)) },
 		Account: s.cfg.Account, Log: s.cfg.Log,
 	}
+	// finished goes from the goroutine below to this one, once. It has room for that, so that
+	// the goroutine never waits; nobody closes it.
 	finished := make(chan error, 1)
 	go func() { finished <- ending.Finish(ctx) }()
 	s.leaving = true

@@ -64,7 +64,7 @@ type ServerRecord struct {
 	RecordHead
 	Name           string               `json:"name"`              // as described to clients
 	SizeBytes      uint64               `json:"size_bytes"`        // of the image
-	Group          string               `json:"group"`             // ADDRESS:PORT the blocks go to
+	Group          string               `json:"group"`             // ADDRESS:PORT where clients look for the server, and the blocks of MXB 1 go to
 	Control        string               `json:"control"`           // ADDRESS:PORT where requests are heard
 	Interface      string               `json:"interface"`         // that is served; "" until the first request if none was named
 	ElapsedSeconds float64              `json:"elapsed_seconds"`   // since the start
@@ -76,9 +76,9 @@ type ServerRecord struct {
 	RateLimit      uint64               `json:"rate_limit"`        // bits a second that MXB 2's stream keeps to; 0: the interface's pace
 	RateReason     string               `json:"rate_reason"`       // what cannot take more; "" if nothing holds it back
 	Waiting        bool                 `json:"waiting"`           // for clients, before MXB 2's stream begins
-	ImageBytesOwed uint64               `json:"image_bytes_owed"`  // asked for and not yet sent
+	ImageBytesOwed uint64               `json:"image_bytes_owed"`  // asked for over MXB 1 and not yet sent
 	ETASeconds     *float64             `json:"eta_seconds"`       // until nothing is owed; null if nobody can tell
-	Requests       uint64               `json:"requests"`          // for blocks
+	Requests       uint64               `json:"requests"`          // for blocks, over MXB 1
 	BadPackets     uint64               `json:"bad_packets"`       // no packets of ours, or for what there is not
 	SendMethod     string               `json:"send_method"`       // "gso", "sendmmsg" or "write"
 	ClientsSeen    int                  `json:"clients_seen"`      // of MXB 1, since the start

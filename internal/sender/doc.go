@@ -4,7 +4,9 @@
 //
 // A driver calls, from one goroutine:
 //
-//   - Join when an offer has arrived, and the Handle function of each packet that does;
+//   - the Handle function of each packet that arrives: the first one of a receiver makes
+//     it one of the sender's. Join does that without a packet, for a receiver that is
+//     admitted to unicast;
 //   - Ready and Zero for the blocks that Upcoming names, as they are read ahead;
 //   - SetCompletion when the whole image was read;
 //   - Next when its pace allows another packet of the stream, and sends that packet, or

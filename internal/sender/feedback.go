@@ -8,8 +8,8 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Join records a receiver: its offer has arrived. The description that answers
-// it takes its figures from Interval and Receivers.
+// Join records a receiver that is admitted to unicast. Receivers of the group need none:
+// their first packet in the session records them.
 func (e *Engine) Join(now time.Duration, id wire.ReceiverID) {
 	e.recordReceiver(now, id)
 }

@@ -107,9 +107,9 @@ func unfitType(m fs.FileMode) string {
 	case fs.ModeSocket:
 		return "it is a socket"
 	case fs.ModeDevice | fs.ModeCharDevice:
-		return "it is a character device; for a stream use ClientConfig.Output - and redirect it"
+		return "it is a character device; for a stream use ClientConfig.Stream"
 	case fs.ModeNamedPipe:
-		return "it is a pipe; for a stream use ClientConfig.Output - and redirect it"
+		return "it is a pipe; for a stream use ClientConfig.Stream"
 	}
 	return "it is neither a regular file nor a block device"
 }

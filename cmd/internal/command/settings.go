@@ -36,6 +36,7 @@ var flagOf = map[string]string{
 
 	"ClientConfig.Output":         "-o",
 	"ClientConfig.Disk":           "--target",
+	"ClientConfig.Stream":         "-o -",
 	"ClientConfig.Group":          "-g",
 	"ClientConfig.Port":           "-p",
 	"ClientConfig.ControlHost":    "-s",
