@@ -28,5 +28,5 @@
 // The sender sends all of it from its control port, and a receiver all of its own
 // from the port that its offer came from. So a firewall which follows connections lets
 // the unicast stream pass, and the answer to an Offer that went to the server's own
-// address; it does not match the answer to a multicast or broadcast.
+// address; it does not match the answer to one that went by multicast or broadcast.
 package wire
