@@ -97,7 +97,7 @@ func receive(ctx context.Context, cfg ReceiveConfig) (*writer.Writer, error) {
 	}
 	answers := discover.NewReader(cfg.Conn, cfg.Search, cfg.Offer, nil)
 	go answers.Run(cancel)
-	writing := make(chan struct{})
+	writing := make(chan struct{}) // closed by the goroutine below, when all is written
 	go func() {
 		defer close(writing)
 		r.gather.writer.Run()
