@@ -158,18 +158,15 @@ func (k checker) buffer(stream *udp.Receiver) {
 	}
 }
 
-// membershipPackets are what switches ask for members by, on each interface.
-func membershipPackets(interfaces []udp.Interface, group netip.Addr) (packets []netcheck.Packet) {
+// membershipPackets are the packets by which switches ask for members.
+func membershipPackets(group netip.Addr) []netcheck.Packet {
 	if group.Is6() { // most firewalls let MLD pass: IPv6 cannot do without ICMP
 		return nil
 	}
-	for _, each := range interfaces {
-		packets = append(packets, netcheck.Packet{
-			Name: "IGMP queries", Protocol: netcheck.IGMP, To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 1}), 0),
-			Interface: each.Name, Index: each.Index, Rule: "ip protocol igmp",
-		})
-	}
-	return packets
+	return []netcheck.Packet{{
+		Name: "IGMP queries", Protocol: netcheck.IGMP, Rule: "ip protocol igmp",
+		To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 1}), 0),
+	}}
 }
 
 // listenForQuerier begins to listen on the interfaces, and returns what tells of the

@@ -83,7 +83,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 	found, err := search.Find(ctx, conn)
 	if err != nil {
 		k.noServer(err, search)
-		k.all(netcheck.Firewall(append(k.searchPackets(interfaces), membershipPackets(interfaces, k.cfg.Group)...)))
+		k.all(netcheck.Firewall(append(k.searchPackets(interfaces), membershipPackets(k.cfg.Group)...)))
 		return
 	}
 	in := []udp.Interface{}
@@ -91,7 +91,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 		in = append(in, i)
 	}
 	serves := fmt.Sprintf("%s serves %s of %d bytes, and answers on %s", found.Server, found.Name, found.SizeBytes, udp.InterfaceName(found.IfIndex))
-	packets := membershipPackets(in, k.cfg.Group)
+	packets := membershipPackets(k.cfg.Group)
 	switch {
 	case found.Session == nil:
 		why := "it is one of 2012"
@@ -100,7 +100,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 		}
 		k.ok("server", "%s, over MXB 1", serves)
 		k.note("group", "", "over MXB 1 (%s) nothing can be asked for but the image: whether the group arrives is not checked", why)
-		packets = append(packets, k.streamPacket(in, found.Server, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port))...)
+		packets = append(packets, streamPacket(found.Server, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port)))
 	case !found.Session.Data.IsValid():
 		k.ok("server", "%s, over MXB 2", serves)
 		k.note("group", "", "the server sends by unicast only: there is none to check")
@@ -109,8 +109,11 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 	default:
 		k.ok("server", "%s, over MXB 2", serves)
 		if !k.group(ctx, conn, found, in[0]) {
-			packets = append(packets, k.streamPacket(in, found.Server, found.Session.Data)...)
+			packets = append(packets, streamPacket(found.Server, found.Session.Data))
 		}
+	}
+	if len(in) == 0 {
+		packets = nil
 	}
 	if ctx.Err() == nil {
 		k.all(netcheck.Firewall(packets))
@@ -133,24 +136,21 @@ func (k clientChecker) searchPackets(interfaces []udp.Interface) (packets []netc
 	ask := netip.AddrPortFrom(k.cfg.Group, k.cfg.ControlPort)
 	for _, each := range interfaces {
 		own := ownAddr(each, k.cfg.Group)
-		p := netcheck.Packet{Protocol: netcheck.UDP, Interface: each.Name, Index: each.Index}
+		p := netcheck.Packet{Protocol: netcheck.UDP}
 		p.Name, p.Out, p.To, p.Rule = "questions to servers", true, ask, fmt.Sprintf("udp dport %d", k.cfg.ControlPort)
 		packets = append(packets, p)
 		p.Name, p.Out, p.To, p.Rule = "servers' answers", false, netip.AddrPortFrom(own, k.cfg.FromPort), fmt.Sprintf("udp sport %d", k.cfg.ControlPort)
-		p.From, p.Answer = netip.AddrPortFrom(netip.Addr{}, k.cfg.ControlPort), k.cfg.ControlHost != ""
+		p.From = netip.AddrPortFrom(netip.Addr{}, k.cfg.ControlPort)
 		packets = append(packets, p)
 	}
-	return append(packets, k.streamPacket(interfaces, netip.AddrPort{}, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port))...)
+	return append(packets, streamPacket(netip.AddrPort{}, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port)))
 }
 
-func (k clientChecker) streamPacket(interfaces []udp.Interface, from, to netip.AddrPort) (packets []netcheck.Packet) {
-	for _, each := range interfaces {
-		packets = append(packets, netcheck.Packet{
-			Name: "the stream", Protocol: netcheck.UDP, From: from, To: to,
-			Interface: each.Name, Index: each.Index, Rule: fmt.Sprintf("udp dport %d", to.Port()),
-		})
+func streamPacket(from, to netip.AddrPort) netcheck.Packet {
+	return netcheck.Packet{
+		Name: "the stream", Protocol: netcheck.UDP, From: from, To: to,
+		Rule: fmt.Sprintf("udp dport %d", to.Port()),
 	}
-	return packets
 }
 
 // ownAddr is i's first address of the group's family; not valid if it has none.

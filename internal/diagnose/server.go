@@ -41,7 +41,7 @@ func (cfg Server) Check(ctx context.Context, tell func(Finding)) error {
 		for _, each := range interfaces {
 			k.sending(each)
 		}
-		k.all(netcheck.Firewall(append(k.packets(interfaces), membershipPackets(interfaces, cfg.Group)...)))
+		k.all(netcheck.Firewall(append(k.packets(interfaces), membershipPackets(cfg.Group)...)))
 		querier()
 	}
 	return ctx.Err()
@@ -118,7 +118,7 @@ func (k serverChecker) packets(interfaces []udp.Interface) (packets []netcheck.P
 		stream = netip.AddrPortFrom(k.cfg.DataGroup, k.cfg.Port)
 	}
 	for _, each := range interfaces {
-		p := netcheck.Packet{Protocol: netcheck.UDP, Interface: each.Name, Index: each.Index}
+		p := netcheck.Packet{Protocol: netcheck.UDP}
 		p.Name, p.Rule = "clients' questions", fmt.Sprintf("udp dport %d", k.cfg.ControlPort)
 		for _, to := range []netip.Addr{k.cfg.Group, ownAddr(each, k.cfg.Group)} {
 			p.To = netip.AddrPortFrom(to, k.cfg.ControlPort)
