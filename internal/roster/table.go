@@ -42,10 +42,6 @@ const (
 	Restarted                  // it ended without the image, and its machine came again
 )
 
-func (o Outcome) String() string {
-	return [...]string{"pending", "done", "failed", "interrupted", "lost", "restarted"}[o]
-}
-
 // Table is the table of MXB 2's clients. Make it by New.
 type Table struct {
 	geometry block.Geometry

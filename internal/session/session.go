@@ -163,7 +163,7 @@ func New(cfg Config) (*Session, error) {
 	return s, nil
 }
 
-// ID is the session's number.
+// ID is the session's number. Only tests of other packages ask.
 func (s *Session) ID() wire.SessionID { return s.facts.id }
 
 // Handle takes in a packet of MXB 2, or the offer in a map request, as the control socket

@@ -52,9 +52,3 @@ func InOrder(t Target) bool {
 	s, ok := t.(Sequential)
 	return ok && s.InOrder()
 }
-
-// Readable tells whether t can be read back.
-func Readable(t Target) bool {
-	v, ok := t.(Verifiable)
-	return ok && v.Readable()
-}

@@ -93,7 +93,7 @@ func (q *Querier) Heard() (from netip.Addr, ago time.Duration, ok bool) {
 	return q.turns.from, time.Since(q.turns.elected), true
 }
 
-// Sent is how many queries were sent.
+// Sent is how many queries were sent. Only tests of other packages ask.
 func (q *Querier) Sent() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -106,7 +106,7 @@ func (c *Command) Alias(alias, name string) {
 	})
 }
 
-// Flags are all flags of the Command.
+// Flags are all flags of the Command. Only tests of other packages ask.
 func (c *Command) Flags() *pflag.FlagSet { return c.flags }
 
 // Given says whether the flag was on the command line, not in the environment or the
