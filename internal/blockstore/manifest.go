@@ -24,12 +24,12 @@ type digests struct {
 }
 
 func newDigests(cfg *Config) (*digests, error) {
-	builder, err := codec.NewManifestBuilder(codec.Sizes(cfg.Geometry))
+	builder, err := codec.NewManifestBuilder(cfg.Geometry)
 	if err != nil {
 		return nil, err
 	}
 	d := &digests{name: cfg.Source.String(), builder: builder, file: newManifestFile(cfg)}
-	if m := d.file.recall(codec.Sizes(cfg.Geometry)); m != nil {
+	if m := d.file.recall(cfg.Geometry); m != nil {
 		d.complete(m)
 	}
 	return d, nil
@@ -41,11 +41,11 @@ func (d *digests) complete(m *codec.Manifest) {
 }
 
 // has tells whether a block's digest is known.
-func (d *digests) has(id block.ID) bool { return d.builder == nil || d.builder.Has(uint32(id)) }
+func (d *digests) has(id block.ID) bool { return d.builder == nil || d.builder.Has(id) }
 
 // isZero tells whether a block is known to be zeros.
 func (d *digests) isZero(id block.ID) bool {
-	return d.manifest != nil && d.manifest.IsZeroBlock(uint32(id))
+	return d.manifest != nil && d.manifest.IsZeroBlock(id)
 }
 
 // record takes in the digest of a block that was read, zero if it is zeros, and tells
@@ -53,16 +53,16 @@ func (d *digests) isZero(id block.ID) bool {
 // image.
 func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed bool, err error) {
 	if d.manifest != nil {
-		if zero != d.manifest.IsZeroBlock(uint32(id)) || !zero && digest != d.manifest.Digest(uint32(id)) {
+		if zero != d.manifest.IsZeroBlock(id) || !zero && digest != d.manifest.Digest(id) {
 			d.file.forget()
 			return false, fmt.Errorf("block %d of image %s reads otherwise than before: it %w", id, d.name, image.ErrChanged)
 		}
 		return false, nil
 	}
 	if zero {
-		err = d.builder.SetZero(uint32(id))
+		err = d.builder.SetZero(id)
 	} else {
-		err = d.builder.Set(uint32(id), digest)
+		err = d.builder.Set(id, digest)
 	}
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", d.name, err)
@@ -93,19 +93,19 @@ func newManifestFile(cfg *Config) manifestFile {
 
 // recall returns the manifest that an earlier session kept. Whatever is wrong with it, it
 // is as if there were none.
-func (f manifestFile) recall(sizes codec.Sizes) *codec.Manifest {
+func (f manifestFile) recall(g block.Geometry) *codec.Manifest {
 	if f.path == "" {
 		return nil
 	}
 	info, err := os.Stat(f.path)
-	if err != nil || uint64(info.Size()) > sizes.MaxManifestSize() {
+	if err != nil || uint64(info.Size()) > codec.MaxManifestSize(g) {
 		return nil
 	}
 	b, err := os.ReadFile(f.path)
 	if err != nil {
 		return nil
 	}
-	m, err := codec.ParseManifest(b, sizes)
+	m, err := codec.ParseManifest(b, g)
 	if err != nil {
 		f.log.Debug("a manifest in the cache is of no use", "path", f.path, "err", err)
 		return nil

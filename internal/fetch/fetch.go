@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"multiserver/internal/account"
+	"multiserver/internal/block"
 	"multiserver/internal/codec"
 	"multiserver/internal/discover"
 	"multiserver/internal/probe"
@@ -181,7 +182,7 @@ func (s *session) finish(ctx context.Context, answers <-chan discover.Offer) err
 	manifest := s.blocks.proof.manifest
 	ending := writer.Ending{
 		Target: s.cfg.Target, SizeBytes: s.blocks.proof.image.ImageSize, Verify: s.cfg.Verify, StepBytes: step,
-		Matches: func(off uint64, p []byte) bool { return codec.Sum(p) == manifest.Digest(uint32(off/step)) },
+		Matches: func(off uint64, p []byte) bool { return codec.Sum(p) == manifest.Digest(block.ID(off/step)) },
 		Account: s.cfg.Account, Log: s.cfg.Log,
 	}
 	// finished goes from the goroutine below to this one, once. It has room for that, so that

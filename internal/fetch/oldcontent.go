@@ -137,7 +137,7 @@ func (o *oldContent) compare(r *contentResult, there []codec.SubblockDigest) []c
 }
 
 // eachSymbol calls f with each source symbol in have, a bit each, of an encoded block.
-func eachSymbol(have []uint64, encoded []byte, symbolSize int, f func(id fec.SymbolID, data []byte)) {
+func eachSymbol(have block.Bits, encoded []byte, symbolSize int, f func(id fec.SymbolID, data []byte)) {
 	for w, set := range have {
 		for ; set != 0; set &= set - 1 {
 			i := w*64 + bits.TrailingZeros64(set)

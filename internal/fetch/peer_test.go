@@ -134,11 +134,11 @@ func newPeer(t *testing.T, count int, zeros ...uint32) *peer {
 
 func manifestOf(t *testing.T, image []byte) *codec.Manifest {
 	t.Helper()
-	builder, err := codec.NewManifestBuilder(codec.Sizes{ImageSize: uint64(len(image)), BlockSize: blockBytes})
+	builder, err := codec.NewManifestBuilder(block.Geometry{ImageSize: uint64(len(image)), BlockSize: blockBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id := range uint32(len(image) / blockBytes) {
+	for id := range block.ID(len(image) / blockBytes) {
 		plain := image[id*blockBytes:][:blockBytes]
 		set := func() error { return builder.Set(id, codec.Sum(plain)) }
 		if codec.IsZero(plain) {

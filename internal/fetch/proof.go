@@ -41,8 +41,7 @@ func (p *proof) geometry() block.Geometry {
 func (p *proof) expect(c wire.Completion) {
 	p.digest = codec.Digest(c.ImageDigest)
 	size := c.ManifestSize
-	sizes := codec.Sizes(p.image)
-	if p.bytes != nil || size < sizes.MinManifestSize() || size > sizes.MaxManifestSize() {
+	if p.bytes != nil || size < codec.MinManifestSize(p.image) || size > codec.MaxManifestSize(p.image) {
 		return
 	}
 	p.bytes = make([]byte, size)
@@ -58,7 +57,7 @@ func (p *proof) mayBeZeros(z wire.ZeroRun) bool {
 		return true
 	}
 	for id := uint64(z.First); id < min(uint64(z.First)+uint64(z.Count), uint64(p.image.BlockCount())); id++ {
-		if !p.manifest.IsZeroBlock(uint32(id)) {
+		if !p.manifest.IsZeroBlock(block.ID(id)) {
 			return false
 		}
 	}
@@ -75,8 +74,8 @@ func (p *proof) addZeros(run block.Range) {
 // addBlock takes the digest of a block of the image, which its bytes have.
 func (p *proof) addBlock(id block.ID, digest codec.Digest) error {
 	if p.manifest != nil {
-		if p.manifest.Digest(uint32(id)) != digest {
-			return p.notTheImage(uint32(id))
+		if p.manifest.Digest(id) != digest {
+			return p.notTheImage(id)
 		}
 		return nil
 	}
@@ -95,21 +94,21 @@ func (p *proof) addManifest(id block.ID, plain []byte) (complete bool) {
 // check parses the manifest, of which nothing is missing, and holds everything that came so far
 // against it.
 func (p *proof) check() error {
-	m, err := codec.ParseManifest(p.bytes, codec.Sizes(p.image))
+	m, err := codec.ParseManifest(p.bytes, p.image)
 	if err != nil {
 		return failure.New(failure.Integrity, "the manifest of %s: %w", p.name, err)
 	}
 	if m.ImageDigest() != p.digest {
 		return failure.New(failure.Integrity, "the manifest of %s is not that of the session", p.name)
 	}
-	err = each(p.zeros, func(id uint32) error {
+	err = each(p.zeros, func(id block.ID) error {
 		if !m.IsZeroBlock(id) {
 			return p.notTheImage(id)
 		}
 		return nil
 	})
 	if err == nil {
-		err = each(p.known, func(id uint32) error {
+		err = each(p.known, func(id block.ID) error {
 			if m.Digest(id) != p.digests[id] {
 				return p.notTheImage(id)
 			}
@@ -124,19 +123,19 @@ func (p *proof) check() error {
 	return nil
 }
 
-func (p *proof) notTheImage(id uint32) error {
+func (p *proof) notTheImage(id block.ID) error {
 	return failure.New(failure.Integrity, "block %d is not what the manifest of %s says: the image changed while it was served", id, p.name)
 }
 
 // each calls f with each block of a set, until one fails.
-func each(set *block.Set, f func(id uint32) error) error {
+func each(set *block.Set, f func(id block.ID) error) error {
 	for at := uint64(0); ; {
 		run, ok := set.Next(at)
 		if !ok {
 			return nil
 		}
 		for at = run.Lo; at < run.Hi; at++ {
-			if err := f(uint32(at)); err != nil {
+			if err := f(block.ID(at)); err != nil {
 				return err
 			}
 		}

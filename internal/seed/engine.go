@@ -60,7 +60,7 @@ type Config struct {
 type Engine struct {
 	cfg      Config
 	manifest *codec.Manifest // nil before it came
-	samples  []uint32        // blocks that are still to be sampled
+	samples  []block.ID      // blocks that are still to be sampled
 	checking bool            // every block is compared before it is asked for
 	next     uint32          // unverified blocks before it were handed out
 
@@ -98,7 +98,7 @@ type Result struct {
 	Readable uint
 	Digests  [MaxRun]codec.Digest
 	// Have is by SymbolsHeld, with Subblocks.
-	Have []uint64
+	Have block.Bits
 }
 
 // Outcome is what a driver does about a call of this engine.
@@ -114,16 +114,12 @@ type Outcome struct {
 	Seed Seed
 }
 
-// Seed is what the target holds of a block: source symbol i of K if bit i%64 of Have[i/64] is
-// set.
+// Seed is what the target holds of a block: those of its K source symbols that are in Have.
 type Seed struct {
 	Block block.ID
 	K     uint16
-	Have  []uint64
+	Have  block.Bits
 }
-
-// Checking tells whether blocks are compared before they are asked for.
-func (e *Engine) Checking() bool { return e.checking }
 
 // NeedsManifest tells whether nothing can be asked for before the manifest has come.
 func (e *Engine) NeedsManifest() bool { return e.checking && e.manifest == nil }
@@ -177,10 +173,10 @@ func (e *Engine) SetManifest(now time.Duration, m *codec.Manifest, out *Outcome)
 // chooseSamples chooses the blocks whose digests tell whether the target holds some of the
 // image: not of zeros, which any disk has.
 func (e *Engine) chooseSamples() {
-	chosen := map[uint32]bool{}
+	chosen := map[block.ID]bool{}
 	for tries := 0; tries < 16*Samples && len(chosen) < Samples; tries++ {
-		id := e.cfg.Rand.Uint32N(e.cfg.Image.BlockCount())
-		if !chosen[id] && e.cfg.Receiver.IsMissing(block.ID(id)) && !e.manifest.IsZeroBlock(id) {
+		id := block.ID(e.cfg.Rand.Uint32N(e.cfg.Image.BlockCount()))
+		if !chosen[id] && e.cfg.Receiver.IsMissing(id) && !e.manifest.IsZeroBlock(id) {
 			chosen[id] = true
 			e.samples = append(e.samples, id)
 		}
@@ -193,7 +189,7 @@ func (e *Engine) Next(targetBusy bool) (j Job, ok bool) {
 	if len(e.complete) > 0 && e.comparisons < maxComparisons {
 		id := e.complete[0]
 		e.complete = e.complete[1:]
-		j = Job{Blocks: one(id), Subblocks: e.lists[id], Digest: e.manifest.Digest(uint32(id))}
+		j = Job{Blocks: one(id), Subblocks: e.lists[id], Digest: e.manifest.Digest(id)}
 		delete(e.lists, id)
 		e.comparisons++
 		return j, true
@@ -202,7 +198,7 @@ func (e *Engine) Next(targetBusy bool) (j Job, ok bool) {
 		return Job{}, false
 	}
 	if len(e.samples) > 0 {
-		j = Job{Blocks: one(block.ID(e.samples[0])), sample: true}
+		j = Job{Blocks: one(e.samples[0]), sample: true}
 		e.samples = e.samples[1:]
 	} else if !e.checking {
 		return Job{}, false
@@ -238,7 +234,7 @@ func (e *Engine) HandleResult(now time.Duration, r *Result, out *Outcome) {
 		return
 	case r.sample:
 		e.runs--
-		if id := block.ID(r.Blocks.Lo); !e.checking && r.Readable != 0 && r.Digests[0] == e.manifest.Digest(uint32(id)) {
+		if id := block.ID(r.Blocks.Lo); !e.checking && r.Readable != 0 && r.Digests[0] == e.manifest.Digest(id) {
 			e.Present(now, out)
 			e.compare(now, id, r.Digests[0], out)
 		}
@@ -261,7 +257,7 @@ func (e *Engine) HandleResult(now time.Duration, r *Result, out *Outcome) {
 
 // compare holds a block's digest on the target against the manifest.
 func (e *Engine) compare(now time.Duration, id block.ID, there codec.Digest, out *Outcome) {
-	if there != e.manifest.Digest(uint32(id)) {
+	if there != e.manifest.Digest(id) {
 		e.differs(now, id, true, out)
 		return
 	}
@@ -274,7 +270,7 @@ func (e *Engine) compare(now time.Duration, id block.ID, there codec.Digest, out
 // differs: the target does not hold a block. Zeros need nobody's packets. What cannot be read
 // is written whole, which mends what can be mended.
 func (e *Engine) differs(now time.Duration, id block.ID, readable bool, out *Outcome) {
-	if e.manifest != nil && e.manifest.IsZeroBlock(uint32(id)) {
+	if e.manifest != nil && e.manifest.IsZeroBlock(id) {
 		out.Zeros = e.cfg.Receiver.ConfirmZeros(one(id), out.Zeros)
 		return
 	}

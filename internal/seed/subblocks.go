@@ -23,7 +23,7 @@ func (e *Engine) HandleSubblocks(now time.Duration, p wire.SubblockDigests) {
 		return
 	}
 	l := e.lists[p.Block]
-	n := (e.cfg.Image.Size(p.Block) + codec.SubblockSize - 1) / codec.SubblockSize
+	n := (e.cfg.Image.Size(p.Block) + block.SubblockSize - 1) / block.SubblockSize
 	if l != nil && l.missing == 0 {
 		return // it waits to be compared
 	}
@@ -54,8 +54,8 @@ func (e *Engine) Forget() {
 // SymbolsHeld are the source symbols, one bit each, that lie within sub-blocks of a block of n
 // bytes that are the image's. there has the target's digests. Symbols with bytes of any other
 // sub-block are left out.
-func SymbolsHeld(list *Subblocks, there []codec.SubblockDigest, n, symbolSize int) []uint64 {
-	have := make([]uint64, (int(list.k)+63)/64)
+func SymbolsHeld(list *Subblocks, there []codec.SubblockDigest, n, symbolSize int) block.Bits {
+	have := block.NewBits(uint32(list.k))
 	if len(there) != len(list.digests) || (codec.HeaderSize+n+symbolSize-1)/symbolSize != int(list.k) {
 		return have // it goes encoded otherwise
 	}
@@ -64,11 +64,11 @@ func SymbolsHeld(list *Subblocks, there []codec.SubblockDigest, n, symbolSize in
 		lo := max(0, i*symbolSize-codec.HeaderSize)
 		hi := min(n, (i+1)*symbolSize-codec.HeaderSize)
 		same := true
-		for s := lo / codec.SubblockSize; same && s*codec.SubblockSize < hi; s++ {
+		for s := lo / block.SubblockSize; same && s*block.SubblockSize < hi; s++ {
 			same = there[s] == list.digests[s]
 		}
 		if same {
-			have[i/64] |= 1 << (i % 64)
+			have.Add(uint32(i))
 		}
 	}
 	return have

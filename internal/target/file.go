@@ -1,7 +1,6 @@
 package target
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"multiserver/internal/block"
+	"multiserver/internal/codec"
 	"multiserver/internal/partition"
 )
 
@@ -246,7 +246,7 @@ func (f *File) writeData(p []byte, off uint64) error {
 	for i := 0; i < len(p); {
 		at := off + uint64(i)
 		n := min(len(p)-i, holeGrainBytes-int(at%holeGrainBytes))
-		if isZero(p[i:i+n]) && !f.written.Has(at/chunkBytes) {
+		if codec.IsZero(p[i:i+n]) && !f.written.Has(at/chunkBytes) {
 			if err := flush(i); err != nil {
 				return err
 			}
@@ -348,11 +348,6 @@ func (f *File) write(p []byte, off uint64) error {
 	}
 	return nil
 }
-
-var zeroGrain [holeGrainBytes]byte
-
-// isZero tells whether p, of at most holeGrainBytes, is all zeros.
-func isZero(p []byte) bool { return bytes.Equal(p, zeroGrain[:len(p)]) }
 
 // ReadAt fills p with what the target holds from byte offset off on, whether it was
 // written or was there before, by way of the page cache. That it ends earlier is an

@@ -508,22 +508,6 @@ func TestWriteAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestIsZero(t *testing.T) {
-	for n := range holeGrainBytes + 1 {
-		p := make([]byte, n)
-		if !isZero(p) {
-			t.Fatalf("%d zeros are not zero", n)
-		}
-		if n > 0 {
-			p[(n*7)%n] = 1
-			p[n-1] |= 1
-			if isZero(p) {
-				t.Fatalf("%d bytes that are not zero are", n)
-			}
-		}
-	}
-}
-
 // TestErrorKeepsCause: a caller may ask for the system's reason.
 func TestErrorKeepsCause(t *testing.T) {
 	err := writeFailed("x", 7, &fs.PathError{Op: "write", Path: "x", Err: unix.ENOSPC})

@@ -56,11 +56,11 @@ func TestPackagesFit(t *testing.T) {
 			t.Fatalf("block %d is not what was sent", id)
 		}
 	}
-	m, err := codec.ParseManifest(r.objects[wire.Manifest].target, codec.Sizes(geometry))
+	m, err := codec.ParseManifest(r.objects[wire.Manifest].target, geometry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id := range geometry.BlockCount() {
+	for id := range block.ID(geometry.BlockCount()) {
 		if got.digests[id] != m.Digest(id) {
 			t.Fatalf("block %d arrived with digest %v, the manifest says %v", id, got.digests[id], m.Digest(id))
 		}

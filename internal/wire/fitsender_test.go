@@ -59,7 +59,7 @@ type fitSent struct {
 }
 
 func newFitSender(conn *net.UDPConn, image []byte, g block.Geometry) (*fitSender, error) {
-	builder, err := codec.NewManifestBuilder(codec.Sizes(g))
+	builder, err := codec.NewManifestBuilder(g)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (s *fitSender) sendImage() error {
 		s.unheard = slices.Contains(fitUnheard, id)
 		end := id
 		for end < n && codec.IsZero(o.plain(end)) {
-			if err := s.builder.SetZero(uint32(end)); err != nil {
+			if err := s.builder.SetZero(end); err != nil {
 				return err
 			}
 			end++
@@ -176,7 +176,7 @@ func (s *fitSender) sendWhole(key blockKey) error {
 		if err != nil {
 			return err
 		}
-		if err := s.builder.Set(uint32(key.id), h.Digest); err != nil {
+		if err := s.builder.Set(key.id, h.Digest); err != nil {
 			return err
 		}
 	}
