@@ -291,7 +291,7 @@ func leaveOthers(m *meeting, cfg *ClientConfig) {
 	}
 }
 
-// isOwn tells whether addr is this host's.
+// isOwn reports whether addr is this host's.
 func isOwn(addr netip.Addr, interfaces []udp.Interface) bool {
 	for _, each := range interfaces {
 		if each.Owns(addr) {

@@ -19,7 +19,7 @@ const (
 	DefaultTTL = 1
 	// DefaultMTU is what every path carries.
 	DefaultMTU = session.DefaultMTU
-	// FreePort as a ServerConfig.ControlPort asks for any free port: Server.Addr tells which.
+	// FreePort as a ServerConfig.ControlPort asks for any free port: Server.Addr reports which.
 	FreePort = -1
 	// MaxReceivers is how many clients a server keeps a row of, for each protocol.
 	MaxReceivers = roster.MaxRows
@@ -71,7 +71,7 @@ type ServerConfig struct {
 	MinWait, MaxWait time.Duration
 	// ExitAfterDone ends the server when every client that came is done or gone.
 	ExitAfterDone bool
-	// Unicast tells whether clients that hear nothing of the group are served one by one.
+	// Unicast reports whether clients that hear nothing of the group are served one by one.
 	Unicast UnicastMode
 	// OnEvent is told of clients that join and end, and of changes of the rate. It is called
 	// on a goroutine of Run, which waits for it: it must not block, nor call Run.
@@ -80,7 +80,7 @@ type ServerConfig struct {
 	Log *slog.Logger
 }
 
-// UnicastMode says whether a stream of MXB 2 goes by unicast.
+// UnicastMode reports whether a stream of MXB 2 goes by unicast.
 type UnicastMode int
 
 // The modes.
@@ -145,7 +145,7 @@ type ClientConfig struct {
 	Fresh bool
 	// Verify reads everything back from the target after the last byte was synced.
 	Verify bool
-	// Unicast tells whether to ask the server for unicast.
+	// Unicast reports whether to ask the server for unicast.
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.
 	OnlyMXB1 bool

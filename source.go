@@ -14,7 +14,7 @@ type Source interface {
 
 // A Source may also have the methods of one or more of these interfaces.
 type (
-	// HoleTeller tells that length bytes from offset off on are zeros, so that they need
+	// HoleTeller reports that length bytes from offset off on are zeros, so that they need
 	// not be read. False says nothing.
 	HoleTeller interface {
 		IsHole(off, length uint64) bool

@@ -130,7 +130,7 @@ type ClientStats struct {
 	BytesDone uint64 `json:"bytes_done"` // of the image: received, or held already
 	// BytesKept are those of the image that the target held already.
 	BytesKept uint64 `json:"bytes_kept"`
-	// BytesVerified are those that were read back, and Verified tells that all were,
+	// BytesVerified are those that were read back, and Verified reports that all were,
 	// and are the image's.
 	BytesVerified uint64 `json:"bytes_verified"`
 	Verified      bool   `json:"verified"`

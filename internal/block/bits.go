@@ -7,7 +7,7 @@ type Bits []uint64
 // NewBits returns an empty set with room for the indices 0 .. n-1.
 func NewBits(n uint32) Bits { return make(Bits, (uint64(n)+63)/64) }
 
-// Has tells whether i, for which there is room, is in the set.
+// Has reports whether i, for which there is room, is in the set.
 func (b Bits) Has(i uint32) bool { return b[i/64]&(1<<(i%64)) != 0 }
 
 // Add puts in i, for which there is room. It returns false if i was in the set before.

@@ -11,7 +11,7 @@
 //  2. A loader reads the block behind room for its header, looks for zeros, and computes
 //     its digest.
 //  3. What comes back through Loaded the owner hands to HandleLoaded. The digest goes into
-//     the manifest or is compared with it: a block that reads otherwise than before is
+//     the manifest or is compared with it: a block that reads differently than before is
 //     another image. The block goes into the cache, and Ready or Zero tell that it can be
 //     sent.
 //  4. PutSymbol and SubblockDigests cut from the cache what is sent; what has left it is

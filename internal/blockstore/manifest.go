@@ -40,16 +40,16 @@ func (d *digests) complete(m *codec.Manifest) {
 	d.completion = wire.Completion{ManifestSize: uint64(len(m.Bytes())), ImageDigest: m.ImageDigest()}
 }
 
-// has tells whether a block's digest is known.
+// has reports whether a block's digest is known.
 func (d *digests) has(id block.ID) bool { return d.builder == nil || d.builder.Has(id) }
 
-// isZero tells whether a block is known to be zeros.
+// isZero reports whether a block is known to be zeros.
 func (d *digests) isZero(id block.ID) bool {
 	return d.manifest != nil && d.manifest.IsZeroBlock(id)
 }
 
 // record takes in the digest of a block that was read, zero if it is zeros, and tells
-// whether that completed the manifest. A block that reads otherwise than before is another
+// whether that completed the manifest. A block that reads differently than before is another
 // image.
 func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed bool, err error) {
 	if d.manifest != nil {

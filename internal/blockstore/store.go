@@ -36,11 +36,11 @@ type Config struct {
 	SymbolSize uint16
 	// CacheFolder is where manifests are kept for later sessions; "" keeps none.
 	CacheFolder string
-	// Ready tells that a block can be sent, cut into k source symbols.
+	// Ready reports that a block can be sent, cut into k source symbols.
 	Ready func(r sender.Ref, k uint16)
-	// Zero tells that a block of the image is zeros.
+	// Zero reports that a block of the image is zeros.
 	Zero func(id block.ID)
-	// Complete tells that the manifest is known.
+	// Complete reports that the manifest is known.
 	Complete func(wire.Completion)
 	Log      *slog.Logger
 }
@@ -112,10 +112,10 @@ func (s *Store) Completion() wire.Completion { return s.digests.completion }
 // Loaded is where blocks come back from the loaders.
 func (s *Store) Loaded() <-chan *Load { return s.loaded }
 
-// Full tells that ReadAhead could read nothing now.
+// Full reports that ReadAhead could read nothing now.
 func (s *Store) Full() bool { return len(s.loading) >= loadsInFlight }
 
-// Stalled tells that reading the image takes long: its disk does not answer.
+// Stalled reports that reading the image takes long: its disk does not answer.
 func (s *Store) Stalled() bool {
 	return len(s.loading) > 0 && time.Since(s.loadedAt) > stallTime
 }
@@ -266,7 +266,7 @@ func (s *Store) read(l *Load) {
 	l.digest = codec.EncodeHeaderInto(l.buf[:codec.HeaderSize], plain)
 }
 
-// skipHole tells whether a block is a hole of the image's file, which need not be read.
+// skipHole reports whether a block is a hole of the image's file, which need not be read.
 func (s *Store) skipHole(r sender.Ref) bool {
 	g := s.cfg.Geometry
 	if r.Object != wire.Image || !s.cfg.Source.IsHole(g.Offset(r.Block), uint64(g.Size(r.Block))) {
@@ -291,7 +291,7 @@ func (s *Store) record(l *Load) error {
 	return err
 }
 
-// ready tells that a block can be sent.
+// ready reports that a block can be sent.
 func (s *Store) ready(e *encodedBlock) { s.cfg.Ready(e.ref, s.count(e)) }
 
 // count is a block's K.

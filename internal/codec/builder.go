@@ -60,7 +60,7 @@ func (b *ManifestBuilder) Set(id block.ID, d Digest) error {
 	return nil
 }
 
-// Has tells whether block id was set.
+// Has reports whether block id was set.
 func (b *ManifestBuilder) Has(id block.ID) bool {
 	return b.geometry.Has(id) && b.known.Has(uint32(id))
 }
@@ -68,10 +68,10 @@ func (b *ManifestBuilder) Has(id block.ID) bool {
 // SetZero is Set with the digest of a block of zeros.
 func (b *ManifestBuilder) SetZero(id block.ID) error { return b.Set(id, b.zeros.of(id)) }
 
-// Complete tells whether every block was set.
+// Complete reports whether every block was set.
 func (b *ManifestBuilder) Complete() bool { return b.missing == 0 }
 
-// Manifest turns a complete builder, which is of no use afterwards, into the
+// Manifest turns a complete builder, which is not needed afterwards, into the
 // manifest.
 func (b *ManifestBuilder) Manifest() *Manifest {
 	if !b.Complete() {

@@ -140,7 +140,7 @@ func (m *Manifest) word(lo uint32) uint64 {
 	return binary.LittleEndian.Uint64(m.b[manifestHeaderSize+uint64(lo)/8:])
 }
 
-// IsZeroBlock tells whether all bytes of block id, which is below the count of
+// IsZeroBlock reports whether all bytes of block id, which is below the count of
 // blocks, are zero.
 func (m *Manifest) IsZeroBlock(id block.ID) bool {
 	return m.b[manifestHeaderSize+uint64(id)/8]>>(id%8)&1 != 0

@@ -83,7 +83,7 @@ func (k checker) network(name string, group netip.Addr) []udp.Interface {
 	return interfaces
 }
 
-// oneInterface looks at a candidate; alone tells that there is no other.
+// oneInterface looks at a candidate; alone reports that there is no other.
 func (k checker) oneInterface(i udp.Interface, alone bool) {
 	speed, up := netcheck.Speed(i.Name)
 	if !up {
@@ -128,7 +128,7 @@ func (k checker) unusable(usable []udp.Interface, group netip.Addr) {
 	}
 }
 
-// route tells which interface the routing table would take; the programs name theirs.
+// route reports which interface the routing table would take; the programs name theirs.
 func (k checker) route(interfaces []udp.Interface, group netip.Addr) {
 	ifIndex, err := netcheck.Route(group)
 	switch {

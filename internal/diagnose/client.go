@@ -163,7 +163,7 @@ func ownAddr(i udp.Interface, group netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// group asks for trains of probes to the data group, and tells whether it arrives.
+// group asks for trains of probes to the data group, and reports whether it arrives.
 func (k clientChecker) group(ctx context.Context, conn *udp.Conn, found discover.Offer, i udp.Interface) bool {
 	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: found.Session.Data, Interfaces: []udp.Interface{i}})
 	if err != nil {

@@ -28,7 +28,7 @@ type Offer struct {
 	AskFrom int // of the interface to ask by; 0 leaves it to the routing table
 }
 
-// Same tells whether other is of the same image.
+// Same reports whether other is of the same image.
 func (o *Offer) Same(other *Offer) bool {
 	return other.SizeBytes == o.SizeBytes && other.Name == o.Name && other.Identity == o.Identity && other.HasTrailer == o.HasTrailer
 }

@@ -68,7 +68,7 @@ func (r *Reader) Run(fail func(error)) {
 	}
 }
 
-// isRival tells whether o is another server's answer to the question that found ours.
+// isRival reports whether o is another server's answer to the question that found ours.
 func (r *Reader) isRival(o *Offer) bool {
 	return o.Session != nil && r.offer.Session != nil && r.search.ControlHost == "" &&
 		o.Server != r.offer.Server && !r.offer.Same(o) && time.Since(r.began) < lateGrace

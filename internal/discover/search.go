@@ -23,7 +23,7 @@ const (
 	// address, so that a server that hears the first is not asked thrice.
 	askStep = 250 * time.Millisecond
 	// grace is how long other servers may take to answer after the first: with two images on
-	// the network nobody can tell which one is meant. Over MXB 2 one that answers within
+	// the network nobody knows which one is meant. Over MXB 2 one that answers within
 	// lateGrace still ends the client.
 	grace     = 60 * time.Millisecond
 	lateGrace = time.Second

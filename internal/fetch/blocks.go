@@ -27,7 +27,7 @@ type blocks struct {
 	log     *slog.Logger
 }
 
-// handleSymbol puts a symbol where the engine wants it. It tells whether the symbol could be one
+// handleSymbol puts a symbol where the engine wants it. It reports whether the symbol could be one
 // of the session's.
 func (b *blocks) handleSymbol(now time.Duration, y *wire.Symbol) (valid bool) {
 	size := b.slots.symbolSize

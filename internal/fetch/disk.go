@@ -43,5 +43,5 @@ func (d *disk) zerosWritten() {
 	d.handZeros()
 }
 
-// busy tells whether the target does not keep up.
+// busy reports whether the target does not keep up.
 func (d *disk) busy() bool { return d.writer.Waiting() >= max(1, d.window/4) }

@@ -88,7 +88,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s.blocks.slots.close()
 	s.blocks.disk.writer.Close()
 	s.blocks.content.close()
-	for over := false; !over; { // what the others still tell is of no use
+	for over := false; !over; { // what the others still tell is not needed
 		select {
 		case <-s.events:
 		case <-ended:

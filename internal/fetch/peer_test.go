@@ -339,7 +339,7 @@ func loopback(t *testing.T) udp.Interface {
 	return udp.Interface{}
 }
 
-// wrote tells whether anything was written to a block of the target.
+// wrote reports whether anything was written to a block of the target.
 func (m *memory) wrote(id int) bool {
 	return slices.ContainsFunc(m.done(), func(did string) bool {
 		return strings.HasSuffix(did, fmt.Sprintf(" %d", id))

@@ -48,10 +48,10 @@ func (p *proof) expect(c wire.Completion) {
 	p.missing = p.geometry().BlockCount()
 }
 
-// expected tells whether there is room for the manifest.
+// expected reports whether there is room for the manifest.
 func (p *proof) expected() bool { return p.bytes != nil }
 
-// mayBeZeros tells whether the manifest, if it is there, says that these blocks are zeros.
+// mayBeZeros reports whether the manifest, if it is there, says that these blocks are zeros.
 func (p *proof) mayBeZeros(z wire.ZeroRun) bool {
 	if p.manifest == nil {
 		return true
@@ -84,7 +84,7 @@ func (p *proof) addBlock(id block.ID, digest codec.Digest) error {
 	return nil
 }
 
-// addManifest takes a block of the manifest, each once, and tells whether it was the last.
+// addManifest takes a block of the manifest, each once, and reports whether it was the last.
 func (p *proof) addManifest(id block.ID, plain []byte) (complete bool) {
 	copy(p.bytes[p.geometry().Offset(id):], plain)
 	p.missing--

@@ -35,7 +35,7 @@ type session struct {
 
 	packet  []byte        // scratch
 	runs    []block.Range // scratch
-	leaving bool          // the stream is of no use any more
+	leaving bool          // the stream is no longer needed
 	over    bool          // the server said that the session is
 }
 

@@ -28,7 +28,7 @@ type Source interface {
 	// ReadScattered fills the slots, one after the other and each whole, with the image's
 	// bytes from offset off on. All of them must lie within Size.
 	ReadScattered(slots [][]byte, off uint64) error
-	// IsHole tells that the bytes from off on are zeros and need not be read. False says
+	// IsHole reports that the bytes from off on are zeros and need not be read. False says
 	// nothing.
 	IsHole(off, length uint64) bool
 	// Identity tells this image, in this version, from others, also after a restart.
@@ -44,7 +44,7 @@ type Source interface {
 // The optional interfaces of a reader that FromReader is given. Without Identifier a
 // restarted server serves another image, as far as its clients know.
 type (
-	// HoleTeller tells which parts are zeros: Source's IsHole.
+	// HoleTeller reports which parts are zeros: Source's IsHole.
 	HoleTeller interface {
 		IsHole(off, length uint64) bool
 	}

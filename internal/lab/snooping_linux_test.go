@@ -74,7 +74,7 @@ func (r *snoopingRoom) must(err error) {
 	}
 }
 
-// carries tells whether a host gets the group's packets.
+// carries reports whether a host gets the group's packets.
 func (r *snoopingRoom) carries(i *Interface) bool {
 	r.Helper()
 	before := counters(r.T, i).ReceivedBytes

@@ -154,7 +154,7 @@ func (r *reception) loop(ctx context.Context, answers <-chan discover.Offer) err
 	}
 }
 
-// drain checks the answers that have come, and tells whether there was one.
+// drain checks the answers that have come, and reports whether there was one.
 func (r *reception) drain(answers <-chan discover.Offer) (any bool, err error) {
 	for {
 		select {

@@ -223,7 +223,7 @@ func (n *network) choose(now time.Time, ifIndex int, owed uint64) choice {
 	return refuse
 }
 
-// follow makes sure that the stream goes where q was heard, and tells whether it does.
+// follow makes sure that the stream goes where q was heard, and reports whether it does.
 func (s *Server) follow(now time.Time, q request) bool {
 	switch s.network.choose(now, q.ifIndex, s.engine.Pending()) {
 	case stay:

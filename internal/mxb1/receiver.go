@@ -124,11 +124,11 @@ const (
 	// Unconfirmed: after a silence, or from what may be the server started again,
 	// it must describe its image first.
 	Unconfirmed
-	// Conflict: a second source sends blocks, and nobody can tell which is right.
+	// Conflict: a second source sends blocks, and nobody knows which is right.
 	Conflict
 )
 
-// Block takes note of block id of length bytes from src.
+// Block records that block id, of length bytes, came from src.
 func (r *Receiver) Block(now time.Time, src netip.AddrPort, id uint32, length int) Verdict {
 	if length != BlockLen(r.cfg.SizeBytes, uint64(id)) {
 		return Invalid
@@ -204,7 +204,7 @@ func (r *Receiver) admitToOriginal(now time.Time, src netip.AddrPort) Verdict {
 	return Unconfirmed
 }
 
-// answersUs tells whether a block from another address than the server's can be the
+// answersUs reports whether a block from another address than the server's can be the
 // answer to our request: nobody sent from elsewhere in the quiet time before it. A
 // stream that was there already is another server's, for all we know.
 func (r *Receiver) answersUs(now time.Time) bool {
@@ -247,7 +247,7 @@ func (r *Receiver) MarkMissing(id uint32) {
 	r.cut = true
 }
 
-// Confirmed takes note that the server described the same image again.
+// Confirmed records that the server described the same image again.
 func (r *Receiver) Confirmed(now time.Time) { r.confirmed = now }
 
 // SetWindow says which blocks can be taken now. The window only moves forward.
@@ -329,7 +329,7 @@ func (r *Receiver) askDeadline() (at time.Time, quiet bool) {
 		later(r.useful, r.askedAt).Add(r.cfg.QuietTime)), true
 }
 
-// askable tells whether a block of the window is missing.
+// askable reports whether a block of the window is missing.
 func (r *Receiver) askable() bool {
 	g, ok := r.missing.Next(r.window.Lo)
 	return ok && g.Lo < r.window.Hi

@@ -108,7 +108,7 @@ func (r ruleset) walk(c chain, p Packet, above []string) (end effect, where stri
 	return neither, ""
 }
 
-// sees tells whether c is a base chain that a packet comes by.
+// sees reports whether c is a base chain that a packet comes by.
 func (c chain) sees(p Packet) bool {
 	own := nftables.TableFamilyIPv4
 	if p.To.Addr().Is6() {

@@ -10,7 +10,7 @@
 //
 //  1. Poll, while receivers gather: it tells when a train is due and when the stream may
 //     begin. Train and AppendTo make the packets.
-//  2. HandleReport, for each report of what a receiver heard; it tells whether a train is
+//  2. HandleReport, for each report of what a receiver heard; it reports whether a train is
 //     asked for.
 //  3. InitialRate, once Poll has said that the stream may begin.
 //  4. After that, while Deaf, nobody hears the group: SeekDue tells when the next train

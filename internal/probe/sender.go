@@ -82,7 +82,7 @@ const (
 type Receivers struct {
 	Unfinished int // by whichever stream
 	Multicast  int // of them, those of the group's stream
-	// Knows tells whether a receiver is unfinished and was heard lately.
+	// Knows reports whether a receiver is unfinished and was heard lately.
 	Knows func(wire.ReceiverID) bool
 }
 
@@ -152,8 +152,8 @@ func (s *Sender) Train(now time.Duration) (small, full []byte) {
 	return dst[:SmallBytes], dst[SmallBytes:]
 }
 
-// HandleReport takes in what a receiver heard of a train, and tells whether a train has to
-// be sent: a receiver that heard nothing of one asks for it. multicast tells that it is a
+// HandleReport takes in what a receiver heard of a train, and reports whether a train has to
+// be sent: a receiver that heard nothing of one asks for it. multicast reports that it is a
 // known receiver of the group's stream, known that it is one of either stream.
 func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, known bool) (train bool) {
 	if r.Steps.Len() == 0 {
@@ -217,13 +217,13 @@ func (s *Sender) judge() float64 {
 // than any link of today. It is known when Poll says BeginStream.
 func (s *Sender) InitialRate() float64 { return s.initial }
 
-// Deaf tells that nobody hears the group, as far as known: no stream should go there.
+// Deaf reports that nobody hears the group, as far as known: no stream should go there.
 func (s *Sender) Deaf() bool { return s.deaf }
 
 // Heard records that a receiver of the group's stream got packets of it.
 func (s *Sender) Heard() { s.deaf = false }
 
-// SeekDue tells whether another train has to be sent because nobody hears the group.
+// SeekDue reports whether another train has to be sent because nobody hears the group.
 func (s *Sender) SeekDue(now time.Duration, multicastReceivers int) bool {
 	return s.deaf && multicastReceivers > 0 && now-s.trainAt >= deafPause
 }

@@ -41,7 +41,7 @@ func (t *Train) Add(now time.Duration, p wire.Probe) {
 	s.last, s.largest = now, max(s.largest, p.Size)
 }
 
-// heardFull tells whether a packet of the session's size arrived.
+// heardFull reports whether a packet of the session's size arrived.
 func (t *Train) heardFull() bool { return t.steps[StepFirst].heard+t.steps[StepBurst].heard > 0 }
 
 // shape is what the sender has sent, as far as what arrived tells: a short train, unless there

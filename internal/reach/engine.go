@@ -73,7 +73,7 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// ByUnicast tells whether the stream is to be taken by unicast now.
+// ByUnicast reports whether the stream is to be taken by unicast now.
 func (e *Engine) ByUnicast() bool { return e.unicast }
 
 // Packet records a packet of the session.
@@ -146,5 +146,5 @@ func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
 // SinceSwitch is how long the stream has come the way that it does now.
 func (e *Engine) SinceSwitch(now time.Duration) time.Duration { return now - e.switched }
 
-// serverAnswers tells whether the server was heard of while the stream was silent.
+// serverAnswers reports whether the server was heard of while the stream was silent.
 func (e *Engine) serverAnswers() bool { return e.answered-e.heard > askAfter }

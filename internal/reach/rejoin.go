@@ -20,7 +20,7 @@ type Rejoin struct {
 	pause       time.Duration // after that
 }
 
-// Due tells whether to join again now, if something was last heard at heard.
+// Due reports whether to join again now, if something was last heard at heard.
 func (r *Rejoin) Due(now, heard time.Duration) bool {
 	if heard > r.silentSince || r.next == 0 {
 		*r = Rejoin{silentSince: heard, next: heard + rejoinAfter, pause: 2 * rejoinAfter}

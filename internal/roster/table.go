@@ -24,7 +24,7 @@ type Row struct {
 	Outcome Outcome
 	Reason  string // of a failure, in its own words
 
-	// targetFailed tells that it was its target that failed, which another try does not
+	// targetFailed reports that it was its target that failed, which another try does not
 	// mend.
 	targetFailed bool
 }
@@ -56,7 +56,7 @@ func New(g block.Geometry) *Table {
 	return &Table{geometry: g, byID: map[wire.ReceiverID]*Row{}, names: map[wire.ReceiverID]string{}}
 }
 
-// Offer keeps the name that an offer brings, and tells whether that receiver made an offer
+// Offer keeps the name that an offer brings, and reports whether that receiver made an offer
 // before. Only a packet in the session makes a row: anybody can make offers in others'
 // names. When there are MaxRows names, all are dropped.
 func (t *Table) Offer(id wire.ReceiverID, name string) (again bool) {
@@ -188,7 +188,7 @@ func (t *Table) set(r *Row, o Outcome) {
 	}
 }
 
-// isAgain tells whether r is what came of the machine of before, which had ended.
+// isAgain reports whether r is what came of the machine of before, which had ended.
 func (r *Row) isAgain(before *Row) bool {
 	return !before.targetFailed && r.Name == before.Name && r.Addr.Addr() == before.Addr.Addr() && r.FirstSeen.After(before.LastSeen)
 }

@@ -22,7 +22,7 @@ type network struct {
 	heard   time.Duration // when a receiver was last heard there
 }
 
-// Heard records that a receiver was heard on a network, and tells whether the stream
+// Heard records that a receiver was heard on a network, and reports whether the stream
 // should go out there too. Then the driver calls Add if it can.
 func (n *Networks) Heard(now time.Duration, ifIndex int) (add bool) {
 	for i := range n.list {
@@ -40,7 +40,7 @@ func (n *Networks) Add(now time.Duration, ifIndex int) {
 }
 
 // Lapse removes the networks that no receiver was heard on lately, but for the last one,
-// and tells whether there were any. interval is the receivers' report interval.
+// and reports whether there were any. interval is the receivers' report interval.
 func (n *Networks) Lapse(now, interval time.Duration) (changed bool) {
 	oldest := now - networkMemory - min(4*interval, maxIntervals)
 	for i := 0; i < len(n.list) && len(n.list) > 1; {

@@ -14,7 +14,7 @@ type Share struct {
 	credit int // bytes of the wire that are unicast's
 }
 
-// UnicastFirst tells whether it is unicast's turn.
+// UnicastFirst reports whether it is unicast's turn.
 func (s *Share) UnicastFirst() bool { return s.credit >= 0 }
 
 // SentMulticast counts what multicast took of the wire.

@@ -14,7 +14,7 @@ import (
 // MaxUnicast bounds the receivers that are served by unicast.
 const MaxUnicast = 256
 
-// Mode says whether a session's stream goes by unicast.
+// Mode reports whether a session's stream goes by unicast.
 type Mode int
 
 // The modes.
@@ -92,7 +92,7 @@ func (u *Unicast) Admit(now time.Duration, id wire.ReceiverID, addr netip.AddrPo
 	u.peers[id] = unicastPeer{addr, now}
 }
 
-// Serves tells whether a receiver is served by unicast.
+// Serves reports whether a receiver is served by unicast.
 func (u *Unicast) Serves(id wire.ReceiverID) bool {
 	_, ok := u.peers[id]
 	return ok

@@ -31,20 +31,20 @@ const (
 
 // Receiver is the receiver's engine, as far as seeding goes.
 type Receiver interface {
-	// IsMissing tells whether nothing of a block has arrived or was found on the target.
+	// IsMissing reports whether nothing of a block has arrived or was found on the target.
 	IsMissing(id block.ID) bool
 	// MarkUnverified keeps blocks from being asked for before they were compared.
 	MarkUnverified(now time.Duration, r block.Range)
 	// NextUnverified is the first run from a block on of those that are to be compared.
 	NextUnverified(from uint32) (block.Range, bool)
-	// Confirm says whether the target holds a block.
+	// Confirm reports whether the target holds a block.
 	Confirm(now time.Duration, id block.ID, held bool)
 	// RequestWhole says that a block is to come whole.
 	RequestWhole(now time.Duration, id block.ID)
 	// ConfirmZeros takes blocks that are zeros by the manifest, and appends those that the
 	// driver has to write.
 	ConfirmZeros(r block.Range, dst []block.Range) []block.Range
-	// HandleSubblockDigests tells whether the digests of a block's sub-blocks are waited for.
+	// HandleSubblockDigests reports whether the digests of a block's sub-blocks are waited for.
 	HandleSubblockDigests(now time.Duration, p wire.SubblockDigests) (wanted bool)
 }
 
@@ -121,7 +121,7 @@ type Seed struct {
 	Have  block.Bits
 }
 
-// NeedsManifest tells whether nothing can be asked for before the manifest has come.
+// NeedsManifest reports whether nothing can be asked for before the manifest has come.
 func (e *Engine) NeedsManifest() bool { return e.checking && e.manifest == nil }
 
 // UnderWay is the count of jobs whose results have not come.
@@ -170,7 +170,7 @@ func (e *Engine) SetManifest(now time.Duration, m *codec.Manifest, out *Outcome)
 	}
 }
 
-// chooseSamples chooses the blocks whose digests tell whether the target holds some of the
+// chooseSamples chooses the blocks whose digests report whether the target holds some of the
 // image: not of zeros, which any disk has.
 func (e *Engine) chooseSamples() {
 	chosen := map[block.ID]bool{}

@@ -69,7 +69,7 @@ func (b *board) setRate(waiting bool, limit uint64, reason string) {
 	}
 }
 
-// offer keeps the name that an offer brings, and tells whether that receiver made one
+// offer keeps the name that an offer brings, and reports whether that receiver made one
 // before.
 func (b *board) offer(o wire.Offer) (again bool) {
 	b.mu.Lock()

@@ -23,7 +23,7 @@ type composer struct {
 	idle       bool // there was nothing to send
 }
 
-// next fills b from the stream whose turn it is, and tells whether there is anything to
+// next fills b from the stream whose turn it is, and reports whether there is anything to
 // send.
 func (c *composer) next(now time.Duration, b *transmit.Batch) (filled bool, err error) {
 	c.idle = false
@@ -52,7 +52,7 @@ func (c *composer) next(now time.Duration, b *transmit.Batch) (filled bool, err 
 	return false, nil
 }
 
-// fill fills b with the packets of a stream that are next, and tells whether there are any:
+// fill fills b with the packets of a stream that are next, and reports whether there are any:
 // one control packet or run of zeros, the digests of a block's sub-blocks, or symbols, all
 // of one size.
 func (c *composer) fill(now time.Duration, b *transmit.Batch, st *stream) (filled bool, err error) {

@@ -203,7 +203,7 @@ func (l *live) sendTrain(now time.Duration) {
 	}
 }
 
-// isOver tells whether the session is over because all that came are done. The last of them
+// isOver reports whether the session is over because all that came are done. The last of them
 // may still ask whether its goodbye was heard.
 func (l *live) isOver() bool {
 	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > 0 || l.board.receivers() == 0 {

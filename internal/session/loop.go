@@ -37,7 +37,7 @@ func (s *Session) loop(ctx context.Context) error {
 	}
 }
 
-// pending tells whether receive would not wait.
+// pending reports whether receive would not wait.
 func (s *Session) pending() bool {
 	return len(s.inbox)+len(s.cfg.Queue.Sent())+len(s.loaded()) > 0
 }

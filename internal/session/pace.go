@@ -47,7 +47,7 @@ func newPace(cfg *Config, id wire.SessionID, symbolSize uint16, g block.Geometry
 	}
 }
 
-// openGate decides whether closed streams may begin, and tells whether a train has to be
+// openGate decides whether closed streams may begin, and reports whether a train has to be
 // sent.
 func (p *pace) openGate(now time.Duration, r probe.Receivers) (train bool) {
 	if !p.gate.Open(now, r.Knows) {

@@ -87,7 +87,7 @@ func (s *streams) of(id wire.ReceiverID) *stream {
 	return s.group
 }
 
-// knows tells whether a receiver is unfinished and was heard lately.
+// knows reports whether a receiver is unfinished and was heard lately.
 func (s *streams) knows(id wire.ReceiverID) bool { return s.of(id).engine.Knows(id) }
 
 // unfinished is the count of receivers that are not done.

@@ -38,7 +38,7 @@ func (g *Gate) Heard(now time.Duration, id wire.ReceiverID) {
 	g.present[id] = true
 }
 
-// Open decides whether the stream may begin; once open it stays so. knows tells whether a
+// Open decides whether the stream may begin; once open it stays so. knows reports whether a
 // receiver is unfinished and was heard lately: who left does not count.
 func (g *Gate) Open(now time.Duration, knows func(wire.ReceiverID) bool) bool {
 	if g.opened || !g.came {

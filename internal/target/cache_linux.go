@@ -49,7 +49,7 @@ func flushCache(file *os.File, device bool) error {
 
 // DropCache drops from the page cache what ReadAt has read of the n bytes from off on, so
 // that a disk that is read as a whole does not push out everything else. It may be called
-// beside all other methods.
+// concurrently with all other methods.
 func (f *File) DropCache(off, n uint64) {
 	_ = unix.Fadvise(int(f.file.Fd()), int64(off), int64(n), unix.FADV_DONTNEED)
 }

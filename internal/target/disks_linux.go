@@ -43,7 +43,7 @@ func (h hardware) pick(s Selection) (Disk, []Disk, error) {
 	return d, candidates, err
 }
 
-// hasNode tells whether the node of a disk in /dev, if there is any, is of that disk.
+// hasNode reports whether the node of a disk in /dev, if there is any, is of that disk.
 // Where the kernel does not make the nodes, they may be those of another day's disks.
 func (h hardware) hasNode(name string) bool {
 	var st unix.Stat_t
@@ -119,7 +119,7 @@ func (h hardware) disk(name, folder string) Disk {
 	}
 	dev, err := readDev(filepath.Join(folder, "dev"))
 	if err == nil {
-		d.Use, _ = h.use(dev) // to open it asks again, and refuses if nobody can tell
+		d.Use, _ = h.use(dev) // to open it asks again, and refuses if nobody knows
 	}
 	parts, _ := filepath.Glob(filepath.Join(folder, name+"*", "partition"))
 	for _, p := range parts {

@@ -10,7 +10,7 @@
 // an existing target changes, its length included. One check can come later: for which
 // sectors the partition table is written that the image begins with, where nobody told.
 // None of the types is safe for concurrent use, but File.ReadAt and File.DropCache may be
-// called beside all else, and Back.ReadAt by several goroutines.
+// called concurrently with everything else, and Back.ReadAt by several goroutines.
 //
 // What a File held before is read by ReadAt, after FlushCache. After Sync, ReadBack reads
 // what the device holds, past the page cache, and Reread has the kernel read the

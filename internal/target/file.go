@@ -45,7 +45,7 @@ type File struct {
 	// plainZeros: zeros are written as data, since nothing else worked.
 	plainZeros bool
 	writeback  writeback
-	// table waits for the partition table; nil if that is of no interest any more.
+	// table waits for the partition table; nil if that is no longer needed.
 	table *table
 	// err is the first failure. It stays: the kernel tells of a page that it could
 	// not write only once, and a later fsync would succeed.
@@ -55,16 +55,16 @@ type File struct {
 // Name is the path that Open was given.
 func (f *File) Name() string { return f.name }
 
-// IsDevice tells whether the target is a block device.
+// IsDevice reports whether the target is a block device.
 func (f *File) IsDevice() bool { return f.device }
 
-// New tells whether the target is a regular file that held no data before.
+// New reports whether the target is a regular file that held no data before.
 func (f *File) New() bool { return f.isNew }
 
-// HoldsContent tells whether the target held something that may be read.
+// HoldsContent reports whether the target held something that may be read.
 func (f *File) HoldsContent() bool { return !f.isNew && f.readable }
 
-// Readable tells whether what the target holds may be read: ReadAt and ReadBack.
+// Readable reports whether what the target holds may be read: ReadAt and ReadBack.
 func (f *File) Readable() bool { return f.readable }
 
 // Fits makes all checks of Prepare that change nothing. A device must hold size bytes,
@@ -351,7 +351,7 @@ func (f *File) write(p []byte, off uint64) error {
 
 // ReadAt fills p with what the target holds from byte offset off on, whether it was
 // written or was there before, by way of the page cache. That it ends earlier is an
-// error. It may be called beside all other methods, and its errors do not stay.
+// error. It may be called concurrently with all other methods, and its errors do not stay.
 func (f *File) ReadAt(p []byte, off uint64) error {
 	return readFull(f.file, f.name, p, off)
 }

@@ -239,7 +239,7 @@ func TestHoles(t *testing.T) {
 	}
 }
 
-// sparseHere tells whether the temporary folder's file system makes holes.
+// sparseHere reports whether the temporary folder's file system makes holes.
 func sparseHere(t *testing.T) bool {
 	path := filepath.Join(t.TempDir(), "probe")
 	writeFile(t, path, nil)

@@ -5,13 +5,13 @@ package target
 
 // Held is a target whose earlier content can be read.
 type Held interface {
-	// HoldsContent tells whether it held something that can be read.
+	// HoldsContent reports whether it held something that can be read.
 	HoldsContent() bool
 	// FlushCache lets ReadAt return what the device holds. It is called before the first
 	// ReadAt, and may take as long as the device needs for what others have written.
 	FlushCache() error
 	// ReadAt fills p with what the target holds from byte offset off on, written or held
-	// before. It may be called beside all other methods.
+	// before. It may be called concurrently with all other methods.
 	ReadAt(p []byte, off uint64) error
 	// DropCache says that what ReadAt has read of n bytes from off on is not needed again.
 	DropCache(off, n uint64)
@@ -19,7 +19,7 @@ type Held interface {
 
 // Verifiable is a target that can be read back after Sync.
 type Verifiable interface {
-	// Readable tells whether it can, before anything is written.
+	// Readable reports whether it can, before anything is written.
 	Readable() bool
 	ReadBack() (*Back, error)
 }
@@ -47,7 +47,7 @@ func Content(t Target) Held {
 	return nil
 }
 
-// InOrder tells whether t takes the image in order only.
+// InOrder reports whether t takes the image in order only.
 func InOrder(t Target) bool {
 	s, ok := t.(Sequential)
 	return ok && s.InOrder()

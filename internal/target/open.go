@@ -218,7 +218,7 @@ func resolve(path string, follow bool) (string, error) {
 	return "", unix.ELOOP
 }
 
-// belowDev tells whether a resolved path is where devices are and files are not: a
+// belowDev reports whether a resolved path is where devices are and files are not: a
 // regular file there is a typing error, and takes memory.
 func belowDev(path string) bool {
 	return strings.HasPrefix(path, "/dev/") && !strings.HasPrefix(path, "/dev/shm/")

@@ -190,12 +190,12 @@ func parseSize(text string) (uint64, error) {
 	return n * unit, nil
 }
 
-// has tells whether a condition is of that key.
+// has reports whether a condition is of that key.
 func (s Selection) has(key string) bool {
 	return slices.ContainsFunc(s.conditions, func(c condition) bool { return c.key == key })
 }
 
-// Match tells whether all conditions hold for the disk.
+// Match reports whether all conditions hold for the disk.
 func (s Selection) Match(d Disk) bool {
 	for _, c := range s.conditions {
 		if !c.holds(d) {

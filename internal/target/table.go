@@ -17,7 +17,7 @@ func newTable(imageSize uint64) *table {
 	return &table{head: make([]byte, n), have: block.NewSet(n)}
 }
 
-// put takes the run p from byte offset off of the image, and tells whether head is
+// put takes the run p from byte offset off of the image, and reports whether head is
 // whole now.
 func (t *table) put(p []byte, off uint64) bool {
 	size := uint64(len(t.head))

@@ -137,7 +137,7 @@ func (t tables) below(found []member) ([]member, error) {
 	return found, nil
 }
 
-// inBtrfs tells whether a device is a part of a mounted btrfs. Of a file system on
+// inBtrfs reports whether a device is a part of a mounted btrfs. Of a file system on
 // several devices, the table of mounts names one.
 func (t tables) inBtrfs(dev uint64) bool {
 	parts, _ := filepath.Glob(filepath.Join(t.btrfs, "*/devices/*/dev"))

@@ -17,7 +17,7 @@ type writerAt struct {
 
 // FromWriterAt is a target that writes to w, which its caller keeps and closes; name is for
 // messages. If w is an io.ReaderAt too, what it holds is compared with the image, and it can
-// be read back: then ReadAt must be safe beside WriteAt. If w has a method Sync() error, Sync
+// be read back: then ReadAt must be safe for concurrent use with WriteAt. If w has a method Sync() error, Sync
 // calls it.
 func FromWriterAt(w io.WriterAt, name string) Target {
 	r, _ := w.(io.ReaderAt)

@@ -35,7 +35,7 @@ type Queue struct {
 	pacedLimit uint64 // of pacer
 }
 
-// Take returns a free batch, whose content is of no use; nil if as many are on their way
+// Take returns a free batch, whose content is not needed; nil if as many are on their way
 // as may be.
 func (q *Queue) Take() *Batch {
 	if q.inFlight >= q.maxInFlight {
@@ -79,7 +79,7 @@ func (q *Queue) SetRate(bitsPerSec float64, packetSize int) {
 	q.maxInFlight = int(min(max(bitsPerSec*inFlightTime.Seconds()/batchBits, leastInFlight), MostInFlight))
 }
 
-// Paced tells whether the server's own rate is given.
+// Paced reports whether the server's own rate is given.
 func (q *Queue) Paced() bool {
 	return q.transmitter.cfg.RateBitsPerSec != 0 || q.transmitter.cfg.Delay != 0
 }

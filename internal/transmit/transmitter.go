@@ -163,7 +163,7 @@ func (t *Transmitter) transmit(ctx context.Context, q *Queue, b *Batch) error {
 	return nil
 }
 
-// sendTo sends a batch one way, and tells whether that went.
+// sendTo sends a batch one way, and reports whether that went.
 func (t *Transmitter) sendTo(b *Batch, to Sender, wireBytes int) bool {
 	if err := to.Send(b.Buf[:b.Bytes], b.PacketSize); err != nil {
 		if !t.refused && !errors.Is(err, net.ErrClosed) {

@@ -25,7 +25,7 @@ func (d *digests) add(off uint64, p []byte) {
 	d.runs = append(d.runs, writtenRun{off, uint32(len(p)), codec.Sum(p)})
 }
 
-// match tells whether p, read at off, was written there, all of it and nothing beside it.
+// match reports whether p, read at off, was written there, all of it and nothing beside it.
 func (d *digests) match(off uint64, p []byte) bool {
 	d.sort.Do(func() {
 		slices.SortFunc(d.runs, func(a, b writtenRun) int { return cmp.Compare(a.off, b.off) })

@@ -21,7 +21,7 @@ type Ending struct {
 	SizeBytes uint64
 	Verify    bool
 	// StepBytes are read back at once, a multiple of 1 MiB or the size of the image's blocks,
-	// and Matches tells whether what was read at an offset is the image. Several goroutines
+	// and Matches reports whether what was read at an offset is the image. Several goroutines
 	// call it.
 	StepBytes uint64
 	Matches   func(off uint64, p []byte) bool

@@ -159,12 +159,12 @@ func (w *Writer) writeData(p []byte, off uint64) error {
 	return w.cfg.Target.WriteAt(p, off)
 }
 
-// isThere tells whether the target has these bytes at their place already.
+// isThere reports whether the target has these bytes at their place already.
 func (w *Writer) isThere(p []byte, off uint64) bool {
 	there := make([]byte, len(p))
 	return w.cfg.Content.ReadAt(there, off) == nil && bytes.Equal(there, p)
 }
 
-// Matches tells whether p, read back at off, is what was written there: all of it. It needs
+// Matches reports whether p, read back at off, is what was written there: all of it. It needs
 // Config.Remember, and is called after Run has returned, by any number of goroutines.
 func (w *Writer) Matches(off uint64, p []byte) bool { return w.written.match(off, p) }

@@ -109,7 +109,7 @@ func TestShrinkingDevice(t *testing.T) {
 }
 
 // TestUnreadableTarget: what cannot be read of an older content is written anew; --verify
-// tells that it cannot be read even so.
+// reports that it cannot be read even so.
 func TestUnreadableTarget(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, lab.Config{}, 1)

@@ -275,7 +275,7 @@ func TestImageChanges(t *testing.T) {
 }
 
 // TestExitAfterDone: the server ends when all that came have ended, and its status
-// tells whether all have the image.
+// reports whether all have the image.
 func TestExitAfterDone(t *testing.T) {
 	t.Parallel()
 	t.Run("all done", func(t *testing.T) {

@@ -122,7 +122,7 @@ type forger struct {
 // other's place.
 const longOver = 256
 
-// begin: what was heard of another session is of no use.
+// begin: what was heard of another session is not needed.
 func (f *forger) begin() { f.taken, f.beat = 0, wire.Heartbeat{} }
 
 // forge hands n a packet that must change nothing.
@@ -201,7 +201,7 @@ func (n *node) giveUp(now time.Duration) {
 	n.engine.Leave(now, outcome, reason)
 }
 
-// mustHaveGivenUp tells whether so many blocks failed that they cannot be an accident.
+// mustHaveGivenUp reports whether so many blocks failed that they cannot be an accident.
 // Of those that were filled from a target nobody knows better.
 func (n *node) mustHaveGivenUp() bool {
 	return n.spec.OldContent == nil && n.spec.BadBlocks-n.badBlocks > accident

@@ -115,7 +115,7 @@ func (n *node) hold() {
 	}
 }
 
-// deaf tells whether the receiver takes nothing of the stream.
+// deaf reports whether the receiver takes nothing of the stream.
 func (n *node) deaf() bool { return n.dead || n.gone || n.spec.Join > n.room.now+n.room.lookout }
 
 // answer is the sender's to an offer.

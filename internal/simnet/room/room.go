@@ -275,7 +275,7 @@ func (r *Room) description() receiver.Session {
 	return receiver.Session{ID: r.session, ReportInterval: r.sender.Interval(), Receivers: uint32(r.sender.Receivers())}
 }
 
-// over tells whether nobody is left who waits.
+// over reports whether nobody is left who waits.
 func (r *Room) over() bool {
 	for _, n := range r.nodes {
 		if !n.gone && !n.dead && !n.spec.Liar {
