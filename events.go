@@ -25,8 +25,8 @@ func (ReceiverJoined) serverEvent() {}
 func (ReceiverEnded) serverEvent()  {}
 func (RateChanged) serverEvent()    {}
 
-// tellReceiver turns the row of a session's client into an event.
-func (c *ServerConfig) tellReceiver(row roster.Row) {
+// emitReceiver turns the row of a session's client into an event.
+func (c *ServerConfig) emitReceiver(row roster.Row) {
 	if c.OnEvent == nil {
 		return
 	}
@@ -37,7 +37,7 @@ func (c *ServerConfig) tellReceiver(row roster.Row) {
 	}
 }
 
-func (c *ServerConfig) tellRate(bitsPerSec uint64, reason string) {
+func (c *ServerConfig) emitRate(bitsPerSec uint64, reason string) {
 	if c.OnEvent != nil {
 		c.OnEvent(RateChanged{bitsPerSec, reason})
 	}

@@ -143,8 +143,8 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 		ExitAfterDone: s.cfg.ExitAfterDone,
 		Unicast:       routes.Mode(s.cfg.Unicast),
 		CacheFolder:   cacheFolder(),
-		OnReceiver:    s.cfg.tellReceiver,
-		OnRate:        s.cfg.tellRate,
+		OnReceiver:    s.cfg.emitReceiver,
+		OnRate:        s.cfg.emitRate,
 	})
 	if err == nil {
 		run.legacy, err = run.host.ServeLegacy(legacy.ServerConfig{Source: source, Port: s.cfg.Port, Interface: only})
@@ -183,7 +183,7 @@ func (s *Server) Stats() ServerStats {
 	st, h, f, old := run.fixed, run.host.Figures(), run.session.Figures(), run.legacy.Figures()
 	st.Elapsed = time.Since(run.started)
 	st.PacketsSent, st.ImageBytesSent, st.WireBytesSent, st.SendMethod = h.Sent.Packets, h.Sent.ImageBytes, h.Sent.WireBytes, h.Sent.Method
-	st.Requests, st.ImageBytesOwed = old.Requests, old.OwedBytes
+	st.Requests, st.ImageBytesPending = old.Requests, old.PendingBytes
 	st.BadPackets = h.BadPackets + f.BadPackets + old.BadPackets
 	st.Waiting, st.RateLimit, st.RateReason = f.Waiting, f.RateLimit, f.RateReason
 	networks := f.Networks

@@ -14,9 +14,9 @@ type Source interface {
 
 // A Source may also have the methods of one or more of these interfaces.
 type (
-	// HoleTeller reports that length bytes from offset off on are zeros, so that they need
+	// HoleReporter reports that length bytes from offset off on are zeros, so that they need
 	// not be read. False says nothing.
-	HoleTeller interface {
+	HoleReporter interface {
 		IsHole(off, length uint64) bool
 	}
 	// Identifier tells versions of an image apart, also after a restart: Sources with one
@@ -25,9 +25,9 @@ type (
 	Identifier interface {
 		Identity() (string, error)
 	}
-	// ChangeTeller returns an error once the bytes are not what they were. It is asked
+	// ChangeReporter returns an error once the bytes are not what they were. It is asked
 	// once a second, and ends the session.
-	ChangeTeller interface {
+	ChangeReporter interface {
 		Changed() error
 	}
 )

@@ -24,10 +24,11 @@ type ServerStats struct {
 	ImageBytesSent uint64 `json:"image_bytes_sent"`
 	WireBytesSent  uint64 `json:"wire_bytes_sent"`
 	PacketsSent    uint64 `json:"packets_sent"`
-	// ImageBytesOwed are asked for over MXB 1 and not yet sent, and Requests are MXB 1's
-	// requests for blocks. MXB 2 counts in neither.
-	ImageBytesOwed uint64 `json:"image_bytes_owed"`
-	Requests       uint64 `json:"requests"`
+	// ImageBytesPending are asked for over MXB 1 and not yet sent, and Requests are MXB 1's
+	// requests for blocks. MXB 2 counts in neither. The key image_bytes_owed keeps the older
+	// name: scripts read it.
+	ImageBytesPending uint64 `json:"image_bytes_owed"`
+	Requests          uint64 `json:"requests"`
 	// BadPackets were no packet of ours or asked for what there is not.
 	BadPackets uint64 `json:"bad_packets"`
 	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".

@@ -189,7 +189,7 @@ func (k checker) listenForQuerier(ctx context.Context, interfaces []udp.Interfac
 		go func() {
 			_ = querier.Run(limited) // it ends with the time, or the interface
 			line := ""
-			if from, _, ok := querier.Heard(); ok {
+			if from, _, ok := querier.LastQuery(); ok {
 				line = fmt.Sprintf("%s is heard on %s", from, each.Name)
 			}
 			heard <- line

@@ -227,7 +227,7 @@ func (t *trainListener) listen(ctx context.Context, conn *udp.Conn, stream *udp.
 			}
 			now := time.Now()
 			for _, datagram := range in.Datagrams() {
-				t.take(now, datagram.Payload)
+				t.handle(now, datagram.Payload)
 			}
 			if !now.Before(until) { // a stream that runs leaves no pause
 				break
@@ -237,8 +237,8 @@ func (t *trainListener) listen(ctx context.Context, conn *udp.Conn, stream *udp.
 	return nil
 }
 
-// take takes in one packet of the data group.
-func (t *trainListener) take(now time.Time, b []byte) {
+// handle handles one packet of the data group.
+func (t *trainListener) handle(now time.Time, b []byte) {
 	kind, session, err := wire.Peek(b)
 	if err != nil {
 		return
@@ -307,7 +307,7 @@ func (t *trainListener) judgeTrains(k checker, i udp.Interface) {
 	if j.Sent == 0 {
 		return
 	}
-	if lost := max(0, j.Sent-j.Heard); lost > 0 {
+	if lost := max(0, j.Sent-j.Received); lost > 0 {
 		advice := "it is repaired, at the price of time: look at the cable, the duplex, and the switch's counters"
 		if t.drops > 0 {
 			advice = "this host dropped some itself: see the buffer"

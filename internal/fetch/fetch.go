@@ -103,7 +103,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 // earlierContent is what the target held, if that may be of use, once it is on the device.
-func earlierContent(cfg *Config) target.Held {
+func earlierContent(cfg *Config) target.ContentReader {
 	content := target.Content(cfg.Target)
 	if content == nil || cfg.Fresh {
 		return nil
@@ -116,7 +116,7 @@ func earlierContent(cfg *Config) target.Held {
 }
 
 // newSession puts the parts together. fail ends the session.
-func newSession(cfg Config, content target.Held, fail func(error)) (*session, error) {
+func newSession(cfg Config, content target.ContentReader, fail func(error)) (*session, error) {
 	d := cfg.Offer.Session
 	g := d.Geometry
 	window := max(leastWindow, min(windowBytes/int(g.BlockSize), int(g.BlockCount())+spareSlots))

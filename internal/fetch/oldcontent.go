@@ -17,7 +17,7 @@ const checkers = 2
 // oldContent reads what the target held before, as seed's engine says.
 type oldContent struct {
 	engine     *seed.Engine
-	content    target.Held // nil if nothing there can be of use
+	content    target.ContentReader // nil if nothing there can be of use
 	image      block.Geometry
 	symbolSize int
 	// jobs go from hand to check, and close closes it. It has room for all of them.
@@ -37,7 +37,7 @@ type contentResult struct {
 	buf []byte // the block as the server encodes it, where sub-blocks are the image's
 }
 
-func newOldContent(content target.Held, image block.Geometry, symbolSize int, engine *seed.Engine) *oldContent {
+func newOldContent(content target.ContentReader, image block.Geometry, symbolSize int, engine *seed.Engine) *oldContent {
 	return &oldContent{
 		engine: engine, content: content, image: image, symbolSize: symbolSize,
 		jobs: make(chan contentJob, seed.MaxJobs),
@@ -129,7 +129,7 @@ func (o *oldContent) compare(r *contentResult, there []codec.SubblockDigest) []c
 	}
 	r.Readable = 1
 	there = codec.AppendSubblockDigests(there[:0], plain)
-	r.Have = seed.SymbolsHeld(r.Subblocks, there, n, o.symbolSize)
+	r.Have = seed.SymbolsPresent(r.Subblocks, there, n, o.symbolSize)
 	header := codec.Header{Codec: codec.Raw, PlainSize: uint32(n), BodySize: uint32(n), Digest: r.Digest}
 	header.AppendTo(r.buf[:0])
 	clear(r.buf[codec.HeaderSize+n:])

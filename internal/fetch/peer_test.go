@@ -93,7 +93,7 @@ func (m *memory) Sync() error {
 	return nil
 }
 
-var _ target.Held = (*memory)(nil)
+var _ target.ContentReader = (*memory)(nil)
 
 // peer is a fake server on the loopback interface, which serves by unicast.
 type peer struct {

@@ -14,7 +14,7 @@
 //     transmitter, by which they take turns.
 //
 // Goroutines, all started by Run: listen; the transmitter's Run, which sends; each
-// session's Run; MXB 1's Run; keepGroups, with a querier for each interface that is served;
+// session's Run; MXB 1's Run; runQueriers, with a querier for each interface that is served;
 // and one that closes the socket when the sessions have said their last words, which ends
 // what blocks in it.
 package host

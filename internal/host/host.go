@@ -131,7 +131,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return h.listen(inner) })
 	group.Go(func() error { return h.transmitter.Run(inner) })
-	group.Go(func() error { return h.keepGroups(inner) })
+	group.Go(func() error { return h.runQueriers(inner) })
 	group.Go(func() error {
 		<-inner.Done()
 		lastWords.Wait()

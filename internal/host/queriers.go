@@ -20,10 +20,10 @@ const (
 	owners
 )
 
-// queriers knows which interfaces are served, and whom keepGroups has to ask there.
+// queriers knows which interfaces are served, and whom runQueriers has to ask there.
 type queriers struct {
 	log *slog.Logger
-	// changed goes from serve to keepGroups. It has room for one: keepGroups then looks at
+	// changed goes from serve to runQueriers. It has room for one: runQueriers then looks at
 	// all interfaces.
 	changed chan struct{}
 
@@ -57,9 +57,9 @@ func (q *queriers) interfaces() (all []int) {
 	return slices.Compact(all)
 }
 
-// keepGroups keeps switches from forgetting the groups on the interfaces that are served,
+// runQueriers keeps switches from forgetting the groups on the interfaces that are served,
 // until ctx ends. Over IPv6 it does nothing: MLD's queries are left to routers.
-func (h *Host) keepGroups(ctx context.Context) error {
+func (h *Host) runQueriers(ctx context.Context) error {
 	stops := map[int]func(){} // by interface
 	defer func() {
 		for _, stop := range stops {

@@ -230,10 +230,10 @@ func (r *reception) poll(ctx context.Context, now time.Time) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if limit := r.cfg.ReceiveLimit; limit > 0 && now.Sub(r.engine.Heard()) > limit {
+	if limit := r.cfg.ReceiveLimit; limit > 0 && now.Sub(r.engine.LastBlock()) > limit {
 		return failure.New(failure.TimeLimit, "no block from %s for %s: %s", r.cfg.Offer.Server, limit, r.silenceHint())
 	}
-	if r.cfg.Interface.Index != 0 && r.rejoin.Due(now.Sub(r.origin), r.engine.Heard().Sub(r.origin)) {
+	if r.cfg.Interface.Index != 0 && r.rejoin.Due(now.Sub(r.origin), r.engine.LastBlock().Sub(r.origin)) {
 		r.joinAgain()
 	}
 	if w, ok := r.gather.window(); ok {
@@ -312,7 +312,7 @@ func (r *reception) publish() {
 	r.counts.SocketDrops = r.cfg.Stream.Drops()
 	r.counts.AskedAgainBytes = r.engine.AskedAgain() * mxb1.BlockSize
 	waiting := ""
-	if silence := time.Since(r.engine.Heard()); silence > silentAfter {
+	if silence := time.Since(r.engine.LastBlock()); silence > silentAfter {
 		waiting = fmt.Sprintf("no block from %s for %s: %s", r.cfg.Offer.Server, silence.Round(time.Second), r.silenceHint())
 	}
 	r.cfg.Account.Publish(r.counts, waiting, r.engine.Missing() == 0)

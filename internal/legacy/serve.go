@@ -48,11 +48,11 @@ type ServerConfig struct {
 
 // ServerFigures are the state of a Server at one moment.
 type ServerFigures struct {
-	Requesters []roster.Requester // by first request
-	Network    string             // the name of the interface that the blocks go out on
-	Requests   uint64             // for blocks
-	OwedBytes  uint64             // asked for and not yet sent
-	BadPackets uint64             // no packets of MXB 1, or for blocks that there are not
+	Requesters   []roster.Requester // by first request
+	Network      string             // the name of the interface that the blocks go out on
+	Requests     uint64             // for blocks
+	PendingBytes uint64             // asked for and not yet sent
+	BadPackets   uint64             // no packets of MXB 1, or for blocks that there are not
 }
 
 // request is what a client asked for and where it was heard.
@@ -157,7 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 			if err := s.fill(batch); err != nil {
 				return err
 			}
-			s.showOwed()
+			s.showPending()
 			s.cfg.Queue.Submit(batch)
 			// What has come in meanwhile goes first: it may ask for the same blocks.
 			if len(s.requests) == 0 && len(s.cfg.Queue.Sent()) == 0 && ctx.Err() == nil {
@@ -169,7 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return ctx.Err()
 		case q := <-s.requests:
 			s.handleRequest(time.Now(), q)
-			s.showOwed()
+			s.showPending()
 		case b := <-s.cfg.Queue.Sent():
 			s.cfg.Queue.Recycle(b)
 		}
@@ -289,9 +289,9 @@ func (s *Server) fill(b *transmit.Batch) error {
 	return nil
 }
 
-func (s *Server) showOwed() {
+func (s *Server) showPending() {
 	s.mu.Lock()
-	s.figures.OwedBytes = s.engine.Pending() * mxb1.BlockSize
+	s.figures.PendingBytes = s.engine.Pending() * mxb1.BlockSize
 	s.mu.Unlock()
 }
 

@@ -75,10 +75,10 @@ type Receiver struct {
 	lost     uint64 // and passed over
 
 	// Of an original server:
-	request    request
-	rival      netip.AddrPort // sends from its address too: started again, or another
-	rivalHeard time.Time
-	elsewhere  time.Time // the last block from another address while there is no source
+	request   request
+	rival     netip.AddrPort // sends from its address too: started again, or another
+	rivalAt   time.Time
+	elsewhere time.Time // the last block from another address while there is no source
 
 	heard      time.Time // the last block of our server
 	useful     time.Time // the last one that was missing
@@ -199,7 +199,7 @@ func (r *Receiver) admitToOriginal(now time.Time, src netip.AddrPort) Verdict {
 		r.source, r.rival = src, netip.AddrPort{}
 		return Keep
 	}
-	r.rival, r.rivalHeard = src, now
+	r.rival, r.rivalAt = src, now
 	r.request.ended = false
 	return Unconfirmed
 }
@@ -265,9 +265,9 @@ func (r *Receiver) Missing() uint64 { return r.missing.Count() }
 // had been asked for before.
 func (r *Receiver) AskedAgain() uint64 { return r.again }
 
-// Heard is when the last block of the server arrived, or of what may be it, started
+// LastBlock is when the last block of the server arrived, or of what may be it, started
 // again; or the start.
-func (r *Receiver) Heard() time.Time { return later(r.heard, r.rivalHeard) }
+func (r *Receiver) LastBlock() time.Time { return later(r.heard, r.rivalAt) }
 
 // Actions are what Poll wants done.
 type Actions struct {
@@ -317,7 +317,7 @@ func (r *Receiver) Poll(now time.Time, dst []BlockRequest) Actions {
 // askDeadline is when to ask for blocks, and whether it is a silence that ends then.
 func (r *Receiver) askDeadline() (at time.Time, quiet bool) {
 	if !r.cfg.HasTrailer {
-		return later(r.Heard(), r.askedAt).Add(r.request.silence(r.cfg.QuietTime)), true
+		return later(r.LastBlock(), r.askedAt).Add(r.request.silence(r.cfg.QuietTime)), true
 	}
 	outstanding := r.asked.Count()
 	if outstanding == 0 && r.askable() || r.cut && outstanding <= min(r.burst, r.limit)/2 {

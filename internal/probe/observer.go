@@ -16,9 +16,9 @@ const (
 	// and again after each trainPause.
 	blindPackets = 256
 	trainPause   = 300 * time.Millisecond
-	// unicastPatience is how long a unicast stream has to bring a packet of the session's
+	// unicastTimeout is how long a unicast stream has to bring a packet of the session's
 	// size.
-	unicastPatience = 5 * time.Second
+	unicastTimeout = 5 * time.Second
 	// idle is a time after which nothing has to be looked at.
 	idle = time.Hour
 )
@@ -74,7 +74,7 @@ func (o *Observer) Report(now time.Duration) (r wire.ProbeReport, due bool) {
 		return r, false
 	}
 	o.reported = true
-	if o.train.heardFull() {
+	if o.train.receivedFull() {
 		o.blind = 0
 	} else {
 		o.blind++
@@ -82,7 +82,7 @@ func (o *Observer) Report(now time.Duration) (r wire.ProbeReport, due bool) {
 	r.Train, r.Clock, r.ClockHeld = o.train.Number, o.clock, now-o.clockAt
 	for n, s := range o.train.steps {
 		if s.heard > 0 {
-			r.Steps = r.Steps.Append(wire.ProbeStep{Step: uint16(n), LargestPacket: s.largest, Heard: s.heard, Span: s.last - s.first})
+			r.Steps = r.Steps.Append(wire.ProbeStep{Step: uint16(n), LargestPacket: s.largest, Received: s.heard, Span: s.last - s.first})
 		}
 	}
 	return r, true
@@ -106,7 +106,7 @@ func (o *Observer) Size(now time.Duration, unicast bool, since time.Duration) Si
 	case o.blind >= blindTrains:
 		return SizeTooLarge
 	case o.sent <= blindPackets:
-	case unicast && since > unicastPatience:
+	case unicast && since > unicastTimeout:
 		return UnicastTooLong
 	case unicast:
 	case !o.asked || now-o.askedAt > trainPause:

@@ -15,10 +15,10 @@ const (
 	// those of the last quarter of the receivers.
 	gatherLimit   = time.Second
 	minorityLimit = 200 * time.Millisecond
-	// firstPause is the first pause between trains, which doubles, and deafPause that
+	// firstPause is the first pause between trains, which doubles, and seekPause that
 	// while nobody hears the group.
 	firstPause = 30 * time.Millisecond
-	deafPause  = 500 * time.Millisecond
+	seekPause  = 500 * time.Millisecond
 	// believableBitsPerSec: slower than this a burst takes longer than a busy receiver is
 	// late.
 	believableBitsPerSec = 350_000_000
@@ -41,18 +41,18 @@ type SenderConfig struct {
 // Sender decides when trains go out, when the stream may begin, and at what rate. Make it
 // by NewSender.
 type Sender struct {
-	cfg     SenderConfig
-	over    bool // the stream has begun
-	deaf    bool
-	begun   bool
-	began   time.Duration
-	next    time.Duration // when the next train is due
-	pause   time.Duration
-	train   uint32        // the last one's number
-	trainAt time.Duration // when it was sent
-	heard   map[wire.ReceiverID]*heard
-	initial float64 // bits a second
-	packets []byte  // of the last train
+	cfg       SenderConfig
+	over      bool // the stream has begun
+	unreached bool
+	begun     bool
+	began     time.Duration
+	next      time.Duration // when the next train is due
+	pause     time.Duration
+	train     uint32        // the last one's number
+	trainAt   time.Duration // when it was sent
+	heard     map[wire.ReceiverID]*heard
+	initial   float64 // bits a second
+	packets   []byte  // of the last train
 }
 
 // heard is what a receiver heard of trains.
@@ -103,7 +103,7 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 	}
 	enough := s.share(r)
 	if waited := now - s.began; enough == 1 || enough >= 0.75 && waited > minorityLimit || waited > gatherLimit {
-		s.over, s.deaf = true, len(s.heard) == 0
+		s.over, s.unreached = true, len(s.heard) == 0
 		s.initial = s.judge()
 		s.heard = nil
 		return BeginStream
@@ -160,7 +160,7 @@ func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, 
 		return !s.cfg.Off && (s.trainAt == 0 || now-s.trainAt >= AskedPause)
 	}
 	if multicast && known {
-		s.deaf = false
+		s.unreached = false
 	}
 	if s.over || !known {
 		return false
@@ -178,14 +178,14 @@ func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, 
 		if step.Step == StepFirst {
 			h.trains++
 		}
-		if step.Step != StepBurst || step.Heard < 2 {
+		if step.Step != StepBurst || step.Received < 2 {
 			continue
 		}
 		if step.Span <= 0 {
 			h.fast = true
 			continue
 		}
-		rate := s.cfg.PacketBits * float64(step.Heard-1) / step.Span.Seconds()
+		rate := s.cfg.PacketBits * float64(step.Received-1) / step.Span.Seconds()
 		h.fastest = max(h.fastest, rate)
 		if h.slowest == 0 || rate < h.slowest {
 			h.slowest = rate
@@ -217,13 +217,13 @@ func (s *Sender) judge() float64 {
 // than any link of today. It is known when Poll says BeginStream.
 func (s *Sender) InitialRate() float64 { return s.initial }
 
-// Deaf reports that nobody hears the group, as far as known: no stream should go there.
-func (s *Sender) Deaf() bool { return s.deaf }
+// Unreached reports that no receiver gets packets of the group, as far as known: no stream should go there.
+func (s *Sender) Unreached() bool { return s.unreached }
 
-// Heard records that a receiver of the group's stream got packets of it.
-func (s *Sender) Heard() { s.deaf = false }
+// Reached records that a receiver of the group's stream got packets of it.
+func (s *Sender) Reached() { s.unreached = false }
 
-// SeekDue reports whether another train has to be sent because nobody hears the group.
+// SeekDue reports whether another train has to be sent because no receiver gets packets of the group.
 func (s *Sender) SeekDue(now time.Duration, multicastReceivers int) bool {
-	return s.deaf && multicastReceivers > 0 && now-s.trainAt >= deafPause
+	return s.unreached && multicastReceivers > 0 && now-s.trainAt >= seekPause
 }

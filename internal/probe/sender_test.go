@@ -16,11 +16,11 @@ func everybody(n int) Receivers {
 // report is what receiver id says when a train has come, its burst at a rate; 0: at once.
 func report(id wire.ReceiverID, train uint32, bitsPerSec float64) wire.ProbeReport {
 	r := wire.ProbeReport{Receiver: id, Train: train}
-	burst := wire.ProbeStep{Step: StepBurst, LargestPacket: 1472, Heard: 96}
+	burst := wire.ProbeStep{Step: StepBurst, LargestPacket: 1472, Received: 96}
 	if bitsPerSec > 0 {
 		burst.Span = time.Duration(95 * packetBits / bitsPerSec * float64(time.Second))
 	}
-	r.Steps = r.Steps.Append(wire.ProbeStep{Step: StepFirst, LargestPacket: 1472, Heard: 32}).Append(burst)
+	r.Steps = r.Steps.Append(wire.ProbeStep{Step: StepFirst, LargestPacket: 1472, Received: 32}).Append(burst)
 	return r
 }
 
@@ -60,8 +60,8 @@ func TestInitialRate(t *testing.T) {
 			if got := s.InitialRate(); got < c.low || got > c.high {
 				t.Errorf("the first rate is %.0f, want %.0f to %.0f", got, c.low, c.high)
 			}
-			if deaf := len(c.rates) == 0; s.Deaf() != deaf || s.SeekDue(now+time.Second, 1) != deaf {
-				t.Errorf("nobody hears the group: %v, want %v", s.Deaf(), deaf)
+			if deaf := len(c.rates) == 0; s.Unreached() != deaf || s.SeekDue(now+time.Second, 1) != deaf {
+				t.Errorf("nobody hears the group: %v, want %v", s.Unreached(), deaf)
 			}
 		})
 	}
@@ -98,8 +98,8 @@ func TestGathering(t *testing.T) {
 		if now < c.least || now > c.most || trains > 7 {
 			t.Errorf("%s: the stream begins after %v and %d trains, want %v to %v", c.name, now, trains, c.least, c.most)
 		}
-		if s.Deaf() != (c.hear == 0) {
-			t.Errorf("%s: deaf is %v", c.name, s.Deaf())
+		if s.Unreached() != (c.hear == 0) {
+			t.Errorf("%s: deaf is %v", c.name, s.Unreached())
 		}
 	}
 }
@@ -112,15 +112,15 @@ func TestStrangers(t *testing.T) {
 	for ; s.Poll(now, nobodyElse) != BeginStream; now += time.Millisecond {
 		s.HandleReport(now, report(99, uint32(now/time.Millisecond)+1, 1e6), true, false)
 	}
-	if now < gatherLimit || s.InitialRate() != 0 || !s.Deaf() {
-		t.Errorf("the stream begins after %v at %.0f, deaf: %v", now, s.InitialRate(), s.Deaf())
+	if now < gatherLimit || s.InitialRate() != 0 || !s.Unreached() {
+		t.Errorf("the stream begins after %v at %.0f, deaf: %v", now, s.InitialRate(), s.Unreached())
 	}
 	s.HandleReport(now, report(99, 500, 1e6), true, false)
-	if !s.Deaf() {
+	if !s.Unreached() {
 		t.Error("a stranger lets the stream begin")
 	}
 	s.HandleReport(now, report(1, 500, 1e6), true, true)
-	if s.Deaf() {
+	if s.Unreached() {
 		t.Error("a receiver that hears the group does not let the stream begin")
 	}
 }

@@ -12,11 +12,11 @@ const maxIndex = 128
 // Train is what a receiver heard of one train. Its zero value has heard nothing.
 type Train struct {
 	Number uint32
-	steps  [Steps]heardStep
+	steps  [Steps]receivedStep
 }
 
-// heardStep is what was heard of one step.
-type heardStep struct {
+// receivedStep is what was heard of one step.
+type receivedStep struct {
 	seen        [maxIndex / 64]uint64 // by wire.Probe's Index
 	heard       uint32
 	largest     uint16
@@ -41,8 +41,8 @@ func (t *Train) Add(now time.Duration, p wire.Probe) {
 	s.last, s.largest = now, max(s.largest, p.Size)
 }
 
-// heardFull reports whether a packet of the session's size arrived.
-func (t *Train) heardFull() bool { return t.steps[StepFirst].heard+t.steps[StepBurst].heard > 0 }
+// receivedFull reports whether a packet of the session's size arrived.
+func (t *Train) receivedFull() bool { return t.steps[StepFirst].heard+t.steps[StepBurst].heard > 0 }
 
 // shape is what the sender has sent, as far as what arrived tells: a short train, unless there
 // was more.
@@ -55,8 +55,8 @@ func (t *Train) shape(packetSize int) Shape {
 
 // Judgement is what trains tell of the path from the server.
 type Judgement struct {
-	Sent, Heard int  // packets of the trains of which any was heard
-	Full        bool // packets of the session's size arrive
+	Sent, Received int  // packets of the trains of which any was heard
+	Full           bool // packets of the session's size arrive
 	// Bursts is how many were measured, and BitsPerSec the rate of the fastest, on the wire.
 	Bursts     int
 	BitsPerSec float64
@@ -69,7 +69,7 @@ func Judge(trains []Train, packetSize, wireBytes int) (j Judgement) {
 		t := &trains[i]
 		j.Sent += t.shape(packetSize).Packets()
 		for _, s := range t.steps {
-			j.Heard += int(s.heard)
+			j.Received += int(s.heard)
 			j.Full = j.Full || int(s.largest) >= packetSize
 		}
 		if s := t.steps[StepBurst]; s.heard >= 2 {

@@ -68,9 +68,9 @@ func (t *Table) Offer(id wire.ReceiverID, name string) (again bool) {
 	return again
 }
 
-// Heard records that a receiver spoke in the session, at an address. Beyond MaxRows no
+// RecordPacket records that a receiver spoke in the session, at an address. Beyond MaxRows no
 // row is made.
-func (t *Table) Heard(now time.Time, id wire.ReceiverID, from netip.AddrPort) {
+func (t *Table) RecordPacket(now time.Time, id wire.ReceiverID, from netip.AddrPort) {
 	r := t.byID[id]
 	if r == nil {
 		if len(t.rows) >= MaxRows {
@@ -89,7 +89,7 @@ func (t *Table) Heard(now time.Time, id wire.ReceiverID, from netip.AddrPort) {
 	}
 }
 
-// Report records what a receiver that was Heard says of itself.
+// Report records what a receiver that has a row says of itself.
 func (t *Table) Report(p wire.Report) {
 	if r := t.byID[p.Receiver]; r != nil {
 		t.count(r, p.Counts, p.BlocksDone)
@@ -97,7 +97,7 @@ func (t *Table) Report(p wire.Report) {
 	}
 }
 
-// Goodbye records how a receiver that was Heard ended.
+// Goodbye records how a receiver that has a row ended.
 func (t *Table) Goodbye(p wire.Goodbye) {
 	r := t.byID[p.Receiver]
 	if r == nil {

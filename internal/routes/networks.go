@@ -22,9 +22,9 @@ type network struct {
 	heard   time.Duration // when a receiver was last heard there
 }
 
-// Heard records that a receiver was heard on a network, and reports whether the stream
+// Record records that a receiver sent a packet from a network, and reports whether the stream
 // should go out there too. Then the driver calls Add if it can.
-func (n *Networks) Heard(now time.Duration, ifIndex int) (add bool) {
+func (n *Networks) Record(now time.Duration, ifIndex int) (add bool) {
 	for i := range n.list {
 		if n.list[i].ifIndex == ifIndex {
 			n.list[i].heard = now

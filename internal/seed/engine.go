@@ -97,7 +97,7 @@ type Result struct {
 	// digest, without Subblocks.
 	Readable uint
 	Digests  [MaxRun]codec.Digest
-	// Have is by SymbolsHeld, with Subblocks.
+	// Have is by SymbolsPresent, with Subblocks.
 	Have block.Bits
 }
 

@@ -204,7 +204,7 @@ func TestSymbolsHeld(t *testing.T) {
 		}
 		k := (codec.HeaderSize + n + size - 1) / size
 		list := &Subblocks{k: uint16(k), digests: codec.AppendSubblockDigests(nil, image)}
-		have := SymbolsHeld(list, codec.AppendSubblockDigests(nil, there), n, size)
+		have := SymbolsPresent(list, codec.AppendSubblockDigests(nil, there), n, size)
 		for i := range k {
 			// By the bytes of the plain block that the symbol has.
 			lo, hi := max(0, i*size-codec.HeaderSize), min(n, (i+1)*size-codec.HeaderSize)
@@ -218,7 +218,7 @@ func TestSymbolsHeld(t *testing.T) {
 			}
 		}
 		list.k++
-		for _, w := range SymbolsHeld(list, list.digests, n, size) {
+		for _, w := range SymbolsPresent(list, list.digests, n, size) {
 			if w != 0 {
 				t.Fatal("symbols of a block that goes encoded otherwise are held")
 			}

@@ -51,10 +51,10 @@ func (e *Engine) Forget() {
 	e.complete = nil
 }
 
-// SymbolsHeld are the source symbols, one bit each, that lie within sub-blocks of a block of n
+// SymbolsPresent are the source symbols, one bit each, that lie within sub-blocks of a block of n
 // bytes that are the image's. there has the target's digests. Symbols with bytes of any other
 // sub-block are left out.
-func SymbolsHeld(list *Subblocks, there []codec.SubblockDigest, n, symbolSize int) block.Bits {
+func SymbolsPresent(list *Subblocks, there []codec.SubblockDigest, n, symbolSize int) block.Bits {
 	have := block.NewBits(uint32(list.k))
 	if len(there) != len(list.digests) || (codec.HeaderSize+n+symbolSize-1)/symbolSize != int(list.k) {
 		return have // it goes encoded otherwise

@@ -80,12 +80,12 @@ func (b *board) offer(o wire.Offer) (again bool) {
 // record keeps the row of a receiver that has spoken in the session.
 func (b *board) record(id wire.ReceiverID, from netip.AddrPort, change func(*roster.Table)) {
 	b.mu.Lock()
-	b.table.Heard(time.Now(), id, from)
+	b.table.RecordPacket(time.Now(), id, from)
 	if change != nil {
 		change(b.table)
 	}
 	b.mu.Unlock()
-	b.tellChanges()
+	b.reportChanges()
 }
 
 // endSilent marks the receivers that are gone.
@@ -93,7 +93,7 @@ func (b *board) endSilent(knows func(wire.ReceiverID) bool) {
 	b.mu.Lock()
 	b.table.EndSilent(knows)
 	b.mu.Unlock()
-	b.tellChanges()
+	b.reportChanges()
 }
 
 // receivers is the count of rows.
@@ -108,12 +108,12 @@ func (b *board) verdict() (failed, all int) {
 	b.mu.Lock()
 	failed, all = b.table.Verdict()
 	b.mu.Unlock()
-	b.tellChanges()
+	b.reportChanges()
 	return failed, all
 }
 
-// tellChanges tells of receivers that have joined or ended.
-func (b *board) tellChanges() {
+// reportChanges tells of receivers that have joined or ended.
+func (b *board) reportChanges() {
 	b.mu.Lock()
 	b.changes = b.table.Changes(b.changes[:0])
 	b.mu.Unlock()

@@ -74,7 +74,7 @@ func (l *live) handleOffer(in packet, offer wire.Offer) {
 func (l *live) handleReport(in packet, p wire.Report) {
 	now, st := l.now(), l.streams.of(p.Receiver)
 	if st == l.streams.group && p.Counts.Received > 0 {
-		l.pace.prober.Heard()
+		l.pace.prober.Reached()
 	}
 	st.engine.HandleReport(now, p)
 	if st == l.streams.group || l.streams.group.engine.Receivers() == 0 {
@@ -125,7 +125,7 @@ func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 // record keeps account of a receiver that has spoken in the session.
 func (l *live) record(in packet, id wire.ReceiverID, change func(*roster.Table)) {
 	now := l.now()
-	l.pace.gate.Heard(now, id)
-	l.streams.heardOn(now, in.ifIndex)
+	l.pace.gate.Record(now, id)
+	l.streams.recordNetwork(now, in.ifIndex)
 	l.board.record(id, in.from, change)
 }

@@ -166,7 +166,7 @@ func (l *live) tick() {
 	if l.pace.closed && l.pace.openGate(now, l.streams.receivers()) {
 		l.sendTrain(now)
 	}
-	l.streams.setGate(now, l.pace.closed, l.pace.prober.Deaf())
+	l.streams.setGate(now, l.pace.closed, l.pace.prober.Unreached())
 	since, due := l.pace.due()
 	if !due {
 		return

@@ -181,10 +181,10 @@ func (s *streams) addNetwork(now time.Duration, ifIndex int) error {
 	return nil
 }
 
-// heardOn records the interface that a receiver speaks on: that is where the stream has to
+// recordNetwork records the interface that a receiver speaks on: that is where the stream has to
 // go.
-func (s *streams) heardOn(now time.Duration, ifIndex int) {
-	if !s.networks.Heard(now, ifIndex) {
+func (s *streams) recordNetwork(now time.Duration, ifIndex int) {
+	if !s.networks.Record(now, ifIndex) {
 		return
 	}
 	if err := s.addNetwork(now, ifIndex); err != nil {

@@ -1,7 +1,7 @@
 // Package startgate decides when a stream that waits for its receivers may begin. Like
 // the engines it has no clock: the time is an argument.
 //
-// A driver calls Heard for each packet that a receiver sends in the session, and Open
+// A driver calls Record for each packet that a receiver sends in the session, and Open
 // until it returns true.
 package startgate
 
@@ -26,8 +26,8 @@ type Gate struct {
 	present map[wire.ReceiverID]bool
 }
 
-// Heard records a receiver that spoke in the session.
-func (g *Gate) Heard(now time.Duration, id wire.ReceiverID) {
+// Record records a receiver that sent a packet in the session.
+func (g *Gate) Record(now time.Duration, id wire.ReceiverID) {
 	if g.opened {
 		return
 	}

@@ -3,8 +3,8 @@ package target
 // A target may be able to do more than Target says. Who needs that asks for one of these
 // interfaces, never for the type.
 
-// Held is a target whose earlier content can be read.
-type Held interface {
+// ContentReader is a target whose earlier content can be read.
+type ContentReader interface {
 	// HoldsContent reports whether it held something that can be read.
 	HoldsContent() bool
 	// FlushCache lets ReadAt return what the device holds. It is called before the first
@@ -40,8 +40,8 @@ type Partitioned interface {
 }
 
 // Content is the earlier content of t, nil if none of it can be of use.
-func Content(t Target) Held {
-	if held, ok := t.(Held); ok && held.HoldsContent() {
+func Content(t Target) ContentReader {
+	if held, ok := t.(ContentReader); ok && held.HoldsContent() {
 		return held
 	}
 	return nil

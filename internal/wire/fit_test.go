@@ -103,12 +103,12 @@ const (
 	fitReportEach = 32
 	// fitInterval is the time after which either side speaks again into a silence.
 	fitInterval = 5 * time.Millisecond
-	// fitPatience is when a silence is a fault of this test, not of the path.
-	fitPatience = 30 * time.Second
+	// fitTimeout is when a silence is a fault of this test, not of the path.
+	fitTimeout = 30 * time.Second
 )
 
 // What the first pass of the sender does not let through at all.
-var fitUnheard = []block.ID{10, 11, 12, 13, 20}
+var fitDropped = []block.ID{10, 11, 12, 13, 20}
 
 // fitImage is of bytes without a pattern, but for some blocks of zeros.
 func fitImage(g block.Geometry) []byte {

@@ -23,7 +23,7 @@ type Config struct {
 	// written, until the first that is there already. Present tells of that one, which is not
 	// written.
 	Compare int
-	Content target.Held
+	Content target.ContentReader
 	Present func()
 
 	// Written gives a job back. With a target in order, one of zeros may come back before it

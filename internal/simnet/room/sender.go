@@ -67,7 +67,7 @@ func (r *Room) runSender(until time.Duration) {
 		}
 		if r.feedback.At() <= t {
 			_, m := r.feedback.Pop()
-			r.hear(t, m)
+			r.receive(t, m)
 			r.awake = true
 		}
 		if r.sender.Deadline() <= t {
@@ -226,8 +226,8 @@ func (r *Room) manifestK() uint16 {
 	return uint16(min((r.manifestSize()+64+symbolSize-1)/symbolSize, uint64(r.cfg.K)))
 }
 
-// hear takes a message that has arrived at the sender.
-func (r *Room) hear(t time.Duration, m message) {
+// receive handles a message that has arrived at the sender.
+func (r *Room) receive(t time.Duration, m message) {
 	if m.offer != nil {
 		r.Result.Offers++
 		r.sender.Join(t, m.offer.id)
