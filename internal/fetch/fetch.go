@@ -24,13 +24,13 @@ import (
 const (
 	// windowBytes is how much may be incomplete or on its way to the disk.
 	windowBytes = 64 << 20
-	// leastWindow is the least count of blocks of it, and spareSlots what a small image has
-	// beside its own: for the manifest.
+	// leastWindow is the smallest window in blocks. A small image gets spareSlots more than
+	// it has blocks, for the manifest.
 	leastWindow, spareSlots = 4, 4
 	// tick is how long one wait for packets lasts at most.
 	tick = 50 * time.Millisecond
-	// busyTick is the same while other goroutines are at work, whose end nothing else
-	// tells.
+	// busyTick is the same while other goroutines are at work: their events do not end
+	// the wait.
 	busyTick = 2 * time.Millisecond
 	// goodbyeTime is how long the server may take to acknowledge a goodbye. How the client
 	// ends does not depend on it.
@@ -46,17 +46,17 @@ type Config struct {
 	Target target.Target    // prepared
 	// Unicast says when the stream may come by unicast.
 	Unicast reach.Unicast
-	// SilenceLimit is how long nothing may come; 0 is for ever.
+	// SilenceLimit ends the reception when nothing has come for that long; 0 is never.
 	SilenceLimit time.Duration
-	// Update compares all that the target holds before anything is asked for, and Fresh
-	// compares nothing. Verify reads everything back in the end.
+	// Update compares the whole target before anything is requested. Fresh compares
+	// nothing. Verify reads everything back in the end.
 	Update, Fresh, Verify bool
 	Account               *account.Client
 	Log                   *slog.Logger
 }
 
-// Run receives the image. It returns nil once all of it is on the target, verified and synced,
-// and it tells the server how it ended.
+// Run receives the image, and reports the outcome to the server. It returns nil once the whole
+// image is on the target, verified and synced.
 func Run(ctx context.Context, cfg Config) error {
 	defer cfg.Conn.Close()
 	content := earlierContent(&cfg) // before the clocks start: it may outlast their limits
@@ -88,7 +88,7 @@ func Run(ctx context.Context, cfg Config) error {
 	s.blocks.slots.close()
 	s.blocks.disk.writer.Close()
 	s.blocks.content.close()
-	for over := false; !over; { // what the others still tell is not needed
+	for over := false; !over; { // their last events are not needed
 		select {
 		case <-s.events:
 		case <-ended:
@@ -102,14 +102,14 @@ func Run(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// earlierContent is what the target held, if that may be of use, once it is on the device.
+// earlierContent is the target's old content, once it is on the device; nil if it is not used.
 func earlierContent(cfg *Config) target.ContentReader {
 	content := target.Content(cfg.Target)
 	if content == nil || cfg.Fresh {
 		return nil
 	}
 	if err := content.FlushCache(); err != nil {
-		cfg.Log.Debug("what the target holds is not looked at", "err", err)
+		cfg.Log.Debug("the target's old content is not used", "err", err)
 		return nil
 	}
 	return content

@@ -29,14 +29,14 @@ type session struct {
 	streams  *streams
 	blocks   *blocks
 
-	// events come from all other goroutines. It is never closed, and the session never waits
-	// for those who send.
+	// events come from all other goroutines. Nobody closes it, and the session never waits
+	// for a sender.
 	events chan event
 
 	packet  []byte        // scratch
 	runs    []block.Range // scratch
 	leaving bool          // the stream is no longer needed
-	over    bool          // the server said that the session is
+	over    bool          // the server has ended the session
 }
 
 func (s *session) now() time.Duration { return time.Since(s.origin) }
@@ -60,7 +60,7 @@ func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error
 	}
 }
 
-// step waits for packets, or what else there is to do, and does it.
+// step waits for packets and events, and handles them.
 func (s *session) step(answers <-chan discover.Offer) error {
 	if err := s.drain(answers); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	return s.judgeSize()
 }
 
-// drain handles what the other goroutines have to tell.
+// drain handles the other goroutines' events.
 func (s *session) drain(answers <-chan discover.Offer) error {
 	for {
 		select {
@@ -113,7 +113,7 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 	}
 }
 
-// follow does what reach's engine wants.
+// follow carries out what reach's engine wants.
 func (s *session) follow(a reach.Actions) {
 	if a.AskSession {
 		mtu := packetMTU(&s.description, s.cfg.Search.Group)
@@ -124,7 +124,7 @@ func (s *session) follow(a reach.Actions) {
 		if err := s.streams.group.Rejoin(s.streams.iface); err != nil {
 			s.cfg.Log.Debug("join the group again", "interface", s.streams.iface.Name, "err", err)
 		} else {
-			s.cfg.Log.Debug("nothing is heard; joined the group again", "interface", s.streams.iface.Name)
+			s.cfg.Log.Debug("nothing arrives; joined the group again", "interface", s.streams.iface.Name)
 		}
 	}
 	if a.Switch {
@@ -142,7 +142,7 @@ func (s *session) follow(a reach.Actions) {
 	}
 }
 
-// handleAnswer goes on in the session that the server describes now.
+// handleAnswer continues in the session that the server describes now.
 func (s *session) handleAnswer(d *wire.Description) error {
 	old := &s.description
 	if d.Identity != old.Identity || d.Geometry != old.Geometry {
@@ -172,7 +172,7 @@ func (s *session) handleAnswer(d *wire.Description) error {
 	return nil
 }
 
-// sendFeedback sends what the engines want said.
+// sendFeedback sends the engines' packets.
 func (s *session) sendFeedback() {
 	for {
 		packet, ok := s.engine.Poll(s.now(), s.packet[:0])
@@ -192,7 +192,7 @@ func (s *session) sendProbeReport(r wire.ProbeReport) {
 	s.send(r.AppendTo(nil))
 }
 
-// send sends a packet to the server. A failure is not final: engines say things again.
+// send sends a packet to the server. A failure is not final: the engines repeat packets.
 func (s *session) send(packet []byte) {
 	if err := s.cfg.Conn.WriteTo(packet, s.cfg.Offer.Server, s.cfg.Offer.AskFrom); err != nil {
 		s.cfg.Log.Debug("send to the server", "err", err)
@@ -257,7 +257,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 			s.blocks.content.engine.HandleSubblocks(now, d)
 		}
 	case wire.TypeDescription:
-		return // the announcement of this very session
+		return // it announces this session
 	default:
 		err = wire.ErrType
 	}
@@ -285,7 +285,7 @@ func (s *session) handleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	s.blocks.proof.expect(s.description.Completion)
 }
 
-// recordDrops tells the engines what the own socket had no room for.
+// recordDrops reports drops at this host's socket to the engines.
 func (s *session) recordDrops() {
 	times, packetsEach := s.streams.drops()
 	if more := times - s.blocks.counts.SocketDrops; more > 0 {
@@ -302,8 +302,8 @@ func (s *session) publish() {
 	s.cfg.Account.Publish(s.blocks.counts, s.silence(), s.engine.Missing() == 0)
 }
 
-// judgeSize fails if small packets arrive and those of the session's size do not. If the stream
-// runs and nothing of it comes, a train of probes is asked for that shows it.
+// judgeSize fails if small packets arrive but packets of the session's size do not. If the
+// stream runs and nothing of it arrives, it requests a train of probes to find out.
 func (s *session) judgeSize() error {
 	if s.blocks.counts.PacketsReceived > 0 {
 		return nil

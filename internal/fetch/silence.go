@@ -9,8 +9,8 @@ import (
 	"multiserver/internal/udp"
 )
 
-// silence says what has not come for a while, and the likely cause; "" while all is well, or
-// nothing is missing.
+// silence describes what has not come for a while, and the likely cause. It is "" while all is
+// well.
 func (s *session) silence() string {
 	if s.engine.Missing() == 0 && s.engine.Complete() {
 		return ""
@@ -23,7 +23,7 @@ func (s *session) silence() string {
 	return silenceText(silence, s.cfg.Offer.Server, s.description.Data, s.cfg.Target.Name())
 }
 
-// hint names the likely cause of a stream that stays away.
+// hint names the likely cause of a stream that does not arrive.
 func (s *session) hint() string { return causeText(s.reach.Cause(s.now()), s.description.Data) }
 
 func silenceText(s reach.Silence, server, data netip.AddrPort, output string) string {

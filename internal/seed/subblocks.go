@@ -28,7 +28,7 @@ func (e *Engine) HandleSubblocks(now time.Duration, p wire.SubblockDigests) {
 		return // it waits to be compared
 	}
 	if l == nil || l.k != p.K {
-		if len(e.lists) >= maxLists { // what is still wanted of these comes again
+		if len(e.lists) >= maxLists { // their digests come again if they are still wanted
 			maps.DeleteFunc(e.lists, func(_ block.ID, l *Subblocks) bool { return l.missing > 0 })
 		}
 		l = &Subblocks{k: p.K, digests: make([]codec.SubblockDigest, n), known: make([]bool, n), missing: n}
@@ -45,19 +45,18 @@ func (e *Engine) HandleSubblocks(now time.Duration, p wire.SubblockDigests) {
 	}
 }
 
-// Forget drops what came of sub-blocks: another session may encode blocks otherwise.
+// Forget drops all digests of sub-blocks: another session may encode blocks differently.
 func (e *Engine) Forget() {
 	clear(e.lists)
 	e.complete = nil
 }
 
-// SymbolsPresent are the source symbols, one bit each, that lie within sub-blocks of a block of n
-// bytes that are the image's. there has the target's digests. Symbols with bytes of any other
-// sub-block are left out.
+// SymbolsPresent returns the source symbols of a block of n bytes whose sub-blocks all match the
+// image. there has the digests of the target's sub-blocks.
 func SymbolsPresent(list *Subblocks, there []codec.SubblockDigest, n, symbolSize int) block.Bits {
 	have := block.NewBits(uint32(list.k))
 	if len(there) != len(list.digests) || (codec.HeaderSize+n+symbolSize-1)/symbolSize != int(list.k) {
-		return have // it goes encoded otherwise
+		return have // it is encoded differently
 	}
 	for i := range int(list.k) {
 		// The bytes of the plain block that symbol i carries.
