@@ -80,7 +80,7 @@ type ServerConfig struct {
 	Log *slog.Logger
 }
 
-// UnicastMode reports whether a stream of MXB 2 goes by unicast.
+// UnicastMode says whether a stream of MXB 2 goes by unicast.
 type UnicastMode int
 
 // The modes.

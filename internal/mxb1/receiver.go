@@ -80,7 +80,7 @@ type Receiver struct {
 	rivalAt   time.Time
 	elsewhere time.Time // the last block from another address while there is no source
 
-	heard      time.Time // the last block of our server
+	lastBlock  time.Time // the last block of our server
 	useful     time.Time // the last one that was missing
 	askedAt    time.Time
 	describeAt time.Time // when the server was last asked for its description
@@ -94,13 +94,13 @@ type Receiver struct {
 func NewReceiver(now time.Time, cfg ReceiverConfig) *Receiver {
 	n := BlockCount(cfg.SizeBytes)
 	return &Receiver{
-		cfg:     cfg,
-		missing: block.NewFullSet(n),
-		asked:   block.NewSet(n),
-		window:  block.Range{Lo: 0, Hi: n},
-		limit:   n,
-		cut:     true,
-		heard:   now, useful: now, confirmed: now, describeAt: now,
+		cfg:       cfg,
+		missing:   block.NewFullSet(n),
+		asked:     block.NewSet(n),
+		window:    block.Range{Lo: 0, Hi: n},
+		limit:     n,
+		cut:       true,
+		lastBlock: now, useful: now, confirmed: now, describeAt: now,
 		idle:    min(firstIdle, cfg.QuietTime),
 		request: newRequest(cfg.Seed),
 	}
@@ -136,7 +136,7 @@ func (r *Receiver) Block(now time.Time, src netip.AddrPort, id uint32, length in
 	if v := r.admit(now, src); v != Keep {
 		return v
 	}
-	r.request.arrived(now.Sub(r.heard), uint64(id))
+	r.request.arrived(now.Sub(r.lastBlock), uint64(id))
 	r.recordServed(now)
 	i := uint64(id)
 	one := block.Range{Lo: i, Hi: i + 1}
@@ -195,7 +195,7 @@ func (r *Receiver) admitToOriginal(now time.Time, src netip.AddrPort) Verdict {
 	}
 	// The server may have been started again, and been asked by others first: then
 	// the old source stays silent and the image is still the same.
-	if r.silence(now) >= r.cfg.QuietTime && r.confirmed.After(r.heard) {
+	if r.silence(now) >= r.cfg.QuietTime && r.confirmed.After(r.lastBlock) {
 		r.source, r.rival = src, netip.AddrPort{}
 		return Keep
 	}
@@ -213,14 +213,14 @@ func (r *Receiver) answersUs(now time.Time) bool {
 	return !r.askedAt.IsZero() && before.Add(r.cfg.QuietTime).Before(r.askedAt)
 }
 
-func (r *Receiver) silence(now time.Time) time.Duration { return now.Sub(r.heard) }
+func (r *Receiver) silence(now time.Time) time.Duration { return now.Sub(r.lastBlock) }
 
 // recordServed records that the server sends.
 func (r *Receiver) recordServed(now time.Time) {
 	if gap := r.silence(now); gap > 0 && gap < r.cfg.QuietTime {
 		r.meanGap += (gap - r.meanGap) / 8
 	}
-	r.heard = now
+	r.lastBlock = now
 }
 
 // pass strikes off what the server's walk must have sent before block i.
@@ -267,7 +267,7 @@ func (r *Receiver) AskedAgain() uint64 { return r.again }
 
 // LastBlock is when the last block of the server arrived, or of what may be it, started
 // again; or the start.
-func (r *Receiver) LastBlock() time.Time { return later(r.heard, r.rivalAt) }
+func (r *Receiver) LastBlock() time.Time { return later(r.lastBlock, r.rivalAt) }
 
 // Actions are what Poll wants done.
 type Actions struct {
@@ -325,7 +325,7 @@ func (r *Receiver) askDeadline() (at time.Time, quiet bool) {
 	}
 	// A server that is busy with others' ranges will come to ours.
 	return earlier(
-		later(r.heard, r.askedAt).Add(r.idle),
+		later(r.lastBlock, r.askedAt).Add(r.idle),
 		later(r.useful, r.askedAt).Add(r.cfg.QuietTime)), true
 }
 
@@ -341,7 +341,7 @@ func (r *Receiver) describeDeadline() time.Time {
 	if r.cfg.HasTrailer {
 		after = confirmAfter / 2
 	}
-	return later(later(r.heard, r.confirmed), r.describeAt).Add(after)
+	return later(later(r.lastBlock, r.confirmed), r.describeAt).Add(after)
 }
 
 // giveUpOnAsked treats what is outstanding after a silence as lost.

@@ -81,8 +81,8 @@ func (o *Observer) Report(now time.Duration) (r wire.ProbeReport, due bool) {
 	}
 	r.Train, r.Clock, r.ClockHeld = o.train.Number, o.clock, now-o.clockAt
 	for n, s := range o.train.steps {
-		if s.heard > 0 {
-			r.Steps = r.Steps.Append(wire.ProbeStep{Step: uint16(n), LargestPacket: s.largest, Received: s.heard, Span: s.last - s.first})
+		if s.received > 0 {
+			r.Steps = r.Steps.Append(wire.ProbeStep{Step: uint16(n), LargestPacket: s.largest, Received: s.received, Span: s.last - s.first})
 		}
 	}
 	return r, true

@@ -50,13 +50,13 @@ type Sender struct {
 	pause     time.Duration
 	train     uint32        // the last one's number
 	trainAt   time.Duration // when it was sent
-	heard     map[wire.ReceiverID]*heard
+	reports   map[wire.ReceiverID]*trainReports
 	initial   float64 // bits a second
 	packets   []byte  // of the last train
 }
 
-// heard is what a receiver heard of trains.
-type heard struct {
+// trainReports is what a receiver has reported of trains.
+type trainReports struct {
 	trains           int
 	last             uint32
 	slowest, fastest float64 // bits a second, of the bursts; 0 before
@@ -65,7 +65,7 @@ type heard struct {
 
 // NewSender returns a Sender that has sent nothing.
 func NewSender(cfg SenderConfig) *Sender {
-	return &Sender{cfg: cfg, heard: map[wire.ReceiverID]*heard{}}
+	return &Sender{cfg: cfg, reports: map[wire.ReceiverID]*trainReports{}}
 }
 
 // Action is what a driver has to do before the stream.
@@ -103,9 +103,9 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 	}
 	enough := s.share(r)
 	if waited := now - s.began; enough == 1 || enough >= 0.75 && waited > minorityLimit || waited > gatherLimit {
-		s.over, s.unreached = true, len(s.heard) == 0
+		s.over, s.unreached = true, len(s.reports) == 0
 		s.initial = s.judge()
-		s.heard = nil
+		s.reports = nil
 		return BeginStream
 	}
 	if now < s.next {
@@ -118,7 +118,7 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 // share is the share of the group's receivers that have heard enough.
 func (s *Sender) share(r Receivers) float64 {
 	enough := 0
-	for id, h := range s.heard {
+	for id, h := range s.reports {
 		if r.Knows(id) && h.trains >= trainsLeast {
 			enough++
 		}
@@ -165,10 +165,10 @@ func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, 
 	if s.over || !known {
 		return false
 	}
-	h := s.heard[r.Receiver]
+	h := s.reports[r.Receiver]
 	if h == nil {
-		h = &heard{}
-		s.heard[r.Receiver] = h
+		h = &trainReports{}
+		s.reports[r.Receiver] = h
 	}
 	if r.Train <= h.last {
 		return false
@@ -201,12 +201,12 @@ func (s *Sender) judge() float64 {
 		return 0
 	}
 	var slow []float64
-	for _, h := range s.heard {
+	for _, h := range s.reports {
 		if !h.fast && h.fastest > 0 && h.fastest < believableBitsPerSec {
 			slow = append(slow, h.slowest)
 		}
 	}
-	if 4*len(slow) < 3*len(s.heard) || len(slow) == 0 {
+	if 4*len(slow) < 3*len(s.reports) || len(slow) == 0 {
 		return 0
 	}
 	slices.Sort(slow)

@@ -18,7 +18,7 @@ type Train struct {
 // receivedStep is what was heard of one step.
 type receivedStep struct {
 	seen        [maxIndex / 64]uint64 // by wire.Probe's Index
-	heard       uint32
+	received    uint32
 	largest     uint16
 	first, last time.Duration
 }
@@ -34,20 +34,22 @@ func (t *Train) Add(now time.Duration, p wire.Probe) {
 		return
 	}
 	s.seen[p.Index/64] |= bit
-	if s.heard == 0 {
+	if s.received == 0 {
 		s.first = now
 	}
-	s.heard++
+	s.received++
 	s.last, s.largest = now, max(s.largest, p.Size)
 }
 
 // receivedFull reports whether a packet of the session's size arrived.
-func (t *Train) receivedFull() bool { return t.steps[StepFirst].heard+t.steps[StepBurst].heard > 0 }
+func (t *Train) receivedFull() bool {
+	return t.steps[StepFirst].received+t.steps[StepBurst].received > 0
+}
 
 // shape is what the sender has sent, as far as what arrived tells: a short train, unless there
 // was more.
 func (t *Train) shape(packetSize int) Shape {
-	if t.steps[StepFirst].seen[0]>>Few == 0 && t.steps[StepBurst].heard == 0 {
+	if t.steps[StepFirst].seen[0]>>Few == 0 && t.steps[StepBurst].received == 0 {
 		return Short()
 	}
 	return Full(packetSize)
@@ -69,12 +71,12 @@ func Judge(trains []Train, packetSize, wireBytes int) (j Judgement) {
 		t := &trains[i]
 		j.Sent += t.shape(packetSize).Packets()
 		for _, s := range t.steps {
-			j.Received += int(s.heard)
+			j.Received += int(s.received)
 			j.Full = j.Full || int(s.largest) >= packetSize
 		}
-		if s := t.steps[StepBurst]; s.heard >= 2 {
+		if s := t.steps[StepBurst]; s.received >= 2 {
 			j.Bursts++
-			bits := float64(8 * wireBytes * int(s.heard-1))
+			bits := float64(8 * wireBytes * int(s.received-1))
 			j.BitsPerSec = max(j.BitsPerSec, bits/max(s.last-s.first, time.Microsecond).Seconds())
 		}
 	}

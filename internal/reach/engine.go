@@ -51,13 +51,13 @@ type Engine struct {
 	unicast bool // the stream comes by unicast
 	rejoin  Rejoin
 
-	heard    time.Duration // the last packet of the session
-	streamed time.Duration // the last symbol
-	symbols  bool          // there was one
-	answered time.Duration // when the server last said that the session is on
-	dropped  time.Duration // when the own socket last had no room
-	foreign  bool          // a packet of another session came since the last call of Next
-	state    wire.SenderState
+	lastPacket time.Duration // the last packet of the session
+	streamed   time.Duration // the last symbol
+	symbols    bool          // there was one
+	answered   time.Duration // when the server last said that the session is on
+	dropped    time.Duration // when the own socket last had no room
+	foreign    bool          // a packet of another session came since the last call of Next
+	state      wire.SenderState
 
 	asked    time.Duration // when the session was last asked for
 	renewed  time.Duration // when unicast was last asked for
@@ -77,10 +77,10 @@ func New(cfg Config) *Engine {
 func (e *Engine) ByUnicast() bool { return e.unicast }
 
 // Packet records a packet of the session.
-func (e *Engine) Packet(now time.Duration) { e.heard = now }
+func (e *Engine) Packet(now time.Duration) { e.lastPacket = now }
 
 // Symbol records a packet of the session that carries data.
-func (e *Engine) Symbol(now time.Duration) { e.heard, e.streamed, e.symbols = now, now, true }
+func (e *Engine) Symbol(now time.Duration) { e.lastPacket, e.streamed, e.symbols = now, now, true }
 
 // State records what the server says that it does.
 func (e *Engine) State(s wire.SenderState) { e.state = s }
@@ -94,7 +94,7 @@ func (e *Engine) Foreign() { e.foreign = true }
 func (e *Engine) Answered(now time.Duration) { e.answered = now }
 
 // Restarted records that the server was started again and its session goes on.
-func (e *Engine) Restarted(now time.Duration) { e.answered, e.heard = now, now }
+func (e *Engine) Restarted(now time.Duration) { e.answered, e.lastPacket = now, now }
 
 // Dropped records that the own socket had no room for what arrived.
 func (e *Engine) Dropped(now time.Duration) { e.dropped = now }
@@ -119,13 +119,13 @@ func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
 	if e.foreign {
 		after, e.foreign = askAfter/4, false
 	}
-	if now-e.heard > after && now-e.asked > after {
+	if now-e.lastPacket > after && now-e.asked > after {
 		e.asked, a.AskSession = now, true
 	}
 	if !e.unicast {
-		a.JoinAgain = e.rejoin.Due(now, e.heard)
+		a.JoinAgain = e.rejoin.Due(now, e.lastPacket)
 	}
-	silent := now - e.heard
+	silent := now - e.lastPacket
 	switch {
 	case e.unicast && e.cfg.Unicast != Always && e.cfg.Multicast && silent > backAfter && now-e.switched > backAfter:
 		e.unicast, e.switched = false, now
@@ -147,4 +147,4 @@ func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
 func (e *Engine) SinceSwitch(now time.Duration) time.Duration { return now - e.switched }
 
 // serverAnswers reports whether the server was heard of while the stream was silent.
-func (e *Engine) serverAnswers() bool { return e.answered-e.heard > askAfter }
+func (e *Engine) serverAnswers() bool { return e.answered-e.lastPacket > askAfter }

@@ -21,9 +21,9 @@ type Rejoin struct {
 }
 
 // Due reports whether to join again now, if something was last heard at heard.
-func (r *Rejoin) Due(now, heard time.Duration) bool {
-	if heard > r.silentSince || r.next == 0 {
-		*r = Rejoin{silentSince: heard, next: heard + rejoinAfter, pause: 2 * rejoinAfter}
+func (r *Rejoin) Due(now, lastPacket time.Duration) bool {
+	if lastPacket > r.silentSince || r.next == 0 {
+		*r = Rejoin{silentSince: lastPacket, next: lastPacket + rejoinAfter, pause: 2 * rejoinAfter}
 	}
 	if now < r.next {
 		return false

@@ -21,8 +21,8 @@ const (
 	GroupBlocked
 	// ServerGone: neither stream nor answer come any more.
 	ServerGone
-	// ServerUnheard: the same, and no symbol ever came.
-	ServerUnheard
+	// ServerNeverSent: the same, and no symbol ever came.
+	ServerNeverSent
 )
 
 // Silence is what a person is to be told.
@@ -47,7 +47,7 @@ const (
 // Silence tells what has not come for a while, and why. needsManifest says that the client
 // asks for nothing before it has the manifest.
 func (e *Engine) Silence(now time.Duration, needsManifest bool) Silence {
-	quiet, dry := now-e.heard, now-e.streamed
+	quiet, dry := now-e.lastPacket, now-e.streamed
 	switch {
 	case quiet > silentAfter:
 		return Silence{Kind: Nothing, For: quiet, Cause: e.Cause(now)}
@@ -76,5 +76,5 @@ func (e *Engine) Cause(now time.Duration) Cause {
 	case e.symbols:
 		return ServerGone
 	}
-	return ServerUnheard
+	return ServerNeverSent
 }

@@ -11,9 +11,8 @@ import (
 	"multiserver/internal/wire"
 )
 
-// board is what others may see of a session: its figures, the table of receivers, and the
-// callbacks of its configuration, which loop calls. Nothing in the session decides by it
-// but its end.
+// board is the visible state of a session: its figures, the table of receivers, and the
+// configuration's callbacks, which loop calls. The session uses it only to decide its end.
 type board struct {
 	onReceiver func(roster.Row)
 	onRate     func(limit uint64, reason string)
@@ -58,7 +57,7 @@ func (b *board) setNetworks(interfaces []int) {
 	}
 }
 
-// setRate shows what the stream keeps to, and whether it still waits.
+// setRate shows the limit of the rate, and whether the stream still waits.
 func (b *board) setRate(waiting bool, limit uint64, reason string) {
 	b.mu.Lock()
 	changed := limit != b.figures.RateLimit
@@ -69,15 +68,14 @@ func (b *board) setRate(waiting bool, limit uint64, reason string) {
 	}
 }
 
-// offer keeps the name that an offer brings, and reports whether that receiver made one
-// before.
+// offer keeps the name in an offer, and reports whether that receiver has sent one before.
 func (b *board) offer(o wire.Offer) (again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.table.Offer(o.Receiver, string(o.HostName))
 }
 
-// record keeps the row of a receiver that has spoken in the session.
+// record updates the row of a receiver that has sent a packet in the session.
 func (b *board) record(id wire.ReceiverID, from netip.AddrPort, change func(*roster.Table)) {
 	b.mu.Lock()
 	b.table.RecordPacket(time.Now(), id, from)
@@ -112,7 +110,7 @@ func (b *board) verdict() (failed, all int) {
 	return failed, all
 }
 
-// reportChanges tells of receivers that have joined or ended.
+// reportChanges calls back for receivers that have joined or ended.
 func (b *board) reportChanges() {
 	b.mu.Lock()
 	b.changes = b.table.Changes(b.changes[:0])

@@ -23,8 +23,7 @@ type composer struct {
 	idle       bool // there was nothing to send
 }
 
-// next fills b from the stream whose turn it is, and reports whether there is anything to
-// send.
+// next fills b from the stream whose turn it is. It reports whether there is anything to send.
 func (c *composer) next(now time.Duration, b *transmit.Batch) (filled bool, err error) {
 	c.idle = false
 	all := c.streams.all
@@ -52,12 +51,11 @@ func (c *composer) next(now time.Duration, b *transmit.Batch) (filled bool, err 
 	return false, nil
 }
 
-// fill fills b with the packets of a stream that are next, and reports whether there are any:
-// one control packet or run of zeros, the digests of a block's sub-blocks, or symbols, all
-// of one size.
+// fill fills b with a stream's next packets, and reports whether there are any: one control
+// packet or run of zeros, the digests of a block's sub-blocks, or symbols of one size.
 func (c *composer) fill(now time.Duration, b *transmit.Batch, st *stream) (filled bool, err error) {
 	b.Reset(st.to, st.unicast)
-	if st.held.Kind == sender.Nothing {
+	if st.putBack.Kind == sender.Nothing {
 		if packet, ok := st.engine.Poll(now, b.Buf[:0]); ok {
 			b.Packets, b.Bytes, b.PacketSize = 1, len(packet), len(packet)
 			return true, nil
@@ -65,8 +63,8 @@ func (c *composer) fill(now time.Duration, b *transmit.Batch, st *stream) (fille
 	}
 	b.PacketSize = wire.SymbolHeaderSize + c.symbolSize
 	for most := c.queue.BurstPackets(b.PacketSize); b.Packets < most; {
-		next := st.held
-		st.held = sender.Send{}
+		next := st.putBack
+		st.putBack = sender.Send{}
 		if next.Kind == sender.Nothing {
 			next = st.engine.Next(now)
 		}
@@ -74,7 +72,7 @@ func (c *composer) fill(now time.Duration, b *transmit.Batch, st *stream) (fille
 		case next.Kind == sender.Nothing:
 			return b.Packets > 0, nil
 		case next.Kind != sender.Symbol && b.Packets > 0: // of another size
-			st.held = next
+			st.putBack = next
 			return true, nil
 		case next.Kind == sender.ZeroRun:
 			packet := next.Zeros.AppendTo(b.Buf[:0])

@@ -20,16 +20,16 @@ import (
 )
 
 const (
-	// gateTick is how often it is asked whether the stream may begin.
+	// gateTick is how often the session checks whether the stream may begin.
 	gateTick = 5 * time.Millisecond
-	// lingerTime is how long the session stays when all are done: a goodbye whose
-	// acknowledgement is lost comes again.
+	// lingerTime is how long the session stays when all are done: a receiver repeats its
+	// goodbye if the acknowledgement is lost.
 	lingerTime = 500 * time.Millisecond
-	// lastWords is how often the end of a session is told.
+	// lastWords is how often the end of a session is announced.
 	lastWords = 3
 )
 
-// live is a session from the first offer on: it is then known what packets fill.
+// live is a session from the first offer on, when the size of packets is known.
 type live struct {
 	cfg *Config
 	facts
@@ -39,8 +39,8 @@ type live struct {
 	pace    *pace
 	compose *composer
 
-	emptyAt time.Time    // since when nobody is unfinished
-	stalled bool         // reading the image takes long, and that was said
+	emptyAt time.Time    // since when no receiver is unfinished
+	stalled bool         // reading the image takes long, and a warning was logged
 	ahead   []sender.Ref // scratch
 }
 
@@ -80,7 +80,7 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 		store: l.store, queue: cfg.Queue, streams: l.streams,
 	}
 	l.streams.setGate(f.now(), true, false)
-	// Clients of a session before this one hear of the new one at once.
+	// Clients of an earlier session learn of the new one at once.
 	l.streams.group.send(l.describe(0, netip.AddrPort{}), cfg.Log)
 	return l, nil
 }
@@ -127,8 +127,8 @@ func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
 	return d.AppendTo(nil)
 }
 
-// step does what is due, and tells how long nothing will be unless something comes in; 0 if
-// there is more to send.
+// step does what is due. It returns how long nothing will be due unless something comes in; 0
+// if there is more to send.
 func (l *live) step() (wait time.Duration, err error) {
 	l.tick()
 	if l.isOver() {
@@ -139,7 +139,7 @@ func (l *live) step() (wait time.Duration, err error) {
 		l.store.ReadAhead(l.ahead, l.compose.idle)
 	}
 	b := l.cfg.Queue.Take()
-	if b == nil { // without a batch to fill, nothing that is due can be sent
+	if b == nil { // without a free batch, nothing can be sent
 		return rateInterval, nil
 	}
 	filled, err := l.compose.next(l.now(), b)
@@ -155,12 +155,11 @@ func (l *live) step() (wait time.Duration, err error) {
 	if l.pace.closed {
 		wait = min(wait, gateTick)
 	}
-	return max(wait, 1), nil // what is overdue is still after what has come in
+	return max(wait, 1), nil // incoming packets go first, whatever is overdue
 }
 
-// tick opens the gate when the receivers that the stream waits for have come and probes
-// are answered. Each rateInterval it does what need not be done at once: it judges the
-// rate, and drops who and what has gone silent.
+// tick opens the gate when enough receivers have come and probes are answered. Each
+// rateInterval it judges the rate, and drops silent receivers and networks.
 func (l *live) tick() {
 	now := l.now()
 	if l.pace.closed && l.pace.openGate(now, l.streams.receivers()) {
@@ -183,7 +182,7 @@ func (l *live) tick() {
 	l.board.endSilent(l.streams.knows)
 }
 
-// warnOfStall says, once each time, that reading the image takes long.
+// warnOfStall warns, once for each stall, that reading the image takes long.
 func (l *live) warnOfStall() {
 	stalled := l.store.Stalled()
 	if stalled && !l.stalled {
@@ -203,8 +202,8 @@ func (l *live) sendTrain(now time.Duration) {
 	}
 }
 
-// isOver reports whether the session is over because all that came are done. The last of them
-// may still ask whether its goodbye was heard.
+// isOver reports whether the session is over because all receivers are done. It stays for a
+// moment, in case the last goodbye is repeated.
 func (l *live) isOver() bool {
 	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > 0 || l.board.receivers() == 0 {
 		l.emptyAt = time.Time{}
@@ -216,7 +215,7 @@ func (l *live) isOver() bool {
 	return time.Since(l.emptyAt) > lingerTime
 }
 
-// verdict is how a session ends that was to end when all are done.
+// verdict is the error that a session with ExitAfterDone ends with.
 func (l *live) verdict() error {
 	failed, all := l.board.verdict()
 	if failed > 0 {
@@ -225,8 +224,8 @@ func (l *live) verdict() error {
 	return ErrAllDone
 }
 
-// sendLastWords tells the receivers that the session is over, and why, when no batch is on
-// its way any more that these words could overtake. Once ctx has ended none is.
+// sendLastWords tells the receivers that the session is over, and why. It waits until no batch
+// is on its way, so that it overtakes none. Once ctx has ended, none is.
 func (l *live) sendLastWords(ctx context.Context, cause error) {
 	for l.cfg.Queue.InFlight() > 0 && ctx.Err() == nil {
 		select {

@@ -8,7 +8,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// loop serves until ctx ends or the session does.
+// loop serves until ctx or the session ends.
 func (s *Session) loop(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

@@ -17,18 +17,18 @@ import (
 // rateInterval is how often the rate is judged.
 const rateInterval = 100 * time.Millisecond
 
-// pace puts together what decides when the stream begins and how fast it is.
+// pace decides when the stream begins and how fast it is.
 type pace struct {
 	queue  *transmit.Queue
 	gate   startgate.Gate
 	prober *probe.Sender
 	rate   rate.Finder
 
-	closed     bool // the streams are held back
+	closed     bool // the streams have not begun
 	judged     time.Time
 	packetSize int     // bytes of a full packet
-	packetBits float64 // that it takes of the wire
-	blockBits  float64 // that a block does
+	packetBits float64 // of a full packet on the wire
+	blockBits  float64 // of a block on the wire
 }
 
 func newPace(cfg *Config, id wire.SessionID, symbolSize uint16, g block.Geometry) *pace {
@@ -47,8 +47,7 @@ func newPace(cfg *Config, id wire.SessionID, symbolSize uint16, g block.Geometry
 	}
 }
 
-// openGate decides whether closed streams may begin, and reports whether a train has to be
-// sent.
+// openGate opens the streams once they may begin, and reports whether a train has to be sent.
 func (p *pace) openGate(now time.Duration, r probe.Receivers) (train bool) {
 	if !p.gate.Open(now, r.Knows) {
 		return false
@@ -66,7 +65,7 @@ func (p *pace) openGate(now time.Duration, r probe.Receivers) (train bool) {
 	return false
 }
 
-// due tells, each rateInterval, how long ago it did so last.
+// due reports, once each rateInterval, how long ago it last did.
 func (p *pace) due() (since time.Duration, due bool) {
 	if since = time.Since(p.judged); since < rateInterval {
 		return since, false
@@ -75,7 +74,7 @@ func (p *pace) due() (since time.Duration, due bool) {
 	return since, true
 }
 
-// judge sets the limit by what the receivers told; 0 packets a second say nothing.
+// judge sets the limit from the receivers' reports. 0 packets a second: not known.
 func (p *pace) judge(now time.Duration, packetsPerSec float64, knows func(wire.ReceiverID) bool) {
 	if packetsPerSec <= 0 {
 		return
@@ -86,7 +85,7 @@ func (p *pace) judge(now time.Duration, packetsPerSec float64, knows func(wire.R
 	p.queue.SetRate(bits, p.packetSize)
 }
 
-// binding is the limit and its reason, if that is what holds the stream back.
+// binding returns the limit and its reason, if the limit slows the stream down.
 func (p *pace) binding(packetsPerSec float64) (limit uint64, reason string) {
 	if !p.rate.Binding(packetsPerSec * p.packetBits) {
 		return 0, ""

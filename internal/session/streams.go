@@ -19,14 +19,14 @@ type stream struct {
 	engine   *sender.Engine
 	unicast  bool              // each of to is one receiver
 	to       []transmit.Sender // each of them gets all; replaced, never changed
-	held     sender.Send       // what Next gave and the batch had no room for
-	rested   bool              // since the last measure there was a moment with nothing to send
+	putBack  sender.Send       // from Next, but the batch had no room for it
+	rested   bool              // there was a moment with nothing to send since the last measure
 	sent     uint64            // packets, each counted once
 	measured uint64            // of sent
 }
 
-// measure is how many packets a second went out in the time since the last measure; 0 if
-// that says nothing of the rate, because there was little to send.
+// measure returns how many packets a second went out since the last measure. It returns 0 if
+// there was too little to send to show the rate.
 func (st *stream) measure(since time.Duration) float64 {
 	rate := float64(st.sent-st.measured) / since.Seconds()
 	rested := st.rested
@@ -47,8 +47,8 @@ func (st *stream) send(packet []byte, log *slog.Logger) {
 	}
 }
 
-// streams are the group's stream and, as soon as one receiver wanted it, the one by
-// unicast: the same symbols, with an engine of its own.
+// streams are the group's stream and, once a receiver has asked for it, the unicast stream. Both
+// carry the same symbols; each has an engine of its own.
 type streams struct {
 	cfg      *Config
 	session  wire.SessionID
@@ -56,12 +56,12 @@ type streams struct {
 	data     netip.AddrPort // the group's stream
 
 	group   *stream
-	unicast *stream   // nil while nobody wanted it
-	all     []*stream // those that there are
+	unicast *stream   // nil until a receiver asks for it
+	all     []*stream // that exist
 
 	networks    routes.Networks
 	networkWays map[int]transmit.Sender // by interface
-	changed     func(interfaces []int)  // is told of other networks
+	changed     func(interfaces []int)  // called when the networks change
 	peers       *routes.Unicast
 	peerWays    map[wire.ReceiverID]transmit.Sender
 }
@@ -79,7 +79,7 @@ func newStreams(cfg *Config, id wire.SessionID, g block.Geometry, data netip.Add
 	}
 }
 
-// of is the stream that a receiver takes.
+// of returns the stream of a receiver.
 func (s *streams) of(id wire.ReceiverID) *stream {
 	if s.peers.Serves(id) {
 		return s.unicast
@@ -87,7 +87,7 @@ func (s *streams) of(id wire.ReceiverID) *stream {
 	return s.group
 }
 
-// knows reports whether a receiver is unfinished and was heard lately.
+// knows reports whether a receiver is unfinished and sent something lately.
 func (s *streams) knows(id wire.ReceiverID) bool { return s.of(id).engine.Knows(id) }
 
 // unfinished is the count of receivers that are not done.
@@ -121,9 +121,9 @@ func (s *streams) complete(now time.Duration, c wire.Completion) {
 	}
 }
 
-// setGate holds the streams back; the group's also as long as nobody hears the group.
-func (s *streams) setGate(now time.Duration, closed, deaf bool) {
-	s.group.engine.SetGateClosed(now, closed || deaf)
+// setGate stops or starts the streams. The group's also stays stopped while unreached.
+func (s *streams) setGate(now time.Duration, closed, unreached bool) {
+	s.group.engine.SetGateClosed(now, closed || unreached)
 	if s.unicast != nil {
 		s.unicast.engine.SetGateClosed(now, closed)
 	}
@@ -146,8 +146,8 @@ func (s *streams) deadline() time.Duration {
 	return at
 }
 
-// measure is how many packets a second went out: the group's, if it has receivers; 0 if
-// that says nothing of the rate.
+// measure returns how many packets a second went out: the group's if it has receivers. It
+// returns 0 if they do not show the rate.
 func (s *streams) measure(since time.Duration) (packetsPerSec float64) {
 	group := s.group.measure(since)
 	if s.unicast != nil {
@@ -169,7 +169,7 @@ func (s *streams) end(now time.Duration, state wire.SenderState) {
 	}
 }
 
-// addNetwork lets the group's stream go out on an interface too.
+// addNetwork adds an interface to the group's stream.
 func (s *streams) addNetwork(now time.Duration, ifIndex int) error {
 	way, err := s.cfg.Conn.NewSender(s.data, ifIndex, udp.MethodAuto)
 	if err != nil {
@@ -181,8 +181,8 @@ func (s *streams) addNetwork(now time.Duration, ifIndex int) error {
 	return nil
 }
 
-// recordNetwork records the interface that a receiver speaks on: that is where the stream has to
-// go.
+// recordNetwork records the interface that a receiver's packet came in on: the stream has to go
+// out there.
 func (s *streams) recordNetwork(now time.Duration, ifIndex int) {
 	if !s.networks.Record(now, ifIndex) {
 		return
@@ -192,7 +192,7 @@ func (s *streams) recordNetwork(now time.Duration, ifIndex int) {
 	}
 }
 
-// lapse leaves the networks, and the receivers by unicast, that have gone silent.
+// lapse drops silent networks and silent receivers by unicast.
 func (s *streams) lapse(now time.Duration) {
 	if s.networks.Lapse(now, s.group.engine.Interval()) {
 		s.redirectGroup()
@@ -217,7 +217,7 @@ func (s *streams) redirectGroup() {
 	s.changed(interfaces)
 }
 
-// admitUnicast serves a receiver by unicast from now on.
+// admitUnicast begins to serve a receiver by unicast.
 func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, addr netip.AddrPort, ifIndex int, closed bool, c wire.Completion) error {
 	way, err := s.cfg.Conn.NewSender(addr, ifIndex, udp.MethodAuto)
 	if err != nil {
@@ -238,7 +238,7 @@ func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, addr netip
 	return nil
 }
 
-// endUnicast ends it for a receiver that is not on the list of peers any more.
+// endUnicast ends unicast for a receiver that has left the list of peers.
 func (s *streams) endUnicast(id wire.ReceiverID) {
 	if s.peerWays[id] == nil {
 		return
