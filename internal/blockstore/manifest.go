@@ -14,7 +14,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// digests gathers the manifest, or holds what is read against it.
+// digests gathers the manifest. Once it is complete, digests compares it with what is read.
 type digests struct {
 	name       string                 // of the image, for messages
 	builder    *codec.ManifestBuilder // nil once the manifest is complete
@@ -48,9 +48,8 @@ func (d *digests) isZero(id block.ID) bool {
 	return d.manifest != nil && d.manifest.IsZeroBlock(id)
 }
 
-// record takes in the digest of a block that was read, zero if it is zeros, and tells
-// whether that completed the manifest. A block that reads differently than before is another
-// image.
+// record records the digest of a block that was read; zero says that it is zeros. It reports
+// whether that completed the manifest. It fails if the block read differently before.
 func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed bool, err error) {
 	if d.manifest != nil {
 		if zero != d.manifest.IsZeroBlock(id) || !zero && digest != d.manifest.Digest(id) {
@@ -75,8 +74,8 @@ func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed
 	return true, nil
 }
 
-// manifestFile is where the manifest of this image, in this version, is kept; "" if it
-// cannot be.
+// manifestFile is the file in the cache for the manifest of this version of the image. Its path
+// is "" if there is none.
 type manifestFile struct {
 	path string
 	log  *slog.Logger
@@ -91,8 +90,7 @@ func newManifestFile(cfg *Config) manifestFile {
 	return f
 }
 
-// recall returns the manifest that an earlier session kept. Whatever is wrong with it, it
-// is as if there were none.
+// recall returns the manifest that an earlier session kept, or nil if it cannot be used.
 func (f manifestFile) recall(g block.Geometry) *codec.Manifest {
 	if f.path == "" {
 		return nil
@@ -107,7 +105,7 @@ func (f manifestFile) recall(g block.Geometry) *codec.Manifest {
 	}
 	m, err := codec.ParseManifest(b, g)
 	if err != nil {
-		f.log.Debug("a manifest in the cache is of no use", "path", f.path, "err", err)
+		f.log.Debug("a manifest in the cache cannot be used", "path", f.path, "err", err)
 		return nil
 	}
 	return m

@@ -19,7 +19,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Client is what a client would be started with, its defaults filled in.
+// Client is the configuration of a client, its defaults filled in.
 type Client struct {
 	Group       netip.Addr
 	Port        uint16
@@ -31,8 +31,8 @@ type Client struct {
 	OnlyMXB1    bool
 }
 
-// Check looks at what a client needs, asks for a server and for a few hundred packets to the
-// stream's group. It writes nothing, is no client to the server, and ends within 10 s.
+// Check checks what a client needs. It searches for a server, and requests a few hundred packets
+// to the stream's group. It writes nothing, does not count as a client, and ends within 10 s.
 func (cfg Client) Check(ctx context.Context, tell func(Finding)) error {
 	limited, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
@@ -51,7 +51,7 @@ type clientChecker struct {
 	id  wire.ReceiverID
 }
 
-// search is how the client would look for a server.
+// search returns the search of such a client.
 func (k clientChecker) search(interfaces []udp.Interface) *discover.Search {
 	return &discover.Search{
 		Question:    discover.Question{Receiver: k.id, Group: k.cfg.Group, OnlyMXB1: k.cfg.OnlyMXB1},
@@ -60,7 +60,7 @@ func (k clientChecker) search(interfaces []udp.Interface) *discover.Search {
 	}
 }
 
-// session looks for a server, and at how its stream arrives.
+// session searches for a server, and checks whether its stream arrives.
 func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) {
 	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: netip.AddrPortFrom(k.cfg.Group, k.cfg.Port), Interfaces: interfaces})
 	if err != nil {
@@ -131,7 +131,7 @@ func (k clientChecker) noServer(err error, search *discover.Search) {
 	}
 }
 
-// searchPackets are those that a search lives by, on each interface.
+// searchPackets are the packets of a search, on each interface.
 func (k clientChecker) searchPackets(interfaces []udp.Interface) (packets []netcheck.Packet) {
 	ask := netip.AddrPortFrom(k.cfg.Group, k.cfg.ControlPort)
 	for _, each := range interfaces {
@@ -186,7 +186,7 @@ type trainListener struct {
 	found discover.Offer
 	id    wire.ReceiverID
 
-	trains  []probe.Train // that are over, and the one that is not
+	trains  []probe.Train // the last may not be over
 	symbols int           // packets of the stream
 	bytes   int           // of them, as on the wire
 	others  int           // packets of other sessions
@@ -196,14 +196,14 @@ type trainListener struct {
 }
 
 const (
-	// checkTrains are enough to tell loss by; they are asked for checkAsks times at most,
-	// with a pause that a server takes no exception to (probe.AskedPause).
+	// checkTrains trains are enough to measure loss. They are requested checkAsks times at
+	// most, with a pause that the server accepts (probe.AskedPause).
 	checkTrains = 3
 	checkAsks   = 5
 	checkPause  = 300 * time.Millisecond
 )
 
-// listen returns when enough has arrived or been asked for.
+// listen returns once enough trains have arrived or been requested.
 func (t *trainListener) listen(ctx context.Context, conn *udp.Conn, stream *udp.Receiver) error {
 	in := udp.NewBatch()
 	t.began = time.Now()
@@ -269,13 +269,13 @@ func (t *trainListener) handle(now time.Time, b []byte) {
 
 func (t *trainListener) arrives() bool { return len(t.trains) > 0 || t.symbols > 0 }
 
-// packetSize is that of the session's packets, and what they make an MTU of.
+// packetSize returns the payload of the session's packets, and the MTU that they fill.
 func (t *trainListener) packetSize() (payload, mtu int) {
 	payload = int(t.found.Session.SymbolSize) + wire.SymbolHeaderSize
 	return payload, payload + udp.HeaderBytes(t.found.Session.Data.Addr())
 }
 
-// findings judges what arrived by an interface.
+// findings judges what has arrived on an interface.
 func (t *trainListener) findings(i udp.Interface) (all []Finding) {
 	k := checker{func(f Finding) { all = append(all, f) }, "ClientConfig"}
 	data := t.found.Session.Data
@@ -316,7 +316,7 @@ func (t *trainListener) judgeTrains(k checker, i udp.Interface) {
 	} else {
 		k.ok("loss", "none of %d packets lost", j.Sent)
 	}
-	const gigabit = 900_000_000 // with what is late on the way
+	const gigabit = 900_000_000 // with room for late packets
 	switch {
 	case j.Bursts == 0:
 	case j.BitsPerSec >= gigabit:

@@ -10,8 +10,8 @@ import (
 	"multiserver/internal/wire"
 )
 
-// answersRoom is how many answers may wait for the session. What finds no room is dropped, as
-// any packet may be.
+// answersRoom is how many answers may wait for the session. More are dropped, as any packet may
+// be.
 const answersRoom = 8
 
 // Reader reads the control socket of a client that has found its server.
@@ -25,17 +25,17 @@ type Reader struct {
 }
 
 // NewReader returns the reader of conn, for the server of that offer. If divert is not nil, it
-// is called, on Run's goroutine, with each packet first; what it takes is no answer. It may not
-// keep the packet.
+// is called first, on Run's goroutine, with each packet. If it returns true, the packet is no
+// answer. It may not keep the packet.
 func NewReader(conn *udp.Conn, s *Search, offer Offer, divert func(from netip.AddrPort, packet []byte) bool) *Reader {
 	return &Reader{conn: conn, search: s, offer: offer, began: time.Now(), answers: make(chan Offer, answersRoom), divert: divert}
 }
 
-// Answers has what the server answers, until Run ends, which closes it.
+// Answers returns the server's answers. Run closes it when it ends.
 func (r *Reader) Answers() <-chan Offer { return r.answers }
 
-// Run reads until conn is closed. If another server, of another image, answers this client's own
-// question late, and no host was named, fail gets an error.
+// Run reads until conn is closed. It calls fail if no host was named and another server answers
+// this client's own question late with another image.
 func (r *Reader) Run(fail func(error)) {
 	defer close(r.answers)
 	buf := make([]byte, wire.MaxPacketSize)

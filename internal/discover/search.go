@@ -19,28 +19,28 @@ import (
 const (
 	// askInterval is how often the description is asked for.
 	askInterval = time.Second
-	// askStep is between asking by multicast, by broadcast, and at the original's
-	// address, so that a server that hears the first is not asked thrice.
+	// askStep is the pause between questions by multicast, by broadcast and to the original's
+	// address, so that a server that answers the first is not asked again.
 	askStep = 250 * time.Millisecond
 	// grace is how long other servers may take to answer after the first: with two images on
-	// the network nobody knows which one is meant. Over MXB 2 one that answers within
+	// the network nobody knows which one is meant. Over MXB 2, another server's answer within
 	// lateGrace still ends the client.
 	grace     = 60 * time.Millisecond
 	lateGrace = time.Second
 	// tick is how long one wait for an answer lasts at most.
 	tick = 50 * time.Millisecond
-	// silentAfter is how long nobody may answer before a person is told.
+	// silentAfter is how long no server may answer before the user is told.
 	silentAfter = 3 * time.Second
-	// answerBytes is the room for an answer; what is larger is none.
+	// answerBytes is the room for an answer; no answer is larger.
 	answerBytes = 4096
 )
 
-// Range of the port that is asked from, as the original's.
+// Range of the client's port, as the original's.
 const (
 	MinFromPort, MaxFromPort = 32767, 65533
 )
 
-// originalServer is where an original client asks that is told no host.
+// originalServer is the address that an original client asks by default.
 var originalServer = netip.AddrFrom4([4]byte{192, 168, 1, 1})
 
 // Listen opens the control socket at a port, or at a random one if that is 0.
@@ -70,9 +70,9 @@ type Search struct {
 	Question
 	ControlHost string // "" if any server will do
 	ControlPort uint16
-	Interface   string          // the only one to use, "" if there is none such
+	Interface   string          // the only one to use; "" for any
 	Interfaces  []udp.Interface // to ask on, at least one
-	// Limit ends the search; 0 is none.
+	// Limit ends the search; 0 is never.
 	Limit   time.Duration
 	Account *account.Client
 	Log     *slog.Logger
@@ -89,7 +89,7 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 		}
 	}
 	var first *Offer
-	var until time.Time // when the first answer stands
+	var until time.Time // when the first answer is accepted
 	start := time.Now()
 	step, next := 0, start
 	buf := make([]byte, answerBytes)
@@ -141,8 +141,8 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 	}
 }
 
-// ask sends a map request to where step of a search looks, and returns how long to wait before
-// the next step.
+// ask sends the map request of a step of the search. It returns how long to wait before the next
+// step.
 func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 	mtu := s.Interfaces[0].MTU
 	for _, each := range s.Interfaces {
@@ -158,7 +158,7 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 		send(host, 0)
 		return askInterval
 	}
-	if s.Group.Is6() { // which has no broadcast, and the original no address in it
+	if s.Group.Is6() { // it has no broadcast, and the original no address
 		for _, each := range s.Interfaces {
 			send(s.Group, each.Index)
 		}
@@ -186,7 +186,7 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 	}
 }
 
-// Hint says what to look at if no server answers.
+// Hint says what to check if no server answers.
 func (s *Search) Hint() string {
 	if s.ControlHost != "" {
 		return fmt.Sprintf("is multiserver running on %s, and does its firewall let UDP port %d in?", s.ControlHost, s.ControlPort)

@@ -11,7 +11,7 @@ import (
 	"multiserver/internal/udp"
 )
 
-// owner is who sends on an interface.
+// owner is a part of the server that sends on an interface.
 type owner int
 
 const (
@@ -20,7 +20,7 @@ const (
 	owners
 )
 
-// queriers knows which interfaces are served, and whom runQueriers has to ask there.
+// queriers records which interfaces are served, and by which owners.
 type queriers struct {
 	log *slog.Logger
 	// changed goes from serve to runQueriers. It has room for one: runQueriers then looks at
@@ -35,7 +35,7 @@ func newQueriers(log *slog.Logger) *queriers {
 	return &queriers{log: log, changed: make(chan struct{}, 1)}
 }
 
-// serve tells on which interfaces an owner sends from now on.
+// serve records the interfaces that an owner sends on from now on.
 func (q *queriers) serve(o owner, interfaces []int) {
 	q.mu.Lock()
 	q.served[o] = interfaces
@@ -46,7 +46,7 @@ func (q *queriers) serve(o owner, interfaces []int) {
 	}
 }
 
-// interfaces are all that are served.
+// interfaces returns all interfaces that are served.
 func (q *queriers) interfaces() (all []int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,7 +123,7 @@ func (q *queriers) start(ctx context.Context, ifIndex int) (stop func(), err err
 	}, nil
 }
 
-// withoutQueries says what it means that a querier failed with err.
+// withoutQueries is the warning for a querier that failed with err.
 func withoutQueries(err error) string {
 	const meaning = "no IGMP queries from here: switches that snoop may forget the group after some minutes"
 	if errors.Is(err, os.ErrPermission) {

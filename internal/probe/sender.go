@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	// trainsLeast are heard by each receiver before the stream begins: one alone may have
-	// been held up.
+	// trainsLeast is how many trains each receiver gets before the stream begins: a single
+	// one may have been delayed.
 	trainsLeast = 2
-	// gatherLimit is how long the stream waits for reports, and minorityLimit how long for
-	// those of the last quarter of the receivers.
+	// gatherLimit is how long the stream waits for reports, and minorityLimit how long it
+	// waits for the last quarter of the receivers.
 	gatherLimit   = time.Second
 	minorityLimit = 200 * time.Millisecond
-	// firstPause is the first pause between trains, which doubles, and seekPause that
-	// while nobody hears the group.
+	// firstPause is the first pause between trains; it doubles. seekPause is the pause while
+	// the group reaches no receiver.
 	firstPause = 30 * time.Millisecond
 	seekPause  = 500 * time.Millisecond
-	// believableBitsPerSec: slower than this a burst takes longer than a busy receiver is
-	// late.
+	// believableBitsPerSec: a burst at a lower rate takes longer than a busy receiver is late,
+	// so that its measure counts.
 	believableBitsPerSec = 350_000_000
 )
 
@@ -31,7 +31,7 @@ const AskedPause = 250 * time.Millisecond
 type SenderConfig struct {
 	Session    wire.SessionID
 	PacketSize int     // bytes of the session's packets
-	PacketBits float64 // that such a packet takes of the wire
+	PacketBits float64 // of such a packet on the wire
 	// Paced: the rate is given, so that none has to be found.
 	Paced bool
 	// Off: nothing goes to the group, and the stream may begin at once.
@@ -78,16 +78,16 @@ const (
 	BeginStream               // probing is over
 )
 
-// Receivers is what is known of a session's receivers.
+// Receivers describes a session's receivers.
 type Receivers struct {
-	Unfinished int // by whichever stream
-	Multicast  int // of them, those of the group's stream
-	// Knows reports whether a receiver is unfinished and was heard lately.
+	Unfinished int // of both streams
+	Multicast  int // of the group's stream only
+	// Knows reports whether a receiver is unfinished and sent something lately.
 	Knows func(wire.ReceiverID) bool
 }
 
 // Poll decides what to do now, once the receivers that the stream waits for have come.
-// Trains go out until all have heard two, or the time is over.
+// Trains go out until every receiver has got two, or the time is over.
 func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 	switch {
 	case s.over:
@@ -115,7 +115,7 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 	return SendTrain
 }
 
-// share is the share of the group's receivers that have heard enough.
+// share is the share of the group's receivers that have got enough trains.
 func (s *Sender) share(r Receivers) float64 {
 	enough := 0
 	for id, h := range s.reports {
@@ -152,9 +152,9 @@ func (s *Sender) Train(now time.Duration) (small, full []byte) {
 	return dst[:SmallBytes], dst[SmallBytes:]
 }
 
-// HandleReport takes in what a receiver heard of a train, and reports whether a train has to
-// be sent: a receiver that heard nothing of one asks for it. multicast reports that it is a
-// known receiver of the group's stream, known that it is one of either stream.
+// HandleReport handles a receiver's report of a train. It returns true if a train has to be
+// sent: a receiver that has got none asks for one. multicast says that it is a known receiver of
+// the group's stream, known that it is one of either stream.
 func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, known bool) (train bool) {
 	if r.Steps.Len() == 0 {
 		return !s.cfg.Off && (s.trainAt == 0 || now-s.trainAt >= AskedPause)
@@ -194,7 +194,7 @@ func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, 
 	return false
 }
 
-// judge is the rate that three quarters of the receivers heard the bursts at, if that is
+// judge returns the rate at which the bursts reached three quarters of the receivers, if that is
 // far less than any link of today; else 0.
 func (s *Sender) judge() float64 {
 	if s.cfg.Paced {
@@ -213,17 +213,18 @@ func (s *Sender) judge() float64 {
 	return slow[len(slow)/2]
 }
 
-// InitialRate is, in bits a second, what the bursts arrived at; 0 if that is no slower
-// than any link of today. It is known when Poll says BeginStream.
+// InitialRate is the rate at which the bursts arrived, in bits a second; 0 if that is no slower
+// than any link of today. It is known once Poll has returned BeginStream.
 func (s *Sender) InitialRate() float64 { return s.initial }
 
-// Unreached reports that no receiver gets packets of the group, as far as known: no stream should go there.
+// Unreached reports that the group reaches no receiver, as far as known: no stream should go
+// there.
 func (s *Sender) Unreached() bool { return s.unreached }
 
 // Reached records that a receiver of the group's stream got packets of it.
 func (s *Sender) Reached() { s.unreached = false }
 
-// SeekDue reports whether another train has to be sent because no receiver gets packets of the group.
+// SeekDue reports whether another train is due because the group reaches no receiver.
 func (s *Sender) SeekDue(now time.Duration, multicastReceivers int) bool {
 	return s.unreached && multicastReceivers > 0 && now-s.trainAt >= seekPause
 }

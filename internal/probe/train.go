@@ -6,16 +6,16 @@ import (
 	"multiserver/internal/wire"
 )
 
-// maxIndex bounds the packets of a step that are told apart.
+// maxIndex bounds the packets of a step that are counted.
 const maxIndex = 128
 
-// Train is what a receiver heard of one train. Its zero value has heard nothing.
+// Train is what a receiver has got of one train. The zero value is ready to use.
 type Train struct {
 	Number uint32
 	steps  [Steps]receivedStep
 }
 
-// receivedStep is what was heard of one step.
+// receivedStep is what has arrived of one step.
 type receivedStep struct {
 	seen        [maxIndex / 64]uint64 // by wire.Probe's Index
 	received    uint32
@@ -46,8 +46,7 @@ func (t *Train) receivedFull() bool {
 	return t.steps[StepFirst].received+t.steps[StepBurst].received > 0
 }
 
-// shape is what the sender has sent, as far as what arrived tells: a short train, unless there
-// was more.
+// shape is the train that was sent, as far as known: a short one, unless more has arrived.
 func (t *Train) shape(packetSize int) Shape {
 	if t.steps[StepFirst].seen[0]>>Few == 0 && t.steps[StepBurst].received == 0 {
 		return Short()
@@ -55,17 +54,17 @@ func (t *Train) shape(packetSize int) Shape {
 	return Full(packetSize)
 }
 
-// Judgement is what trains tell of the path from the server.
+// Judgement is what trains show of the path from the server.
 type Judgement struct {
-	Sent, Received int  // packets of the trains of which any was heard
+	Sent, Received int  // packets of the trains of which any arrived
 	Full           bool // packets of the session's size arrive
 	// Bursts is how many were measured, and BitsPerSec the rate of the fastest, on the wire.
 	Bursts     int
 	BitsPerSec float64
 }
 
-// Judge says what trains tell. packetSize is the payload of the session's packets, and
-// wireBytes what one takes on the wire.
+// Judge judges the path by trains. packetSize is the payload of the session's packets, and
+// wireBytes the size of one on the wire.
 func Judge(trains []Train, packetSize, wireBytes int) (j Judgement) {
 	for i := range trains {
 		t := &trains[i]

@@ -6,33 +6,33 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Cause is the likely cause of a stream that stays away.
+// Cause is the likely cause of a stream that does not arrive.
 type Cause int
 
 // The causes.
 const (
-	// SocketFull: all that arrives is dropped for lack of room in the receive buffer.
+	// SocketFull: the receive buffer is full, and all that arrives is dropped.
 	SocketFull Cause = iota
 	// UnicastBlocked: the server answers, but its unicast stream does not arrive.
 	UnicastBlocked
-	// GroupLost: the server answers, but the group, which was heard before, is silent.
+	// GroupLost: the server answers. The group arrived before, and is now silent.
 	GroupLost
-	// GroupBlocked: the server answers, but nothing was ever heard of its group.
+	// GroupBlocked: the server answers, but nothing of its group has ever arrived.
 	GroupBlocked
 	// ServerGone: neither stream nor answer come any more.
 	ServerGone
-	// ServerNeverSent: the same, and no symbol ever came.
+	// ServerNeverSent: the same, and no symbol has ever arrived.
 	ServerNeverSent
 )
 
-// Silence is what a person is to be told.
+// Silence is what the user is told.
 type Silence struct {
 	Kind  SilenceKind
 	For   time.Duration
 	Cause Cause // of Nothing
 }
 
-// SilenceKind is what stays away.
+// SilenceKind is what the client waits for.
 type SilenceKind int
 
 // The kinds.
@@ -44,8 +44,8 @@ const (
 	ServerStalled                    // its disk does not answer
 )
 
-// Silence tells what has not come for a while, and why. needsManifest says that the client
-// asks for nothing before it has the manifest.
+// Silence returns what has not come for a while, and why. needsManifest says that the client
+// requests nothing before it has the manifest.
 func (e *Engine) Silence(now time.Duration, needsManifest bool) Silence {
 	quiet, dry := now-e.lastPacket, now-e.streamed
 	switch {
@@ -62,7 +62,7 @@ func (e *Engine) Silence(now time.Duration, needsManifest bool) Silence {
 	return Silence{}
 }
 
-// Cause is the likely cause of a stream that stays away.
+// Cause returns the likely cause of a stream that does not arrive.
 func (e *Engine) Cause(now time.Duration) Cause {
 	switch answers := e.serverAnswers(); {
 	case now-e.dropped < silentAfter:
