@@ -71,7 +71,7 @@ type ServerConfig struct {
 	MinWait, MaxWait time.Duration
 	// ExitAfterDone ends the server when every client that came is done or gone.
 	ExitAfterDone bool
-	// Unicast reports whether clients that hear nothing of the group are served one by one.
+	// Unicast says whether clients that hear nothing of the group are served one by one.
 	Unicast UnicastMode
 	// OnEvent is told of clients that join and end, and of changes of the rate. It is called
 	// on a goroutine of Run, which waits for it: it must not block, nor call Run.
@@ -145,7 +145,7 @@ type ClientConfig struct {
 	Fresh bool
 	// Verify reads everything back from the target after the last byte was synced.
 	Verify bool
-	// Unicast reports whether to ask the server for unicast.
+	// Unicast says whether to ask the server for unicast.
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.
 	OnlyMXB1 bool

@@ -54,7 +54,7 @@ func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed
 	if d.manifest != nil {
 		if zero != d.manifest.IsZeroBlock(id) || !zero && digest != d.manifest.Digest(id) {
 			d.file.forget()
-			return false, fmt.Errorf("block %d of image %s reads otherwise than before: it %w", id, d.name, image.ErrChanged)
+			return false, fmt.Errorf("block %d of image %s reads differently than before: it %w", id, d.name, image.ErrChanged)
 		}
 		return false, nil
 	}

@@ -261,7 +261,7 @@ func TestReadsOtherwiseBefore(t *testing.T) {
 	delete(r.cache.blocks, sender.Ref{Object: wire.Image, Block: 1})
 	d.bytes[blockSize] ^= 1
 	if err := r.read(1); err == nil {
-		t.Error("a block may read otherwise than before")
+		t.Error("a block may read differently than before")
 	}
 }
 

@@ -1,19 +1,19 @@
 package target
 
-// A target may be able to do more than Target says. Who needs that asks for one of these
-// interfaces, never for the type.
+// These interfaces are what a target may be able to do beyond Target. Callers ask for an
+// interface, never for a type.
 
 // ContentReader is a target whose earlier content can be read.
 type ContentReader interface {
 	// HoldsContent reports whether it held something that can be read.
 	HoldsContent() bool
-	// FlushCache lets ReadAt return what the device holds. It is called before the first
-	// ReadAt, and may take as long as the device needs for what others have written.
+	// FlushCache makes ReadAt return what the device holds. It is called before the first
+	// ReadAt. It may take long, if much is dirty.
 	FlushCache() error
 	// ReadAt fills p with what the target holds from byte offset off on, written or held
 	// before. It may be called concurrently with all other methods.
 	ReadAt(p []byte, off uint64) error
-	// DropCache says that what ReadAt has read of n bytes from off on is not needed again.
+	// DropCache says that the n bytes from off on, which ReadAt has read, are not needed again.
 	DropCache(off, n uint64)
 }
 
@@ -39,7 +39,7 @@ type Partitioned interface {
 	Reread() error
 }
 
-// Content is the earlier content of t, nil if none of it can be of use.
+// Content returns t's earlier content; nil if it has none that can be read.
 func Content(t Target) ContentReader {
 	if held, ok := t.(ContentReader); ok && held.HoldsContent() {
 		return held

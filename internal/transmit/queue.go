@@ -8,18 +8,17 @@ import (
 )
 
 const (
-	// inFlightTime is how much, at the rate of the moment, is on its way to the socket:
-	// what a server that is not scheduled for a while has to send.
+	// inFlightTime is how much, in time at the present rate, is on its way to the socket: it
+	// bridges the time in which the server's process is not scheduled.
 	inFlightTime = 6 * time.Millisecond
-	// leastInFlight and MostInFlight bound it in batches, and FirstInFlight is that of
-	// 1 Gbit/s.
+	// leastInFlight and MostInFlight bound it in batches. FirstInFlight is for 1 Gbit/s.
 	leastInFlight = 3
 	MostInFlight  = 64
 	FirstInFlight = 12
 )
 
-// Queue is one owner's way to the transmitter. All methods but SetLimit are its owner's
-// goroutine's.
+// Queue is one owner's way to the transmitter. The owner's goroutine calls all methods but
+// SetLimit.
 type Queue struct {
 	transmitter *Transmitter
 	// ready goes from the owner to Run and sent back; each has room for all batches, so
@@ -35,8 +34,8 @@ type Queue struct {
 	pacedLimit uint64 // of pacer
 }
 
-// Take returns a free batch, whose content is not needed; nil if as many are on their way
-// as may be.
+// Take returns a free batch with arbitrary content, or nil if the limit of batches in flight is
+// reached.
 func (q *Queue) Take() *Batch {
 	if q.inFlight >= q.maxInFlight {
 		return nil
@@ -56,7 +55,7 @@ func (q *Queue) Submit(b *Batch) {
 	q.transmitter.signal()
 }
 
-// Sent is where batches come back that were submitted.
+// Sent returns submitted batches once they are sent.
 func (q *Queue) Sent() <-chan *Batch { return q.sent }
 
 // Recycle takes back a batch that came through Sent, or that was taken and not submitted.
@@ -68,12 +67,12 @@ func (q *Queue) Recycle(b *Batch) {
 // InFlight is how many batches are taken and not recycled.
 func (q *Queue) InFlight() int { return q.inFlight }
 
-// SetLimit sets the rate in bits a second on the wire that the queue keeps to, each batch
-// counted once, wherever it goes. 0 is no limit beside the server's.
+// SetLimit sets the queue's limit in bits a second on the wire. A batch counts once, whatever
+// its destinations. 0 leaves only the server's limit.
 func (q *Queue) SetLimit(bitsPerSec uint64) { q.limit.Store(bitsPerSec) }
 
-// SetRate adapts how many batches may be on their way to the rate that the queue sends
-// packets of packetSize bytes at.
+// SetRate adapts the limit of batches in flight to the rate at which the queue sends packets of
+// packetSize bytes.
 func (q *Queue) SetRate(bitsPerSec float64, packetSize int) {
 	batchBits := float64(8 * q.BurstPackets(packetSize) * udp.PacketWireBytes(q.transmitter.cfg.Group, packetSize))
 	q.maxInFlight = int(min(max(bitsPerSec*inFlightTime.Seconds()/batchBits, leastInFlight), MostInFlight))
@@ -84,10 +83,9 @@ func (q *Queue) Paced() bool {
 	return q.transmitter.cfg.RateBitsPerSec != 0 || q.transmitter.cfg.Delay != 0
 }
 
-// BurstPackets is how many packets of a size one batch should have: what goes in 150 µs at
-// the rate that is given or that is the limit, since a switch's queue must hold them.
-// Where neither is given, the interface's queue sets the pace, and what the kernel takes at
-// once costs the least.
+// BurstPackets is how many packets of a size one batch should have. With a configured rate or a
+// limit, that is 150 µs' worth, so that they fit a switch's queue. Without one, the interface's
+// queue sets the pace, and full batches cost the least.
 func (q *Queue) BurstPackets(packetSize int) int {
 	const burstTime = 150 * time.Microsecond
 	cfg := &q.transmitter.cfg
