@@ -17,7 +17,7 @@
 // After Nothing, Next is called again when something came in. Early and spurious calls
 // are harmless.
 //
-// what is pending takes 16 bytes a block, some bits, and 4 bytes for each whose sub-blocks are
-// owed. Next takes 20 ns and a report with 16 NACKs 220 ns (go test -bench .
+// The state takes 16 bytes and some bits a block, and 4 bytes for each block with pending
+// sub-blocks. Next takes 20 ns and a report with 16 NACKs 220 ns (go test -bench .
 // ./internal/sender); neither allocates.
 package sender

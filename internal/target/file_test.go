@@ -16,7 +16,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// checkRefused fails unless err wraps ErrRefused alone, and names and says what it must on one line.
+// checkRefused fails unless err wraps ErrRefused alone, and names and says what it must on one
+// line.
 func checkRefused(t *testing.T, err error, name, want string) {
 	t.Helper()
 	checkError(t, err, ErrRefused, ErrIO, name+" is refused: ", want)

@@ -26,8 +26,8 @@ const (
 	// and the round trip that back-off is scaled by.
 	MaxInterval = time.Minute
 
-	// MaxNACKs, MaxTimedNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges, MaxSubblocks and
-	// MaxGoodbyeAcks are what fits MaxControlSize.
+	// MaxNACKs, MaxTimedNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges,
+	// MaxSubblocks and MaxGoodbyeAcks are what fits MaxControlSize.
 	MaxNACKs          = (MaxControlSize - reportSize) / symbolCountSize
 	MaxTimedNACKs     = (MaxControlSize - reportSize - arrivalSize) / symbolCountSize
 	MaxPending        = (MaxControlSize - repairAdvSize) / symbolCountSize
