@@ -9,10 +9,9 @@ import (
 	"multiserver/internal/netcheck"
 )
 
-// CheckClient and CheckServer look at what a person would have to ask an expert about
-// when nothing arrives, and say what to do.
+// CheckClient and CheckServer find out why nothing arrives, and say what to do.
 
-// Finding is what a check found of one thing, and what to do.
+// Finding is the result of one check, and what to do.
 type Finding struct {
 	Level FindingLevel `json:"level"`
 	// What was looked at, in one or two words.
@@ -44,10 +43,10 @@ func findingsTo(report func(Finding)) func(netcheck.Finding) {
 	}
 }
 
-// CheckClient looks at what a Client of that configuration would need, asks for a
-// server and for a few hundred packets to the stream's group, and reports each finding
-// as soon as it is there, on the caller's goroutine. It writes nothing, is no client to
-// the server, and ends within 10 s. The error is an *Error of kind ErrConfig, or ctx's.
+// CheckClient checks what a Client of that configuration needs. It searches for a server,
+// requests a few hundred packets to the stream's group, and reports each finding at once, on
+// the caller's goroutine. It writes nothing, does not count as a client, and ends within 10 s.
+// The error is an *Error of kind ErrConfig, or ctx's.
 func CheckClient(ctx context.Context, cfg ClientConfig, report func(Finding)) error {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	c, err := NewClient(cfg)
@@ -60,10 +59,9 @@ func CheckClient(ctx context.Context, cfg ClientConfig, report func(Finding)) er
 	}.Check(ctx, findingsTo(report))
 }
 
-// CheckServer looks at what a Server of that configuration would need, but for its
-// File if that is empty, and reports each finding as soon as it is there, on the caller's
-// goroutine. It sends nothing and ends within 10 s. The error is an *Error of kind
-// ErrConfig, or ctx's.
+// CheckServer checks what a Server of that configuration needs; File may be empty. It reports
+// each finding at once, on the caller's goroutine. It sends nothing and ends within 10 s. The
+// error is an *Error of kind ErrConfig, or ctx's.
 func CheckServer(ctx context.Context, cfg ServerConfig, report func(Finding)) error {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	file := cfg.File

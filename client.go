@@ -108,7 +108,7 @@ func (c *Client) find(ctx context.Context, then func(context.Context, *meeting) 
 	if m.interfaces, err = candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group); err != nil {
 		return err
 	}
-	// A target that cannot be used is said before a server is troubled.
+	// Check the target before a server is asked.
 	if m.out, err = c.openTarget(); err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (c *Client) find(ctx context.Context, then func(context.Context, *meeting) 
 	return then(ctx, m)
 }
 
-// receive takes the image in, by the protocol that the server speaks.
+// receive receives the image by the server's protocol.
 func (c *Client) receive(ctx context.Context, m *meeting) error {
 	leaveOthers(m, &c.cfg)
 	onInterface := udp.InterfaceName(m.offer.IfIndex)
@@ -208,7 +208,7 @@ func unicastOf(mode UnicastMode) reach.Unicast {
 	return reach.Auto
 }
 
-// openTarget opens what the configuration names; nil if that is left to the server.
+// openTarget opens the configured target; nil if its name comes from the server.
 func (c *Client) openTarget() (target.Target, error) {
 	switch {
 	case c.cfg.Stream != nil:
@@ -231,7 +231,7 @@ func (c *Client) openTarget() (target.Target, error) {
 	return nil, nil
 }
 
-// pickDisk returns the path of the disk that Disk means, and says which it is.
+// pickDisk returns the path of the disk that Disk selects, and logs which it is.
 func (c *Client) pickDisk() (path string, err error) {
 	disk, candidates, err := target.PickDisk(c.selection)
 	if err != nil {
@@ -259,14 +259,13 @@ func (c *Client) openPath(path string, served bool) (target.Target, error) {
 	return file, nil
 }
 
-// baseName is the last element of a served name: an original server describes its
-// file by the path that it was given.
+// baseName is the last element of a served name: an original server sends the path of its file.
 func baseName(served string) string {
 	return served[strings.LastIndexByte(served, '/')+1:]
 }
 
-// leaveOthers leaves the group on every interface but the one that the server answered
-// on. A server on this very host may be heard on any.
+// leaveOthers leaves the group on every interface but the one that the server answered on.
+// Packets of a server on this host may come in on any.
 func leaveOthers(m *meeting, cfg *ClientConfig) {
 	here := isOwn(m.offer.Server.Addr(), m.interfaces)
 	known := false

@@ -6,16 +6,16 @@ import "multiserver/internal/roster"
 // RateChanged.
 type ServerEvent interface{ serverEvent() }
 
-// ReceiverJoined: a client of MXB 2 spoke in the session for the first time, or again after
-// it was lost.
+// ReceiverJoined: a client of MXB 2 sent its first packet in the session, or came back after it was
+// lost.
 type ReceiverJoined struct{ Receiver Receiver }
 
-// ReceiverEnded: what became of a client is known, as Receiver.Outcome tells. Of one that was
-// lost it may change.
+// ReceiverEnded: a client has ended, as Receiver.Outcome says. The outcome of one that was lost may
+// still change.
 type ReceiverEnded struct{ Receiver Receiver }
 
-// RateChanged: the stream keeps to another limit, in bits a second, because of what the
-// clients can take. 0 is no limit.
+// RateChanged: the stream has another limit, in bits a second, because most clients cannot keep up
+// with more. 0 is no limit.
 type RateChanged struct {
 	BitsPerSec uint64
 	Reason     string

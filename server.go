@@ -49,8 +49,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return &Server{cfg: cfg, bound: make(chan struct{})}, nil
 }
 
-// Addr waits until Run has bound the control port, or ctx ends, and returns the address:
-// what a client asks. Of a host that was not configured it is the unspecified address.
+// Addr waits until Run has bound the control port, or ctx ends. It returns the address that clients
+// ask. If ControlHost is not configured, its host is the unspecified address.
 func (s *Server) Addr(ctx context.Context) (netip.AddrPort, error) {
 	select {
 	case <-s.bound:
@@ -115,7 +115,7 @@ func (s *Server) openSource() (image.Source, error) {
 	return image.FromReader(s.cfg.Source, uint64(s.cfg.Source.Size()), s.cfg.Name)
 }
 
-// open binds the control socket, and puts together what serves the source.
+// open binds the control socket, and makes the session and the service over MXB 1.
 func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serving, err error) {
 	only := 0
 	if s.cfg.Interface != "" {

@@ -19,14 +19,14 @@ type (
 	HoleReporter interface {
 		IsHole(off, length uint64) bool
 	}
-	// Identifier tells versions of an image apart, also after a restart: Sources with one
-	// identity have the same bytes. Without it, the clients of a Server that was started
-	// again take its image for another one.
+	// Identifier distinguishes versions of an image, also after a restart: Sources with the same
+	// identity have the same bytes. Without it, clients take the image of a restarted Server for
+	// another one.
 	Identifier interface {
 		Identity() (string, error)
 	}
-	// ChangeReporter returns an error once the bytes are not what they were. It is asked
-	// once a second, and ends the session.
+	// ChangeReporter returns an error once the bytes have changed. It is asked once a second, and its
+	// error ends the session.
 	ChangeReporter interface {
 		Changed() error
 	}
