@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,9 @@ type Search struct {
 	ControlPort uint16
 	Interface   string          // the only one to use, "" if there is none such
 	Interfaces  []udp.Interface // to ask on, at least one
+	// Grace is how long other servers may take to answer after the first. Tests alone set it; 0 is
+	// the protocol's.
+	Grace time.Duration
 	// Limit ends the search; 0 is none.
 	Limit   time.Duration
 	Account *account.Client
@@ -118,7 +122,7 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 			continue
 		}
 		if err == nil && !host.IsValid() {
-			o.AskFrom, o.standsAt = o.IfIndex, time.Now().Add(grace)
+			o.AskFrom, o.standsAt = o.IfIndex, time.Now().Add(cmp.Or(s.Grace, grace))
 		}
 		return o, err
 	}

@@ -21,7 +21,8 @@ type blocks struct {
 	proof   *proof
 	disk    *disk
 	content *oldContent
-	working int // slots and runs of zeros with the other goroutines
+	ready   bool // the target is prepared
+	working int  // slots and runs of zeros with the other goroutines
 	counts  account.Counts
 	output  string // the target's name
 	log     *slog.Logger
@@ -83,6 +84,10 @@ func (b *blocks) writeZeros(runs []block.Range) {
 // handle handles what another goroutine tells.
 func (b *blocks) handle(now time.Duration, e event) error {
 	switch e := e.(type) {
+	case offerStands:
+		b.engine.TargetReady()
+	case targetPrepared:
+		b.ready = true
 	case needMoreSymbols:
 		b.working--
 		b.engine.BlockNeedsMore(now, e.slot, e.more)

@@ -41,8 +41,11 @@ type Config struct {
 	// Conn is the control socket. Run closes it.
 	Conn   *udp.Conn
 	Search *discover.Search // that found Offer
-	Offer  discover.Offer   // with a Session
-	Target target.Target    // prepared
+	// Offer is with a Session. If it does not stand yet, Run waits for that beside receiving, and
+	// ends if another server has another image.
+	Offer discover.Offer
+	// Target is open. Run prepares it once the offer stands, and does nothing to it before.
+	Target target.Target
 	// Unicast says when the stream may come by unicast.
 	Unicast reach.Unicast
 	// SilenceLimit is how long nothing may come; 0 is for ever.
@@ -58,10 +61,10 @@ type Config struct {
 // and it tells the server how it ended.
 func Run(ctx context.Context, cfg Config) error {
 	defer cfg.Conn.Close()
-	content := earlierContent(&cfg) // before the clocks start: it may outlast their limits
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s, err := newSession(cfg, content, cancel)
+	line := newStartLine(&cfg)
+	s, err := newSession(cfg, line.held(), cancel)
 	if err != nil {
 		return err
 	}
@@ -71,8 +74,9 @@ func Run(ctx context.Context, cfg Config) error {
 	go answers.Run(cancel)
 	var work sync.WaitGroup
 	work.Go(func() { s.blocks.slots.solve(s.events) })
-	work.Go(s.blocks.disk.writer.Run)
-	s.blocks.content.start(&work, s.events)
+	work.Go(func() { line.prepare(ctx, answers.Settled(), s.events, cancel) })
+	line.behind(&work, s.blocks.disk.writer.Run)
+	s.blocks.content.start(line, &work, s.events)
 	// ended: nothing is sent. The goroutine below closes it when all of work has returned.
 	ended := make(chan struct{})
 	go func() {
@@ -84,6 +88,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err == nil {
 		err = s.finish(ctx, answers.Answers())
 	}
+	close(line.ended)
 	s.blocks.slots.close()
 	s.blocks.disk.writer.Close()
 	s.blocks.content.close()
@@ -101,19 +106,6 @@ func Run(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// earlierContent is what the target held, if that may be of use, once it is on the device.
-func earlierContent(cfg *Config) target.Held {
-	content := target.Content(cfg.Target)
-	if content == nil || cfg.Fresh {
-		return nil
-	}
-	if err := content.FlushCache(); err != nil {
-		cfg.Log.Debug("what the target holds is not looked at", "err", err)
-		return nil
-	}
-	return content
-}
-
 // newSession puts the parts together. fail ends the session.
 func newSession(cfg Config, content target.Held, fail func(error)) (*session, error) {
 	d := cfg.Offer.Session
@@ -127,7 +119,7 @@ func newSession(cfg Config, content target.Held, fail func(error)) (*session, er
 	}
 	s.engine = receiver.New(0, receiver.Config{
 		Receiver: cfg.Search.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
-		SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
+		TargetWaits: true, SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
 	}, sessionOf(d))
 	s.blocks = &blocks{
 		engine: s.engine, slots: newSlots(window, g, int(d.SymbolSize)), proof: newProof(g, d.FileName),

@@ -50,7 +50,7 @@ func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error
 		if err := s.step(answers); err != nil {
 			return err
 		}
-		if s.engine.Complete() && s.blocks.working == 0 {
+		if s.engine.Complete() && s.blocks.working == 0 && s.blocks.ready {
 			if ctx.Err() != nil { // the last write failed
 				return context.Cause(ctx)
 			}
@@ -69,7 +69,7 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	s.blocks.content.hand(s.blocks.disk.busy())
 	s.sendFeedback()
 	wait := tick
-	if s.blocks.working > 0 || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
+	if s.blocks.working > 0 || !s.blocks.ready || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
 		wait = busyTick
 	}
 	now := s.now()

@@ -23,6 +23,9 @@ type Config struct {
 	// Subblocks: the driver can compare a block of the target by the digests of its sub-blocks.
 	// Otherwise a block that differs is wanted whole.
 	Subblocks bool
+	// TargetWaits: nothing is written before TargetReady. What waits until then does not say
+	// that the disk is slow.
+	TargetWaits bool
 	// SilenceLimit is how long nothing of the sender may come before the receiver
 	// gives up; 0 is for ever.
 	SilenceLimit time.Duration
@@ -85,6 +88,7 @@ type Engine struct {
 	want      wantState
 	subblocks subblocksState
 
+	waits    bool // nothing is written yet
 	slow     bool // the disk is slower than the stream
 	failures int  // blocks that failed their digest
 
@@ -106,6 +110,7 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 		rand:  cfg.Rand,
 		image: cfg.Image.BlockCount(),
 		slots: make([]slot, cfg.Window),
+		waits: cfg.TargetWaits,
 	}
 	e.blockState = make([]uint16, e.image)
 	for i := range e.blockState {
@@ -323,10 +328,25 @@ func (e *Engine) recordNoRoom() {
 // diskBound tells whether half of the window waits for the target, and not, in order,
 // for a block that is still to come.
 func (e *Engine) diskBound() bool {
-	if e.cfg.InOrder && e.prefix < e.image && e.blockState[e.prefix] != blockVerified {
-		return false
+	return !e.waits && !e.waitsForNext() && e.inState(slotWriting)*2 >= len(e.slots)
+}
+
+// waitsForNext tells whether a target in order waits for a block that is still to come.
+func (e *Engine) waitsForNext() bool {
+	return e.cfg.InOrder && e.prefix < e.image && e.blockState[e.prefix] != blockVerified
+}
+
+// TargetReady records that the target may be written to, after Config.TargetWaits.
+func (e *Engine) TargetReady() { e.waits = false }
+
+// Crowded tells whether three quarters of the window are with the driver, for repair or writing,
+// and come back without another packet. What arrives now will hardly find a slot.
+func (e *Engine) Crowded() bool {
+	busy := e.inState(slotSolving)
+	if !e.waitsForNext() {
+		busy += e.inState(slotWriting)
 	}
-	return e.inState(slotWriting)*2 >= len(e.slots)
+	return busy*4 >= len(e.slots)*3
 }
 
 // inState is the count of slots that are so far.
