@@ -204,14 +204,24 @@ func TestDrained(t *testing.T) {
 	r := NewReader(conn, search, offer, nil)
 	r.began = time.Time{} // too early for a late rival
 	failed := make(chan error, 1)
-	go r.Run(func(err error) { failed <- err })
+	go r.Run(func(err error) {
+		conn.SetReadDeadline(time.Unix(1, 0)) // now all of the grace is over
+		failed <- err
+	})
 	select {
 	case <-r.Settled():
-		t.Error("the offer stands beside another")
+		t.Fatal("the offer stands beside another")
 	case err := <-failed:
 		if !errors.Is(err, failure.Integrity) {
 			t.Errorf("it failed: %v", err)
 		}
+	}
+	a.send(conn, description(us, "a.img"))
+	<-r.Answers() // which is read after the end of the grace
+	select {
+	case <-r.Settled():
+		t.Error("the offer stands in the end")
+	default:
 	}
 	conn.Close()
 	for range r.Answers() { // until Run has ended
