@@ -61,17 +61,17 @@ func (m *memory) Prepare(uint64, uint32) error {
 	return m.refuses
 }
 
-func (m *memory) Close() error                 { return nil }
-func (m *memory) Name() string                 { return "memory" }
-func (m *memory) InOrder() bool                { return m.inOrder }
-func (m *memory) HoldsContent() bool           { return m.content }
+func (m *memory) Close() error       { return nil }
+func (m *memory) Name() string       { return "memory" }
+func (m *memory) InOrder() bool      { return m.inOrder }
+func (m *memory) HoldsContent() bool { return m.content }
 
 func (m *memory) FlushCache() error {
 	m.log("flush")
 	return m.flushFails
 }
 
-func (m *memory) DropCache(uint64, uint64)     {}
+func (m *memory) DropCache(uint64, uint64) {}
 
 func (m *memory) ReadAt(p []byte, off uint64) error {
 	m.log("read %d", off/blockBytes)
@@ -120,7 +120,7 @@ type peer struct {
 	session  wire.SessionID
 	goodbye  wire.Goodbye
 	report   func(wire.Report) // if not nil, takes each report
-	atEnd    []string // what had been done to the target when the goodbye came
+	atEnd    []string          // what had been done to the target when the goodbye came
 }
 
 // newPeer serves an image of count blocks, of which those in zeros are zeros.

@@ -27,6 +27,7 @@ type session struct {
 	reach    *reach.Engine
 	observer *probe.Observer
 	streams  *streams
+	intake   intake
 	blocks   *blocks
 
 	// events come from all other goroutines. It is never closed, and the session never waits
@@ -74,14 +75,13 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	}
 	now := s.now()
 	wait = min(wait, max(s.engine.Deadline()-now, 0), s.observer.Due(now))
-	if wait > 0 {
-		packets, err := s.streams.receive(wait)
-		if err != nil {
+	if hold := s.intake.hold(now, s.engine.Crowded()); wait > 0 && hold > 0 && s.streams.mayHold() {
+		if err := s.awaitResult(min(wait, hold)); err != nil {
 			return err
 		}
-		now = s.now()
-		for _, packet := range packets {
-			s.handlePacket(now, packet)
+	} else if wait > 0 {
+		if err := s.receive(wait); err != nil {
+			return err
 		}
 	}
 	s.recordDrops()
@@ -90,6 +90,32 @@ func (s *session) step(answers <-chan discover.Offer) error {
 		return s.gaveUp(outcome, reason)
 	}
 	return s.judgeSize()
+}
+
+// receive waits for packets and handles them.
+func (s *session) receive(wait time.Duration) error {
+	packets, more, err := s.streams.receive(wait)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	s.intake.received(now, more)
+	for _, packet := range packets {
+		s.handlePacket(now, packet)
+	}
+	return nil
+}
+
+// awaitResult waits for what another goroutine has to tell, and handles that.
+func (s *session) awaitResult(wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case e := <-s.events:
+		return s.blocks.handle(s.now(), e)
+	case <-timer.C:
+		return nil
+	}
 }
 
 // drain handles what the other goroutines have to tell.

@@ -340,8 +340,12 @@ func (e *Engine) waitsForNext() bool {
 func (e *Engine) TargetReady() { e.waits = false }
 
 // Crowded tells whether three quarters of the window are with the driver, for repair or writing,
-// and come back without another packet. What arrives now will hardly find a slot.
+// and come back without another packet. What arrives now will hardly find a slot. If the disk is
+// slower than the stream, that is nothing to wait for.
 func (e *Engine) Crowded() bool {
+	if e.slow {
+		return false
+	}
 	busy := e.inState(slotSolving)
 	if !e.waitsForNext() {
 		busy += e.inState(slotWriting)
