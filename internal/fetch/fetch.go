@@ -31,6 +31,8 @@ const (
 	// busyTick is the same while other goroutines are at work, whose end nothing else
 	// tells.
 	busyTick = 2 * time.Millisecond
+	// stopAfter: steps take milliseconds, and one that took so long was interrupted.
+	stopAfter = time.Second
 	// goodbyeTime is how long the server may take to acknowledge a goodbye. How the client
 	// ends does not depend on it.
 	goodbyeTime = 2 * time.Second

@@ -34,6 +34,8 @@ type session struct {
 	// for those who send.
 	events chan event
 
+	stepped time.Duration // when the last step began
+
 	packet  []byte        // scratch
 	runs    []block.Range // scratch
 	leaving bool          // the stream is of no use any more
@@ -63,8 +65,12 @@ func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error
 
 // step waits for packets, or what else there is to do, and does it.
 func (s *session) step(answers <-chan discover.Offer) error {
+	s.recordStop(s.now())
 	if err := s.drain(answers); err != nil {
 		return err
+	}
+	if s.isBusy() {
+		s.reach.Busy(s.now())
 	}
 	s.follow(s.reach.Next(s.now(), s.description.Token != 0, s.engine.Gone()))
 	s.blocks.content.hand(s.blocks.disk.busy())
@@ -89,7 +95,29 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if outcome, reason, ok := s.engine.GaveUp(); ok {
 		return s.gaveUp(outcome, reason)
 	}
+	if limit := s.cfg.SilenceLimit; limit > 0 && s.reach.Unserved(s.now()) > limit && !s.leaving {
+		return failure.New(failure.TimeLimit, "%s", s.silence())
+	}
 	return s.judgeSize()
+}
+
+// recordStop tells the engines if the session stood still since the last step began: the process
+// was stopped, or its machine.
+func (s *session) recordStop(now time.Duration) {
+	if during := now - s.stepped; during > stopAfter {
+		s.engine.Stopped(now, during)
+		s.reach.Stopped(now, during)
+		s.cfg.Log.Debug("this client did not run", "for", during.Round(time.Millisecond))
+	}
+	s.stepped = now
+}
+
+// isBusy tells whether the session would be quiet although the server serves it: it has something
+// to do with the target, or waits for the manifest, or has all.
+func (s *session) isBusy() bool {
+	b := s.blocks
+	return b.working > 0 || !b.ready || s.engine.Missing() == 0 || s.engine.Unverified() > 0 ||
+		b.content.engine.NeedsManifest() && !b.proof.expected()
 }
 
 // receive waits for packets and handles them.
@@ -235,6 +263,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 		}
 		if !wire.Intact(b) {
 			s.blocks.counts.BadPackets++
+			s.reach.Damaged(now)
 			return
 		}
 		if s.reach.Packet(now); s.blocks.handleSymbol(now, &y) {

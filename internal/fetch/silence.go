@@ -37,6 +37,9 @@ func silenceText(s reach.Silence, server, data netip.AddrPort, output string) st
 		return fmt.Sprintf("%s waits for more clients before it begins", server)
 	case reach.ServerStalled:
 		return fmt.Sprintf("no block for %s: %s reads its image, and that disk does not answer", during, server)
+	case reach.Unserved:
+		return fmt.Sprintf("no block for %s, while %s sends that it lives: what this client asks for does not reach it (a firewall at the server, UDP port %d?), or its blocks do not arrive",
+			during, server, server.Port())
 	}
 	return ""
 }
@@ -45,6 +48,8 @@ func causeText(c reach.Cause, data netip.AddrPort) string {
 	switch c {
 	case reach.SocketFull:
 		return "all that arrives is dropped for lack of room in the receive buffer: this machine is too busy, or stopped for a while"
+	case reach.Damaged:
+		return "what arrives is not what was sent: a cable, a switch or this machine's network card damages packets"
 	case reach.UnicastBlocked:
 		return "the server answers, but its stream by unicast does not arrive: a firewall in between"
 	case reach.GroupLost:
@@ -53,7 +58,7 @@ func causeText(c reach.Cause, data netip.AddrPort) string {
 		return fmt.Sprintf("the server answers, but its stream to %s does not arrive: a firewall here (UDP port %d, %s), or a network without multicast",
 			data, data.Port(), udp.MembershipProtocol(data.Addr()))
 	case reach.ServerGone:
-		return "it does not answer either: it was ended, or the network is interrupted"
+		return "it does not answer either: it was ended, the network is interrupted, or this machine is too busy to receive"
 	}
 	return "it does not answer any more: it was ended, or a firewall drops what it sends"
 }

@@ -13,6 +13,8 @@ type Cause int
 const (
 	// SocketFull: all that arrives is dropped for lack of room in the receive buffer.
 	SocketFull Cause = iota
+	// Damaged: packets come, and are not what was sent.
+	Damaged
 	// UnicastBlocked: the server answers, but its unicast stream does not arrive.
 	UnicastBlocked
 	// GroupLost: the server answers, but the group, which was heard before, is silent.
@@ -42,6 +44,7 @@ const (
 	ReadingFirst                     // the client waits for the manifest, and the server still reads
 	ServerWaits                      // for more clients
 	ServerStalled                    // its disk does not answer
+	Unserved                         // the server lives and sends, but nothing that this client misses
 )
 
 // Silence tells what has not come for a while, and why. needsManifest says that the client
@@ -58,8 +61,19 @@ func (e *Engine) Silence(now time.Duration, needsManifest bool) Silence {
 		return Silence{Kind: ServerWaits, For: dry}
 	case e.state == wire.SenderStalled:
 		return Silence{Kind: ServerStalled, For: dry}
+	case e.Unserved(now) > unservedAfter:
+		return Silence{Kind: Unserved, For: e.Unserved(now)}
 	}
 	return Silence{}
+}
+
+// Unserved is how long a server that lives has sent nothing of the image, while the client
+// missed it.
+func (e *Engine) Unserved(now time.Duration) time.Duration {
+	if now-e.heard > silentAfter {
+		return 0 // that is another silence
+	}
+	return now - max(e.streamed, e.busy)
 }
 
 // Cause is the likely cause of a stream that stays away.
@@ -67,6 +81,8 @@ func (e *Engine) Cause(now time.Duration) Cause {
 	switch answers := e.serverAnswers(); {
 	case now-e.dropped < silentAfter:
 		return SocketFull
+	case now-e.damaged < silentAfter:
+		return Damaged
 	case answers && e.unicast:
 		return UnicastBlocked
 	case answers && e.symbols:

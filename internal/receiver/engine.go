@@ -511,6 +511,14 @@ func (e *Engine) SocketDropped(count uint64) {
 	e.stream.dropped += min(count, e.stream.counts().Lost)
 }
 
+// Stopped records that the driver did not run for so long until now. That was no silence of the
+// sender.
+func (e *Engine) Stopped(now, during time.Duration) {
+	e.heard = min(now, e.heard+during)
+	e.inStream = min(now, e.inStream+during)
+	e.rearm()
+}
+
 // Session is the session that the receiver is in.
 // Only simulations use it.
 func (e *Engine) Session() wire.SessionID { return e.session.ID }
