@@ -21,8 +21,9 @@ type blocks struct {
 	proof   *proof
 	disk    *disk
 	content *oldContent
-	ready   bool // the target is prepared
-	working int  // slots and runs of zeros with the other goroutines
+	ready   bool          // the target is prepared
+	stands  time.Duration // since when it is being prepared, 0 before
+	working int           // slots and runs of zeros with the other goroutines
 	counts  account.Counts
 	output  string // the target's name
 	log     *slog.Logger
@@ -86,6 +87,7 @@ func (b *blocks) handle(now time.Duration, e event) error {
 	switch e := e.(type) {
 	case offerStands:
 		b.engine.TargetReady()
+		b.stands = now
 	case targetPrepared:
 		b.ready = true
 	case needMoreSymbols:

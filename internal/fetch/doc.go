@@ -13,6 +13,10 @@
 //  4. blocks holds the digest against the manifest (proof), at once or when that comes.
 //  5. writer writes it, on a goroutine of its own, and the slot is free.
 //
+// Receiving begins at the first answer. startLine keeps everything from the target until other
+// servers had their time to answer too, and then prepares it. When hardly a slot is free, intake
+// lets packets wait in the socket's buffer for a while, and results are taken first.
+//
 // Beside that, oldContent reads what the target held before, on two goroutines, as seed's engine
 // says. What the other goroutines have to tell comes back as events. Run starts all of them
 // and returns after they have ended.

@@ -96,3 +96,25 @@ func TestResultsFirst(t *testing.T) {
 		}
 	})
 }
+
+// TestIntake: packets wait since nothing was left waiting, whatever was received in between.
+func TestIntake(t *testing.T) {
+	const ms = time.Millisecond
+	var i intake
+	i.received(100*ms, false)
+	i.received(130*ms, true)
+	for _, c := range []struct {
+		now     time.Duration
+		crowded bool
+		want    time.Duration
+	}{
+		{130 * ms, false, 0},
+		{130 * ms, true, 20 * ms},
+		{150 * ms, true, 0},
+		{time.Hour, true, 0},
+	} {
+		if got := i.hold(c.now, c.crowded); got != c.want {
+			t.Errorf("at %v, crowded: %v: %v, want %v", c.now, c.crowded, got, c.want)
+		}
+	}
+}

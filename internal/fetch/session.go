@@ -53,7 +53,7 @@ func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error
 		if err := s.step(answers); err != nil {
 			return err
 		}
-		if s.engine.Complete() && s.blocks.working == 0 && s.blocks.ready {
+		if s.engine.Complete() && s.blocks.working == 0 {
 			if ctx.Err() != nil { // the last write failed
 				return context.Cause(ctx)
 			}

@@ -9,11 +9,17 @@ import (
 	"multiserver/internal/udp"
 )
 
+// preparedAfter is how long preparing the target may take before a person is told.
+const preparedAfter = 3 * time.Second
+
 // silence says what has not come for a while, and the likely cause; "" while all is well, or
 // nothing is missing.
 func (s *session) silence() string {
 	if s.engine.Missing() == 0 && s.engine.Complete() {
 		return ""
+	}
+	if b := s.blocks; !b.ready && b.stands > 0 && s.now()-b.stands > preparedAfter {
+		return fmt.Sprintf("%s is prepared: what was written to it before goes to the device first", s.cfg.Target.Name())
 	}
 	needsManifest := s.blocks.content.engine.NeedsManifest() && !s.blocks.proof.expected()
 	silence := s.reach.Silence(s.now(), needsManifest)

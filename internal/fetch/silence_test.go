@@ -42,6 +42,9 @@ func TestStandStill(t *testing.T) {
 		if err := s.step(nil); stopped == errors.Is(err, failure.TimeLimit) || stopped && err != nil {
 			t.Errorf("stopped: %v; it ends with %v", stopped, err)
 		}
+		if said := s.silence(); stopped && said != "" {
+			t.Errorf("stopped, and it says %q", said)
+		}
 	}
 }
 
@@ -92,5 +95,25 @@ func TestDamaged(t *testing.T) {
 	s.handlePacket(s.now(), packet)
 	if s.reach.Cause(s.now()) != reach.Damaged || !strings.Contains(s.silence(), "damages packets") {
 		t.Errorf("it says %q", s.silence())
+	}
+}
+
+// TestPreparing: a target that takes long to prepare is named as what the client waits for.
+func TestPreparing(t *testing.T) {
+	p := newPeer(t, 3)
+	s := p.quiet(0)
+	s.blocks.ready = false
+	if err := s.blocks.handle(time.Second, offerStands{}); err != nil {
+		t.Fatal(err)
+	}
+	s.later(5 * time.Second)
+	if said := s.silence(); !strings.Contains(said, "memory is prepared") {
+		t.Errorf("it says %q", said)
+	}
+	if err := s.blocks.handle(s.now(), targetPrepared{}); err != nil {
+		t.Fatal(err)
+	}
+	if said := s.silence(); strings.Contains(said, "prepared") {
+		t.Errorf("it says %q", said)
 	}
 }
