@@ -68,7 +68,7 @@ func (c *Client) Stats() ClientStats {
 // Run or Plan may follow another.
 func (c *Client) Run(ctx context.Context) error {
 	c.account.Begin(c.cfg.Output)
-	err := c.find(ctx, c.receive)
+	err := c.find(ctx, (*meeting).mayBegin, c.receive)
 	c.account.End(err == nil)
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err()
@@ -81,7 +81,7 @@ func (c *Client) Run(ctx context.Context) error {
 // client. Its errors are Run's.
 func (c *Client) Plan(ctx context.Context) (plan Plan, err error) {
 	c.account.Begin(c.cfg.Output)
-	err = c.find(ctx, func(_ context.Context, m *meeting) error {
+	err = c.find(ctx, nil, func(_ context.Context, m *meeting) error {
 		plan, err = planOf(&m.offer, m.out)
 		return err
 	})
@@ -102,8 +102,20 @@ type meeting struct {
 	offer      discover.Offer
 }
 
-// find opens the target and the sockets, finds a server, calls then, and closes all.
-func (c *Client) find(ctx context.Context, then func(context.Context, *meeting) error) (err error) {
+// mayBegin tells whether the session may begin while other servers may still answer. It can over
+// MXB 2, where fetch keeps everything from the target meanwhile. A target that would be refused,
+// or that the server is to name, waits: two servers are the truer error.
+func (m *meeting) mayBegin() bool {
+	if m.offer.Session == nil || m.out == nil {
+		return false
+	}
+	checked, ok := m.out.(target.Checked)
+	return !ok || checked.Fits(m.offer.SizeBytes, m.offer.SectorSize()) == nil
+}
+
+// find opens the target and the sockets, finds a server, calls then, and closes all. Unless early
+// says that it is not needed, it gives other servers their time to answer too.
+func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(context.Context, *meeting) error) (err error) {
 	m := &meeting{}
 	if m.interfaces, err = candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group); err != nil {
 		return err
@@ -146,6 +158,11 @@ func (c *Client) find(ctx context.Context, then func(context.Context, *meeting) 
 	if m.offer, err = m.search.Find(ctx, m.conn); err != nil {
 		return err
 	}
+	if early == nil || !early(m) {
+		if err = m.search.Settle(ctx, m.conn, &m.offer); err != nil {
+			return err
+		}
+	}
 	if m.out == nil {
 		if m.out, err = c.openPath(baseName(m.offer.Name), true); err != nil {
 			return err
@@ -168,9 +185,6 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 	})
 	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", m.offer.Name, m.offer.Server),
 		"bytes", m.offer.SizeBytes, "interface", onInterface, "output", m.out.Name())
-	if err := m.out.Prepare(m.offer.SizeBytes, m.offer.SectorSize()); err != nil {
-		return err
-	}
 	if m.offer.Session != nil {
 		m.stream.Close()
 		return fetch.Run(ctx, fetch.Config{
@@ -178,6 +192,9 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 			SilenceLimit: limitOf(c.cfg.ReceiveTimeout), Update: c.cfg.Update, Fresh: c.cfg.Fresh, Verify: c.cfg.Verify,
 			Account: &c.account, Log: c.cfg.Log,
 		})
+	}
+	if err := m.out.Prepare(m.offer.SizeBytes, m.offer.SectorSize()); err != nil {
+		return err
 	}
 	if c.cfg.Update {
 		c.cfg.Log.Warn("an original server sends no digests: all of the image is received", "server", m.offer.Server)

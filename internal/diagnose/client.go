@@ -81,6 +81,9 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 
 	search := k.search(interfaces)
 	found, err := search.Find(ctx, conn)
+	if err == nil {
+		err = search.Settle(ctx, conn, &found)
+	}
 	if err != nil {
 		k.noServer(err, search)
 		k.all(netcheck.Firewall(append(k.searchPackets(interfaces), membershipPackets(k.cfg.Group)...)))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"time"
 
 	"multiserver/internal/codec"
 	"multiserver/internal/failure"
@@ -26,7 +27,14 @@ type Offer struct {
 	Server  netip.AddrPort
 	IfIndex int // of the interface that the answer came in on
 	AskFrom int // of the interface to ask by; 0 leaves it to the routing table
+
+	// standsAt is when other servers have had their time to answer. It is zero once they have,
+	// and if a host was named.
+	standsAt time.Time
 }
+
+// Stands reports whether no other server may answer any more that would make the offer one of two.
+func (o *Offer) Stands() bool { return o.standsAt.IsZero() }
 
 // Same reports whether other is of the same image.
 func (o *Offer) Same(other *Offer) bool {

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,12 @@ const (
 	// address, so that a server that answers the first is not asked again.
 	askStep = 250 * time.Millisecond
 	// grace is how long other servers may take to answer after the first: with two images on
-	// the network nobody knows which one is meant. Over MXB 2, another server's answer within
-	// lateGrace still ends the client.
+	// the network nobody can tell which one is meant. Before it is over nothing is done to a
+	// target. Over MXB 2 a server that answers within lateGrace still ends the client.
 	grace     = 60 * time.Millisecond
 	lateGrace = time.Second
+	// drainTime is how long the socket is read after the grace: what waits in it came before.
+	drainTime = time.Millisecond
 	// tick is how long one wait for an answer lasts at most.
 	tick = 50 * time.Millisecond
 	// silentAfter is how long no server may answer before the user is told.
@@ -72,14 +75,17 @@ type Search struct {
 	ControlPort uint16
 	Interface   string          // the only one to use; "" for any
 	Interfaces  []udp.Interface // to ask on, at least one
-	// Limit ends the search; 0 is never.
+	// Grace is how long other servers may take to answer after the first. Tests alone set it; 0 is
+	// the protocol's.
+	Grace time.Duration
+	// Limit ends the search; 0 is none.
 	Limit   time.Duration
 	Account *account.Client
 	Log     *slog.Logger
 }
 
-// Find asks for a description once a second until one comes. Where no host is named, it fails
-// with failure.Integrity if two servers offer different images.
+// Find asks for a description once a second until one comes. Unless a host is named, other
+// servers may still answer then: the caller calls Settle, or lets a Reader watch for them.
 func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 	var host netip.Addr
 	if s.ControlHost != "" {
@@ -88,8 +94,6 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 			return Offer{}, err
 		}
 	}
-	var first *Offer
-	var until time.Time // when the first answer is accepted
 	start := time.Now()
 	step, next := 0, start
 	buf := make([]byte, answerBytes)
@@ -98,11 +102,9 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 		switch {
 		case ctx.Err() != nil:
 			return Offer{}, ctx.Err()
-		case first != nil && now.After(until):
-			return *first, nil
 		case s.Limit > 0 && now.Sub(start) > s.Limit:
 			return Offer{}, failure.New(failure.TimeLimit, "no server answered for %s: %s", s.Limit, s.Hint())
-		case first == nil && !now.Before(next):
+		case !now.Before(next):
 			next = now.Add(s.ask(conn, host, step))
 			step++
 		}
@@ -115,30 +117,57 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 			wake = next
 		}
 		conn.SetReadDeadline(wake)
-		n, from, ifIndex, err := conn.ReadFrom(buf)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		o, ok, err := s.read(conn, buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil && !ok {
 			continue
 		}
-		if err != nil {
-			return Offer{}, fmt.Errorf("wait for a server's answer: %w", err)
+		if err == nil && !host.IsValid() {
+			o.AskFrom, o.standsAt = o.IfIndex, time.Now().Add(cmp.Or(s.Grace, grace))
 		}
-		o, err := parse(buf[:n], s.Receiver)
-		if err != nil {
-			s.Account.BadAnswer()
-			s.Log.Debug("no description that can be used", "server", from, "err", err)
-			continue
-		}
-		o.Server, o.IfIndex = from, ifIndex
-		if host.IsValid() {
-			return o, nil
-		}
-		o.AskFrom = ifIndex
-		if first == nil {
-			first, until = &o, time.Now().Add(grace)
-		} else if !first.Same(&o) {
-			return Offer{}, first.rivals(&o)
+		return o, err
+	}
+}
+
+// Settle waits until other servers have had their time to answer after the first, whose offer
+// Find returned. It fails with failure.Integrity if one of them has another image.
+func (s *Search) Settle(ctx context.Context, conn *udp.Conn, first *Offer) error {
+	if first.Stands() {
+		return nil
+	}
+	buf := make([]byte, answerBytes)
+	conn.SetReadDeadline(first.standsAt)
+	for drained := false; ctx.Err() == nil; {
+		o, ok, err := s.read(conn, buf)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && drained:
+			first.standsAt = time.Time{}
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			drained = true
+			conn.SetReadDeadline(time.Now().Add(drainTime))
+		case err != nil:
+			return err
+		case ok && !first.Same(&o):
+			return first.rivals(&o)
 		}
 	}
+	return ctx.Err()
+}
+
+// read reads one packet of the control socket, and tells whether it is an offer.
+func (s *Search) read(conn *udp.Conn, buf []byte) (o Offer, ok bool, err error) {
+	n, from, ifIndex, err := conn.ReadFrom(buf)
+	if err != nil {
+		return o, false, fmt.Errorf("wait for a server's answer: %w", err)
+	}
+	o, err = parse(buf[:n], s.Receiver)
+	if err != nil {
+		s.Account.BadAnswer()
+		s.Log.Debug("no description that can be used", "server", from, "err", err)
+		return o, false, nil
+	}
+	o.Server, o.IfIndex = from, ifIndex
+	return o, true, nil
 }
 
 // ask sends the map request of a step of the search. It returns how long to wait before the next

@@ -21,7 +21,9 @@ type blocks struct {
 	proof   *proof
 	disk    *disk
 	content *oldContent
-	working int // slots and runs of zeros that the other goroutines have
+	ready   bool          // the target is prepared
+	stands  time.Duration // since when it is being prepared, 0 before
+	working int           // slots and runs of zeros with the other goroutines
 	counts  account.Counts
 	output  string // the target's name
 	log     *slog.Logger
@@ -83,6 +85,11 @@ func (b *blocks) writeZeros(runs []block.Range) {
 // handle handles an event of another goroutine.
 func (b *blocks) handle(now time.Duration, e event) error {
 	switch e := e.(type) {
+	case offerStands:
+		b.engine.TargetReady()
+		b.stands = now
+	case targetPrepared:
+		b.ready = true
 	case needMoreSymbols:
 		b.working--
 		b.engine.BlockNeedsMore(now, e.slot, e.more)

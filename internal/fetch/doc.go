@@ -13,7 +13,11 @@
 //  4. blocks compares the digest with the manifest (proof), at once or when the manifest comes.
 //  5. writer writes it, on a goroutine of its own, and the slot is free.
 //
-// Meanwhile oldContent reads the target's old content on two goroutines, as seed's engine says.
-// All other goroutines report back by events. Run starts all goroutines and returns after they
-// have ended.
+// Receiving begins at the first answer. startLine keeps everything from the target until other
+// servers had their time to answer too, and then prepares it. When hardly a slot is free, intake
+// lets packets wait in the socket's buffer for a while, and results are taken first.
+//
+// Beside that, oldContent reads what the target held before, on two goroutines, as seed's engine
+// says. What the other goroutines have to tell comes back as events. Run starts all of them
+// and returns after they have ended.
 package fetch

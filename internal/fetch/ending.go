@@ -20,7 +20,7 @@ func (s *session) goodbye(err error) {
 	s.leaving = true
 	for limit := time.Now().Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
 		s.sendFeedback()
-		packets, err := s.streams.receive(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond)))
+		packets, _, err := s.streams.receive(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond)))
 		if err != nil {
 			return
 		}

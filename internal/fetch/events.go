@@ -4,6 +4,10 @@ package fetch
 type event interface{ isEvent() }
 
 type (
+	// offerStands: other servers had their time to answer too, and the target may be touched.
+	offerStands struct{}
+	// targetPrepared: the target may be written to.
+	targetPrepared struct{}
 	// needMoreSymbols: the symbols of a slot do not rebuild its block; more are needed.
 	needMoreSymbols struct{ slot, more int }
 	// digestFailed: a slot's block does not have its digest.
@@ -22,6 +26,8 @@ type (
 	compared struct{ result *contentResult }
 )
 
+func (offerStands) isEvent()     {}
+func (targetPrepared) isEvent()  {}
 func (needMoreSymbols) isEvent() {}
 func (digestFailed) isEvent()    {}
 func (blockVerified) isEvent()   {}

@@ -32,6 +32,8 @@ const (
 	// busyTick is the same while other goroutines are at work: their events do not end
 	// the wait.
 	busyTick = 2 * time.Millisecond
+	// stopAfter: steps take milliseconds, and one that took so long was interrupted.
+	stopAfter = time.Second
 	// goodbyeTime is how long the server may take to acknowledge a goodbye. How the client
 	// ends does not depend on it.
 	goodbyeTime = 2 * time.Second
@@ -42,8 +44,11 @@ type Config struct {
 	// Conn is the control socket. Run closes it.
 	Conn   *udp.Conn
 	Search *discover.Search // that found Offer
-	Offer  discover.Offer   // with a Session
-	Target target.Target    // prepared
+	// Offer is with a Session. If it does not stand yet, Run waits for that beside receiving, and
+	// ends if another server has another image.
+	Offer discover.Offer
+	// Target is open. Run prepares it once the offer stands, and does nothing to it before.
+	Target target.Target
 	// Unicast says when the stream may come by unicast.
 	Unicast reach.Unicast
 	// SilenceLimit ends the reception when nothing has come for that long; 0 is never.
@@ -59,10 +64,10 @@ type Config struct {
 // image is on the target, verified and synced.
 func Run(ctx context.Context, cfg Config) error {
 	defer cfg.Conn.Close()
-	content := earlierContent(&cfg) // before the clocks start: it may outlast their limits
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s, err := newSession(cfg, content, cancel)
+	line := newStartLine(&cfg)
+	s, err := newSession(cfg, line.held(), cancel)
 	if err != nil {
 		return err
 	}
@@ -72,8 +77,9 @@ func Run(ctx context.Context, cfg Config) error {
 	go answers.Run(cancel)
 	var work sync.WaitGroup
 	work.Go(func() { s.blocks.slots.solve(s.events) })
-	work.Go(s.blocks.disk.writer.Run)
-	s.blocks.content.start(&work, s.events)
+	work.Go(func() { line.prepare(ctx, answers.Settled(), s.events, cancel) })
+	line.behind(&work, s.blocks.disk.writer.Run)
+	s.blocks.content.start(line, &work, s.events)
 	// ended: nothing is sent. The goroutine below closes it when all of work has returned.
 	ended := make(chan struct{})
 	go func() {
@@ -85,6 +91,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err == nil {
 		err = s.finish(ctx, answers.Answers())
 	}
+	close(line.ended)
 	s.blocks.slots.close()
 	s.blocks.disk.writer.Close()
 	s.blocks.content.close()
@@ -102,19 +109,6 @@ func Run(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// earlierContent is the target's old content, once it is on the device; nil if it is not used.
-func earlierContent(cfg *Config) target.ContentReader {
-	content := target.Content(cfg.Target)
-	if content == nil || cfg.Fresh {
-		return nil
-	}
-	if err := content.FlushCache(); err != nil {
-		cfg.Log.Debug("the target's old content is not used", "err", err)
-		return nil
-	}
-	return content
-}
-
 // newSession puts the parts together. fail ends the session.
 func newSession(cfg Config, content target.ContentReader, fail func(error)) (*session, error) {
 	d := cfg.Offer.Session
@@ -128,7 +122,7 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 	}
 	s.engine = receiver.New(0, receiver.Config{
 		Receiver: cfg.Search.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
-		SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
+		TargetWaits: true, SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
 	}, sessionOf(d))
 	s.blocks = &blocks{
 		engine: s.engine, slots: newSlots(window, g, int(d.SymbolSize)), proof: newProof(g, d.FileName),

@@ -44,12 +44,12 @@ func newOldContent(content target.ContentReader, image block.Geometry, symbolSiz
 	}
 }
 
-func (o *oldContent) start(work *sync.WaitGroup, done chan<- event) {
+func (o *oldContent) start(line *startLine, work *sync.WaitGroup, done chan<- event) {
 	if o.content == nil {
 		return
 	}
 	for range checkers {
-		work.Go(func() { o.check(done) })
+		line.behind(work, func() { o.check(done) })
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +39,8 @@ type memory struct {
 	did     []string
 	content bool // what it held may be read
 	inOrder bool
+
+	refuses, flushFails error
 }
 
 func (m *memory) log(format string, args ...any) {
@@ -55,15 +56,25 @@ func (m *memory) done() []string {
 	return slices.Clone(m.did)
 }
 
-func (m *memory) Prepare(uint64, uint32) error { return nil }
-func (m *memory) Close() error                 { return nil }
-func (m *memory) Name() string                 { return "memory" }
-func (m *memory) InOrder() bool                { return m.inOrder }
-func (m *memory) HoldsContent() bool           { return m.content }
-func (m *memory) FlushCache() error            { return nil }
-func (m *memory) DropCache(uint64, uint64)     {}
+func (m *memory) Prepare(uint64, uint32) error {
+	m.log("prepare")
+	return m.refuses
+}
+
+func (m *memory) Close() error       { return nil }
+func (m *memory) Name() string       { return "memory" }
+func (m *memory) InOrder() bool      { return m.inOrder }
+func (m *memory) HoldsContent() bool { return m.content }
+
+func (m *memory) FlushCache() error {
+	m.log("flush")
+	return m.flushFails
+}
+
+func (m *memory) DropCache(uint64, uint64) {}
 
 func (m *memory) ReadAt(p []byte, off uint64) error {
+	m.log("read %d", off/blockBytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if copy(p, m.image[off:]) < len(p) {
@@ -108,7 +119,8 @@ type peer struct {
 	sequence wire.Sequence
 	session  wire.SessionID
 	goodbye  wire.Goodbye
-	atEnd    []string // what had been done to the target when the goodbye came
+	report   func(wire.Report) // if not nil, takes each report
+	atEnd    []string          // what had been done to the target when the goodbye came
 }
 
 // newPeer serves an image of count blocks, of which those in zeros are zeros.
@@ -260,6 +272,13 @@ func (p *peer) serve(script func()) {
 			}
 			p.client = from
 			script()
+		case wire.TypeReport:
+			r, err := wire.ParseReport(buf[:n])
+			if err != nil {
+				p.t.Errorf("a report: %v", err)
+			} else if p.report != nil {
+				p.report(r)
+			}
 		case wire.TypeWanted, wire.TypeWantedSymbols:
 			p.sendImage()
 			p.sendManifest()
@@ -342,6 +361,6 @@ func loopback(t *testing.T) udp.Interface {
 // wrote reports whether anything was written to a block of the target.
 func (m *memory) wrote(id int) bool {
 	return slices.ContainsFunc(m.done(), func(did string) bool {
-		return strings.HasSuffix(did, fmt.Sprintf(" %d", id))
+		return did == fmt.Sprintf("write %d", id) || did == fmt.Sprintf("zeros %d", id)
 	})
 }

@@ -27,11 +27,14 @@ type session struct {
 	reach    *reach.Engine
 	observer *probe.Observer
 	streams  *streams
+	intake   intake
 	blocks   *blocks
 
 	// events come from all other goroutines. Nobody closes it, and the session never waits
 	// for a sender.
 	events chan event
+
+	stepped time.Duration // when the last step began
 
 	packet  []byte        // scratch
 	runs    []block.Range // scratch
@@ -62,26 +65,29 @@ func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error
 
 // step waits for packets and events, and handles them.
 func (s *session) step(answers <-chan discover.Offer) error {
+	s.recordStop(s.now())
 	if err := s.drain(answers); err != nil {
 		return err
+	}
+	if s.isBusy() {
+		s.reach.Busy(s.now())
 	}
 	s.follow(s.reach.Next(s.now(), s.description.Token != 0, s.engine.Gone()))
 	s.blocks.content.hand(s.blocks.disk.busy())
 	s.sendFeedback()
 	wait := tick
-	if s.blocks.working > 0 || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
+	if s.blocks.working > 0 || !s.blocks.ready || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
 		wait = busyTick
 	}
 	now := s.now()
 	wait = min(wait, max(s.engine.Deadline()-now, 0), s.observer.Due(now))
-	if wait > 0 {
-		packets, err := s.streams.receive(wait)
-		if err != nil {
+	if hold := s.intake.hold(now, s.engine.Crowded()); wait > 0 && hold > 0 && s.streams.mayHold() {
+		if err := s.awaitResult(min(wait, hold)); err != nil {
 			return err
 		}
-		now = s.now()
-		for _, packet := range packets {
-			s.handlePacket(now, packet)
+	} else if wait > 0 {
+		if err := s.receive(wait); err != nil {
+			return err
 		}
 	}
 	s.recordDrops()
@@ -89,10 +95,58 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if outcome, reason, ok := s.engine.GaveUp(); ok {
 		return s.gaveUp(outcome, reason)
 	}
+	if limit := s.cfg.SilenceLimit; limit > 0 && s.reach.Unserved(s.now()) > limit && !s.leaving {
+		return failure.New(failure.TimeLimit, "%s", s.silence())
+	}
 	return s.judgeSize()
 }
 
-// drain handles the other goroutines' events.
+// recordStop tells the engines if the session stood still since the last step began: the process
+// was stopped, or its machine.
+func (s *session) recordStop(now time.Duration) {
+	if during := now - s.stepped; during > stopAfter {
+		s.engine.Stopped(now, during)
+		s.reach.Stopped(now, during)
+		s.cfg.Log.Debug("this client did not run", "for", during.Round(time.Millisecond))
+	}
+	s.stepped = now
+}
+
+// isBusy reports whether the session would be quiet although the server serves it: it has something
+// to do with the target, or waits for the manifest, or has all.
+func (s *session) isBusy() bool {
+	b := s.blocks
+	return b.working > 0 || !b.ready || s.engine.Missing() == 0 || s.engine.Unverified() > 0 ||
+		b.content.engine.NeedsManifest() && !b.proof.expected()
+}
+
+// receive waits for packets and handles them.
+func (s *session) receive(wait time.Duration) error {
+	packets, more, err := s.streams.receive(wait)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	s.intake.received(now, more)
+	for _, packet := range packets {
+		s.handlePacket(now, packet)
+	}
+	return nil
+}
+
+// awaitResult waits for what another goroutine has to tell, and handles that.
+func (s *session) awaitResult(wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case e := <-s.events:
+		return s.blocks.handle(s.now(), e)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// drain handles what the other goroutines have to tell.
 func (s *session) drain(answers <-chan discover.Offer) error {
 	for {
 		select {
@@ -209,6 +263,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 		}
 		if !wire.Intact(b) {
 			s.blocks.counts.BadPackets++
+			s.reach.Damaged(now)
 			return
 		}
 		if s.reach.Packet(now); s.blocks.handleSymbol(now, &y) {

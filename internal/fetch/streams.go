@@ -74,22 +74,26 @@ func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
 	return true
 }
 
-// receive waits for packets. They are valid until the next call.
-func (s *streams) receive(wait time.Duration) ([][]byte, error) {
+// receive waits for packets, and tells whether more may be waiting. They are valid until the next
+// call.
+func (s *streams) receive(wait time.Duration) (packets [][]byte, more bool, err error) {
 	s.inbox = s.inbox[:0]
 	if s.wanted.Load() {
 		s.receiveUnicast(wait)
-		return s.inbox, nil
+		return s.inbox, false, nil
 	}
 	s.group.SetReadDeadline(time.Now().Add(wait))
 	if err := s.group.Receive(s.batch); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, fmt.Errorf("receive the stream: %w", err)
+		return nil, false, fmt.Errorf("receive the stream: %w", err)
 	}
 	for _, datagram := range s.batch.Datagrams() {
 		s.inbox = append(s.inbox, datagram.Payload)
 	}
-	return s.inbox, nil
+	return s.inbox, s.batch.More(), nil
 }
+
+// mayHold tells whether there is room where packets would wait.
+func (s *streams) mayHold() bool { return !s.wanted.Load() || len(s.unicast) <= cap(s.unicast)/2 }
 
 func (s *streams) receiveUnicast(wait time.Duration) {
 	timer := time.NewTimer(wait)

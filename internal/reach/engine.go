@@ -23,6 +23,8 @@ const (
 	backAfter = 5 * time.Second
 	// silentAfter is the silence after which the user is told.
 	silentAfter = 3 * time.Second
+	// unservedAfter is the same for blocks from a server that lives: it may serve others first.
+	unservedAfter = 10 * time.Second
 
 	// never is a time before all others.
 	never = time.Duration(-1 << 60)
@@ -56,6 +58,8 @@ type Engine struct {
 	symbols    bool          // there was one
 	answered   time.Duration // when the server last said that the session is on
 	dropped    time.Duration // when this host's socket last dropped packets
+	damaged    time.Duration // when the last damaged packet came
+	busy       time.Duration // when the client last did not miss the stream
 	foreign    bool          // a packet of another session came since the last call of Next
 	state      wire.SenderState
 
@@ -66,7 +70,7 @@ type Engine struct {
 
 // New returns the engine of a session whose description has just arrived, at time 0.
 func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, dropped: never, asked: never, renewed: never, switched: never}
+	e := &Engine{cfg: cfg, dropped: never, damaged: never, asked: never, renewed: never, switched: never}
 	if cfg.Unicast == Always || !cfg.Multicast {
 		e.unicast, e.switched = true, 0
 	}
@@ -98,6 +102,21 @@ func (e *Engine) Restarted(now time.Duration) { e.answered, e.lastPacket = now, 
 // Dropped records that this host's socket has dropped packets.
 func (e *Engine) Dropped(now time.Duration) { e.dropped = now }
 
+// Damaged records a packet that is not what was sent.
+func (e *Engine) Damaged(now time.Duration) { e.damaged = now }
+
+// Busy records that the client does not miss the stream now: its target has work, or what it
+// wants is not known yet.
+func (e *Engine) Busy(now time.Duration) { e.busy = now }
+
+// Stopped records that the client did not run for so long until now. That was no silence of the
+// server.
+func (e *Engine) Stopped(now, during time.Duration) {
+	for _, at := range []*time.Duration{&e.lastPacket, &e.streamed, &e.busy, &e.answered} {
+		*at = min(now, *at+during)
+	}
+}
+
 // Actions are what Next wants done, in this order.
 type Actions struct {
 	// AskSession: send the server an offer, which it answers with its session.
@@ -114,6 +133,9 @@ type Actions struct {
 // Next returns what to do now. token says that the server's last description has the token that
 // a request for unicast needs, and leaving that the client no longer needs the stream.
 func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
+	if e.state == wire.SenderWaiting || e.state == wire.SenderStalled {
+		e.busy = now // it says why nothing comes
+	}
 	after := askAfter
 	if e.foreign {
 		after, e.foreign = askAfter/4, false

@@ -13,6 +13,8 @@ type Cause int
 const (
 	// SocketFull: the receive buffer is full, and all that arrives is dropped.
 	SocketFull Cause = iota
+	// Damaged: packets come, and are not what was sent.
+	Damaged
 	// UnicastBlocked: the server answers, but its unicast stream does not arrive.
 	UnicastBlocked
 	// GroupLost: the server answers. The group arrived before, and is now silent.
@@ -42,6 +44,7 @@ const (
 	ReadingFirst                     // the client waits for the manifest, and the server still reads
 	ServerWaits                      // for more clients
 	ServerStalled                    // its disk does not answer
+	Unserved                         // the server lives and sends, but nothing that this client misses
 )
 
 // Silence returns what has not come for a while, and why. needsManifest says that the client
@@ -58,15 +61,28 @@ func (e *Engine) Silence(now time.Duration, needsManifest bool) Silence {
 		return Silence{Kind: ServerWaits, For: dry}
 	case e.state == wire.SenderStalled:
 		return Silence{Kind: ServerStalled, For: dry}
+	case e.Unserved(now) > unservedAfter:
+		return Silence{Kind: Unserved, For: e.Unserved(now)}
 	}
 	return Silence{}
 }
 
-// Cause returns the likely cause of a stream that does not arrive.
+// Unserved is how long a server that lives has sent nothing of the image, while the client
+// missed it.
+func (e *Engine) Unserved(now time.Duration) time.Duration {
+	if now-e.lastPacket > silentAfter {
+		return 0 // that is another silence
+	}
+	return now - max(e.streamed, e.busy)
+}
+
+// Cause is the likely cause of a stream that stays away.
 func (e *Engine) Cause(now time.Duration) Cause {
 	switch answers := e.serverAnswers(); {
 	case now-e.dropped < silentAfter:
 		return SocketFull
+	case now-e.damaged < silentAfter:
+		return Damaged
 	case answers && e.unicast:
 		return UnicastBlocked
 	case answers && e.symbols:

@@ -23,8 +23,11 @@ type Config struct {
 	// Subblocks: the driver can compare a block of the target by the digests of its sub-blocks.
 	// Otherwise a block that differs is wanted whole.
 	Subblocks bool
-	// SilenceLimit is how long nothing may come from the sender before the receiver gives up;
-	// 0 is never.
+	// TargetWaits: nothing is written before TargetReady. What waits until then does not say
+	// that the disk is slow.
+	TargetWaits bool
+	// SilenceLimit is how long nothing of the sender may come before the receiver
+	// gives up; 0 is for ever.
 	SilenceLimit time.Duration
 	// Rand spreads feedback in time. Each receiver needs one of its own.
 	Rand *rand.Rand
@@ -85,6 +88,7 @@ type Engine struct {
 	want      wantState
 	subblocks subblocksState
 
+	waits    bool // nothing is written yet
 	slow     bool // the disk is slower than the stream
 	failures int  // blocks that failed their digest
 
@@ -105,6 +109,7 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 		rand:  cfg.Rand,
 		image: cfg.Image.BlockCount(),
 		slots: make([]slot, cfg.Window),
+		waits: cfg.TargetWaits,
 	}
 	e.blockState = make([]uint16, e.image)
 	for i := range e.blockState {
@@ -321,10 +326,29 @@ func (e *Engine) recordNoRoom() {
 // diskBound reports whether half of the window waits for the target. In order, it does not count if
 // the target waits for a block that is still to come.
 func (e *Engine) diskBound() bool {
-	if e.cfg.InOrder && e.prefix < e.image && e.blockState[e.prefix] != blockVerified {
+	return !e.waits && !e.waitsForNext() && e.inState(slotWriting)*2 >= len(e.slots)
+}
+
+// waitsForNext reports whether a target in order waits for a block that is still to come.
+func (e *Engine) waitsForNext() bool {
+	return e.cfg.InOrder && e.prefix < e.image && e.blockState[e.prefix] != blockVerified
+}
+
+// TargetReady records that the target may be written to, after Config.TargetWaits.
+func (e *Engine) TargetReady() { e.waits = false }
+
+// Crowded reports whether three quarters of the window are with the driver, for repair or writing,
+// and come back without another packet. What arrives now will hardly find a slot. If the disk is
+// slower than the stream, that is nothing to wait for.
+func (e *Engine) Crowded() bool {
+	if e.slow {
 		return false
 	}
-	return e.inState(slotWriting)*2 >= len(e.slots)
+	busy := e.inState(slotSolving)
+	if !e.waitsForNext() {
+		busy += e.inState(slotWriting)
+	}
+	return busy*4 >= len(e.slots)*3
 }
 
 // inState is the count of slots that are so far.
@@ -483,6 +507,14 @@ func (e *Engine) BlocksDone() uint32 { return e.done }
 // were not lost on the wire.
 func (e *Engine) SocketDropped(count uint64) {
 	e.stream.dropped += min(count, e.stream.counts().Lost)
+}
+
+// Stopped records that the driver did not run for so long until now. That was no silence of the
+// sender.
+func (e *Engine) Stopped(now, during time.Duration) {
+	e.heard = min(now, e.heard+during)
+	e.inStream = min(now, e.inStream+during)
+	e.rearm()
 }
 
 // Session is the session that the receiver is in.
