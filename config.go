@@ -71,7 +71,7 @@ type ServerConfig struct {
 	MinWait, MaxWait time.Duration
 	// ExitAfterDone ends the server when every client that came is done or gone.
 	ExitAfterDone bool
-	// Unicast says whether clients that hear nothing of the group are served one by one.
+	// Unicast reports whether clients that hear nothing of the group are served one by one.
 	Unicast UnicastMode
 	// OnEvent is called when clients join and end, and when the rate changes. A goroutine of Run
 	// calls it and waits for it: it must not block, nor call Run.
@@ -80,7 +80,7 @@ type ServerConfig struct {
 	Log *slog.Logger
 }
 
-// UnicastMode says whether a stream of MXB 2 goes by unicast.
+// UnicastMode reports whether a stream of MXB 2 goes by unicast.
 type UnicastMode int
 
 // The modes.
@@ -145,7 +145,7 @@ type ClientConfig struct {
 	Fresh bool
 	// Verify reads everything back from the target after the last byte was synced.
 	Verify bool
-	// Unicast says whether to ask the server for unicast.
+	// Unicast reports whether to ask the server for unicast.
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.
 	OnlyMXB1 bool

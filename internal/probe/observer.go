@@ -88,7 +88,7 @@ func (o *Observer) Report(now time.Duration) (r wire.ProbeReport, due bool) {
 	return r, true
 }
 
-// SizeVerdict says whether packets of the session's size arrive, while no symbol has come.
+// SizeVerdict reports whether packets of the session's size arrive, while no symbol has come.
 type SizeVerdict int
 
 // The verdicts.

@@ -14,7 +14,7 @@ import (
 // MaxUnicast bounds the receivers that are served by unicast.
 const MaxUnicast = 256
 
-// Mode says whether a session's stream goes by unicast.
+// Mode reports whether a session's stream goes by unicast.
 type Mode int
 
 // The modes.

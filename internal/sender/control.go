@@ -13,7 +13,7 @@ func (e *Engine) Deadline() time.Duration {
 }
 
 // Poll appends to dst the next control packet that is due, for all receivers of the engine's
-// stream (the data group, or those served by unicast), and tells whether there was one. It
+// stream (the data group, or those served by unicast), and reports whether there was one. It
 // is called until there is none, then at Deadline, and after Next and the Handle functions,
 // which may move that; early calls are harmless.
 func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
