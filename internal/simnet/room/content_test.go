@@ -3,6 +3,8 @@ package room
 import (
 	"testing"
 	"time"
+
+	"multiserver/internal/seed"
 )
 
 // checkTime is of a block of 1 MiB at 500 MB/s.
@@ -45,26 +47,57 @@ func TestDelta(t *testing.T) {
 	}
 }
 
-// TestCheckFeedsTheStream: where all blocks differ and are found one by one, faster than
-// they can be sent, the wire is never idle for long, whether sub-blocks are asked for or not;
-// and where they are found more slowly, the last one comes at once.
+// TestCheckFeedsTheStream: where all blocks differ and are found faster than they can be sent,
+// the wire is never idle for long once the manifest has come, whether sub-blocks are asked for
+// or not; and where they are found more slowly, the target is read nearly all the time.
 func TestCheckFeedsTheStream(t *testing.T) {
 	const blocks, blockTime = 64, 727 * packetTime
-	for _, subblocks := range []bool{false, true} {
-		for _, check := range []time.Duration{checkTime, 2 * blockTime} {
-			r := simulate(t, Config{Blocks: blocks, Receivers: receivers(1, Spec{OldContent: &OldContent{Subblocks: subblocks, CheckTime: check}})})
-			took := r.Finished - r.Checking
-			wanted := blocks*blockTime*102/100 + 15*time.Millisecond
-			if check > blockTime {
-				wanted = blocks*check + blockTime + 15*time.Millisecond
-				if subblocks {
-					wanted += check // the last block is read once more
-				}
-			}
-			t.Logf("sub-blocks %v, %v for a check: %v for %d blocks, %v after the last check", subblocks, check, took, blocks, r.Finished-r.Checked)
-			if took > wanted {
-				t.Errorf("sub-blocks %v, %v for a check: %v for %d blocks, want at most %v", subblocks, check, took, blocks, wanted)
-			}
+	for _, test := range []struct {
+		subblocks bool
+		check     time.Duration
+		reads     int // of each block
+	}{
+		{false, checkTime, 1}, {false, 4 * blockTime, 1},
+		{true, checkTime, 2}, {true, 4 * blockTime, 2},
+	} {
+		r := simulate(t, Config{Blocks: blocks, Receivers: receivers(1, Spec{OldContent: &OldContent{Subblocks: test.subblocks, CheckTime: test.check}})})
+		took, wanted := r.Finished-r.Checking, blocks*blockTime*102/100+15*time.Millisecond
+		if test.check > blockTime {
+			took = r.Finished
+			wanted = time.Duration(test.reads*blocks/checkers)*test.check*110/100 + blockTime + 15*time.Millisecond
+		}
+		t.Logf("%+v: %v, at most %v, %v after the last check", test, took, wanted, r.Finished-r.Checked)
+		if took > wanted {
+			t.Errorf("%+v: %v, want at most %v", test, took, wanted)
+		}
+		if read := r.Ended[0].Read; read < uint64(test.reads)*blocks || read > uint64(test.reads)*blocks*6/5 {
+			t.Errorf("%+v: %d blocks were read", test, read)
+		}
+	}
+}
+
+// TestSamples: a target of which nothing is known costs some reads if it holds nothing, and
+// saves what it holds if that is much; what it holds counts to the byte.
+func TestSamples(t *testing.T) {
+	const blocks = 512
+	for _, test := range []struct {
+		name string
+		old  OldContent
+		sent float64
+		read uint64 // at most; at least, seed.Samples or all
+	}{
+		{"nothing", OldContent{Sampled: true, Subblocks: true, CheckTime: checkTime}, 1.003, seed.Samples},
+		{"most", OldContent{Same: 0.98, Sampled: true, Subblocks: true, CheckTime: checkTime}, 0.3, blocks * 6 / 5},
+		{"all", OldContent{Same: 1, Sampled: true, CheckTime: checkTime}, 0.3, blocks * 6 / 5},
+		{"all, known from the beginning on", OldContent{Same: 1, CheckTime: checkTime}, 0.002, blocks},
+	} {
+		r := simulate(t, Config{Blocks: blocks, Receivers: receivers(1, Spec{OldContent: &test.old})})
+		t.Logf("%s: %.4f sent, %d blocks read, %d kept", test.name, r.Sent(), r.Ended[0].Read, r.Ended[0].Kept>>20)
+		if r.Sent() > test.sent {
+			t.Errorf("%s: %.4f sent, want at most %.4f", test.name, r.Sent(), test.sent)
+		}
+		if end := r.Ended[0]; end.Read > test.read || end.Kept > uint64(test.old.Same*blocks+0.5)<<20 || (end.Kept == 0) != (test.old.Same == 0) {
+			t.Errorf("%s: %d blocks read, at most %d; %d bytes kept", test.name, end.Read, test.read, end.Kept)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func (r *Room) replay(t time.Duration, b []byte) {
 // what cannot be.
 type forger struct {
 	rand  *rand.Rand
-	taken int            // packets of the stream, before
+	taken int            // symbols of the stream, before
 	beat  wire.Heartbeat // the last one
 }
 
@@ -122,9 +122,12 @@ const longOver = 256
 func (f *forger) begin() { f.taken, f.beat = 0, wire.Heartbeat{} }
 
 // forge hands n a packet that must change nothing.
-func (n *node) forge(now time.Duration) {
+func (n *node) forge(now time.Duration, p *packet) {
 	f, e, blocks := &n.forger, n.engine, n.room.cfg.Blocks
-	if f.taken++; f.taken < longOver || f.rand.Float64() >= n.spec.Forged {
+	if p.control == nil {
+		f.taken++
+	}
+	if n.done != 0 || f.taken < longOver || f.rand.Float64() >= n.spec.Forged {
 		return
 	}
 	wrong := func(format string, args ...any) {

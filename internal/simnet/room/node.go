@@ -236,7 +236,7 @@ func (n *node) run(until time.Duration) {
 			continue
 		}
 		if n.spec.Forged > 0 {
-			n.forge(arrives)
+			n.forge(arrives, p)
 		}
 		n.take(arrives, p)
 		if n.spec.Duplicate > 0 && n.rand.Float64() < n.spec.Duplicate {

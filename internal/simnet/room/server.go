@@ -544,7 +544,11 @@ func (s *server) handle(t time.Duration, b []byte) bool {
 		})
 	case wire.TypeGoodbye:
 		parsed(s, b, kind, wire.ParseGoodbye, func(p wire.Goodbye) {
-			s.of(p.Receiver).engine.HandleGoodbye(t, p)
+			for _, st := range s.streams() {
+				if st != nil {
+					st.engine.HandleGoodbye(t, p)
+				}
+			}
 			s.record(t, p.Receiver)
 			s.board.table.Goodbye(p)
 		})
