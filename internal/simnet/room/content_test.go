@@ -77,26 +77,31 @@ func TestCheckFeedsTheStream(t *testing.T) {
 }
 
 // TestSamples: a target of which nothing is known costs some reads if it holds nothing, and
-// saves what it holds if that is much; what it holds counts to the byte.
+// saves what it holds if that is much. It comes when the sender knows its image: before that
+// there is nothing to hold samples against.
 func TestSamples(t *testing.T) {
-	const blocks = 512
+	const blocks, comes = 256, 3 * time.Second
 	for _, test := range []struct {
 		name string
 		old  OldContent
-		sent float64
-		read uint64 // at most; at least, seed.Samples or all
+		sent float64 // for it, at most
+		read uint64  // at most
 	}{
 		{"nothing", OldContent{Sampled: true, Subblocks: true, CheckTime: checkTime}, 1.003, seed.Samples},
-		{"most", OldContent{Same: 0.98, Sampled: true, Subblocks: true, CheckTime: checkTime}, 0.3, blocks * 6 / 5},
-		{"all", OldContent{Same: 1, Sampled: true, CheckTime: checkTime}, 0.3, blocks * 6 / 5},
+		{"most", OldContent{Same: 0.95, Sampled: true, Subblocks: true, CheckTime: checkTime}, 0.1, blocks * 6 / 5},
+		{"all", OldContent{Same: 1, Sampled: true, CheckTime: checkTime}, 0.05, blocks * 6 / 5},
 		{"all, known from the beginning on", OldContent{Same: 1, CheckTime: checkTime}, 0.002, blocks},
 	} {
-		r := simulate(t, Config{Blocks: blocks, Receivers: receivers(1, Spec{OldContent: &test.old})})
-		t.Logf("%s: %.4f sent, %d blocks read, %d kept", test.name, r.Sent(), r.Ended[0].Read, r.Ended[0].Kept>>20)
-		if r.Sent() > test.sent {
-			t.Errorf("%s: %.4f sent, want at most %.4f", test.name, r.Sent(), test.sent)
+		r := simulate(t, Config{Blocks: blocks, Receivers: []Spec{{}, {Join: comes, OldContent: &test.old}}})
+		sent, end := r.Sent()-1, r.Ended[1]
+		t.Logf("%s: %.4f sent, %d blocks read, %d kept, done after %v", test.name, sent, end.Read, end.Kept>>20, r.Finish[1]-comes)
+		if r.Finish[0] > comes {
+			t.Errorf("%s: the first one is done at %v", test.name, r.Finish[0])
 		}
-		if end := r.Ended[0]; end.Read > test.read || end.Kept > uint64(test.old.Same*blocks+0.5)<<20 || (end.Kept == 0) != (test.old.Same == 0) {
+		if sent > test.sent {
+			t.Errorf("%s: %.4f sent, want at most %.4f", test.name, sent, test.sent)
+		}
+		if end.Read > test.read || end.Kept > uint64(test.old.Same*blocks+0.5)<<20 || (end.Kept == 0) != (test.old.Same == 0) {
 			t.Errorf("%s: %d blocks read, at most %d; %d bytes kept", test.name, end.Read, test.read, end.Kept)
 		}
 	}

@@ -153,7 +153,7 @@ func (s *server) description(n *node) answer {
 	return answer{
 		Session: receiver.Session{
 			ID: s.id, ReportInterval: s.group.engine.Interval(), Receivers: uint32(s.unfinished()),
-			Completion: wire.Completion{}, // heartbeats tell it
+			Completion: s.reader.completion,
 		},
 		token: s.peers.Token(n.id, n.machine.addr),
 	}
