@@ -19,7 +19,7 @@ type OldContent struct {
 	First     bool          // these are the first ones; otherwise any
 	Common    bool          // all targets of this kind hold the same
 	Alike     float64       // of the other blocks, the share of source symbols that are
-	At        time.Duration // when a block turns out to be there; 0: all is to be compared from the beginning on
+	At        time.Duration // when a block turns out to be there; 0: all is compared at once
 	Sampled   bool          // neither: samples tell
 	CheckTime time.Duration // to read and compare a block
 	Subblocks bool          // blocks that differ are compared by their sub-blocks
