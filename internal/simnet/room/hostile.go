@@ -127,7 +127,7 @@ func (n *node) forge(now time.Duration, p *packet) {
 	if p.control == nil {
 		f.taken++
 	}
-	if n.done != 0 || f.taken < longOver || f.rand.Float64() >= n.spec.Forged {
+	if n.done != 0 || n.way.byUnicast() || f.taken < longOver || f.rand.Float64() >= n.spec.Forged {
 		return
 	}
 	wrong := func(format string, args ...any) {
@@ -143,7 +143,7 @@ func (n *node) forge(now time.Duration, p *packet) {
 		}
 	case 1:
 		s := wire.Symbol{Sequence: 1, Block: beyond, K: 1}
-		if v := e.HandleSymbol(now, &s).Verdict; v != receiver.Invalid {
+		if v := e.HandleSymbol(now, &s).Verdict; v != receiver.Invalid && v != receiver.Duplicate {
 			wrong("takes a symbol of block %d of %d: verdict %d", beyond, blocks, v)
 		}
 	case 2:

@@ -336,7 +336,7 @@ func (n *node) takeControl(now time.Duration, c *control) {
 		n.way.foreign()
 		return
 	}
-	n.way.packet(now)
+	n.way.packet(now, c.kind)
 	switch c.kind {
 	case wire.TypeZeroRun:
 		n.runs = e.HandleZeroRun(now, &c.zeros, n.runs[:0])

@@ -23,6 +23,9 @@ var regressions = map[uint64]string{
 	127: "the walk waited for the manifest to be read, and Upcoming did not name it",
 	583: "the same, with receivers that resume",
 
+	3061: "a limit of silence began anew with each change to unicast; then probes counted as words",
+	3152: "a forged symbol was too old to be looked at, and that was called taken",
+
 	12866: "who had heard nothing of the stream named symbols as of sequence 0, and the answer was always on its way",
 }
 

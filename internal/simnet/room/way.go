@@ -57,8 +57,10 @@ func (w *way) passes(n *node, p *packet, at time.Duration) bool {
 
 // What arrives.
 
-func (w *way) packet(now time.Duration) {
-	w.heardAt = now
+func (w *way) packet(now time.Duration, kind wire.Type) {
+	if kind != wire.TypeProbe { // the receiver's limit does not count those
+		w.heardAt = now
+	}
 	w.engine.Packet(now - w.origin)
 }
 

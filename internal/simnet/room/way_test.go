@@ -64,7 +64,7 @@ func TestRestartProbes(t *testing.T) {
 	if len(r.Began) != 2 {
 		t.Fatalf("the streams begin at %v", r.Began)
 	}
-	if d := r.Began[1] - r.Opened[1]; d > 300*time.Millisecond {
+	if d := r.Began[1] - r.Opened[1]; d > 80*time.Millisecond {
 		t.Errorf("the second stream begins %v after its gate is open", d)
 	}
 }
