@@ -10,6 +10,7 @@ import (
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
 	"multiserver/internal/failure"
+	"multiserver/internal/probe"
 	"multiserver/internal/wire"
 )
 
@@ -244,6 +245,41 @@ func TestAnotherImage(t *testing.T) {
 				t.Error("the target holds something else")
 			}
 		})
+	}
+}
+
+// TestTrainsAfterRestart: a server that is started again numbers its trains of probes anew, and
+// they are reported.
+func TestTrainsAfterRestart(t *testing.T) {
+	p := newPeer(t, 1)
+	train := func(number uint32) {
+		p.send(wire.Probe{Session: p.session, Train: number, Step: probe.StepFirst, Size: probe.SmallBytes}.AppendTo(nil))
+	}
+	again := false
+	p.holds = func() bool { // until the train is reported, or was not for two seconds
+		in := 0
+		for _, session := range p.requests {
+			if session == p.session && again {
+				in++
+			}
+		}
+		reported := slices.ContainsFunc(p.reports, func(r wire.ProbeReport) bool { return r.Session == p.session })
+		switch {
+		case !again && reported:
+			again = true
+			p.session++
+			d := p.description()
+			p.send(d.AppendTo(nil))
+		case in == 1 && !reported: // it has come to the new session
+			train(1)
+		}
+		return again && !reported && in < 8 || !again
+	}
+	if _, err := p.run(func() { train(5) }, nil); err != nil {
+		t.Fatal(err)
+	}
+	if last := p.reports[len(p.reports)-1]; last.Session != p.session || last.Train != 1 {
+		t.Errorf("the last report is of train %d in session %d of %d", last.Train, last.Session, p.session)
 	}
 }
 

@@ -121,6 +121,11 @@ type peer struct {
 	goodbye  wire.Goodbye
 	report   func(wire.Report) // if not nil, takes each report
 	atEnd    []string          // what had been done to the target when the goodbye came
+
+	requests []wire.SessionID // of those for unicast, after the first
+	reports  []wire.ProbeReport
+	// holds reports, at each packet of the client, that it gets nothing yet. nil: it gets all.
+	holds func() bool
 }
 
 // newPeer serves an image of count blocks, of which those in zeros are zeros.
@@ -263,6 +268,15 @@ func (p *peer) serve(script func()) {
 		kind, _, err := wire.Peek(buf[:n])
 		if err != nil {
 			continue // an offer
+		}
+		if r, err := wire.ParseProbeReport(buf[:n]); err == nil {
+			p.reports = append(p.reports, r)
+		}
+		if r, err := wire.ParseUnicastRequest(buf[:n]); err == nil && p.client.IsValid() {
+			p.requests = append(p.requests, r.Session)
+		}
+		if p.holds != nil && p.client.IsValid() && p.holds() {
+			continue
 		}
 		switch kind {
 		case wire.TypeUnicastRequest:

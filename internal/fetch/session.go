@@ -223,6 +223,7 @@ func (s *session) handleAnswer(d *wire.Description) error {
 	s.blocks.content.engine.Forget()
 	s.blocks.proof.expect(old.Completion)
 	s.reach.Restarted(now)
+	s.observer = &probe.Observer{} // the trains are numbered anew
 	return nil
 }
 

@@ -145,9 +145,11 @@ func (e *Engine) SwitchStream(now time.Duration) {
 			s.last, s.covered, s.passed = 0, false, false
 		}
 	}
-	number, generation := e.report.Number, e.want.generation
+	number, generation, heard := e.report.Number, e.want.generation, e.heard
 	e.begin(now, e.session)
 	e.report.Number, e.want.generation = number, generation
+	e.heard = heard // to change streams is no word of the sender's
+	e.rearm()
 }
 
 func (e *Engine) begin(now time.Duration, s Session) {

@@ -32,7 +32,9 @@ func (l *live) dispatch(kind wire.Type, in packet) error {
 		})
 	case wire.TypeGoodbye:
 		return parsed(in, wire.ParseGoodbye, func(in packet, p wire.Goodbye) {
-			l.streams.of(p.Receiver).engine.HandleGoodbye(l.now(), p)
+			for _, st := range l.streams.all { // a late packet must not bring it back in either
+				st.engine.HandleGoodbye(l.now(), p)
+			}
 			l.record(in, p.Receiver, func(t *roster.Table) { t.Goodbye(p) })
 		})
 	case wire.TypeUnicastRequest:

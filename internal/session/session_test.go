@@ -400,6 +400,24 @@ func TestUnicast(t *testing.T) {
 	}
 }
 
+// TestGoodbyeToBothStreams: a receiver that has said goodbye is not taken in again by what it
+// said before, whichever stream it had then.
+func TestGoodbyeToBothStreams(t *testing.T) {
+	r := newRoom(t, newDisk(5000), Config{})
+	p := r.join(7)
+	p.requestAll()
+	request := wire.UnicastRequest{Session: r.ID(), Receiver: 7, Token: p.description.Token, Wanted: true}
+	p.send(request.AppendTo(nil))
+	p.read() // the description, or what follows it: it is served
+	p.goodbye(wire.OutcomeDone)
+	request.Wanted = false
+	p.send(request.AppendTo(nil))
+	p.requestAll() // as before, late
+	if n := r.join(8).description.Receivers; n != 0 {
+		t.Errorf("%d receivers are unfinished", n)
+	}
+}
+
 // TestAlwaysUnicast: nothing goes to a group.
 func TestAlwaysUnicast(t *testing.T) {
 	r := newRoom(t, newDisk(5000), Config{Unicast: routes.Always})

@@ -1,7 +1,6 @@
 package room
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -9,9 +8,6 @@ import (
 	"multiserver/internal/receiver"
 	"multiserver/internal/wire"
 )
-
-// accident is how many blocks may fail their digest before a receiver gives up.
-const accident = 16
 
 // replayer is a peer on the way to the sender. It keeps what receivers say, and says it
 // again once that is stale, which must change nothing.
@@ -38,8 +34,8 @@ func newReplayer(r *rand.Rand) replayer {
 	return replayer{rand: r, generation: map[wire.ReceiverID]uint32{}, number: map[wire.ReceiverID]uint32{}, gone: map[wire.ReceiverID]bool{}}
 }
 
-// record records a packet that the sender has taken.
-func (p *replayer) record(b []byte) {
+// keep records a packet that the sender has taken.
+func (p *replayer) keep(b []byte) {
 	s := stale{packet: b}
 	s.kind, _, _ = wire.Peek(b)
 	switch s.kind {
@@ -96,16 +92,16 @@ func (p *replayer) next() (s stale, ok bool) {
 // replay lets the sender hear stale packets again, after b.
 func (r *Room) replay(t time.Duration, b []byte) {
 	p := &r.replayer
-	p.record(b)
+	p.keep(b)
 	for p.rand.Float64() < r.cfg.Replays {
 		s, ok := p.next()
 		if !ok {
 			return
 		}
 		r.Result.Replayed++
-		r.handle(t, s.packet)
-		if p.gone[s.receiver] && r.sender.Knows(s.receiver) {
-			r.err = fmt.Errorf("the sender takes in receiver %d again, which has said goodbye", s.receiver)
+		r.server.handle(t, s.packet)
+		if p.gone[s.receiver] && r.server.knows(s.receiver) {
+			r.fail("the sender takes in receiver %d again, which has said goodbye", s.receiver)
 		}
 	}
 }
@@ -114,7 +110,7 @@ func (r *Room) replay(t time.Duration, b []byte) {
 // what cannot be.
 type forger struct {
 	rand  *rand.Rand
-	taken int            // packets of the stream, before
+	taken int            // symbols of the stream, before
 	beat  wire.Heartbeat // the last one
 }
 
@@ -122,17 +118,20 @@ type forger struct {
 // other's place.
 const longOver = 256
 
-// begin: what was heard of another session is not needed.
+// begin: what was heard of another session is of no use.
 func (f *forger) begin() { f.taken, f.beat = 0, wire.Heartbeat{} }
 
 // forge hands n a packet that must change nothing.
-func (n *node) forge(now time.Duration) {
+func (n *node) forge(now time.Duration, p *packet) {
 	f, e, blocks := &n.forger, n.engine, n.room.cfg.Blocks
-	if f.taken++; f.taken < longOver || f.rand.Float64() >= n.spec.Forged {
+	if p.control == nil {
+		f.taken++
+	}
+	if n.done != 0 || n.way.byUnicast() || f.taken < longOver || f.rand.Float64() >= n.spec.Forged {
 		return
 	}
 	wrong := func(format string, args ...any) {
-		n.room.err = fmt.Errorf("receiver %d "+format, append([]any{n.number}, args...)...)
+		n.room.fail("receiver %d "+format, append([]any{n.number}, args...)...)
 	}
 	beyond := block.ID(blocks + uint32(f.rand.IntN(block.MaxBlockCount-int(blocks))))
 	tooMany := uint16(n.room.geometry.MaxK(0, symbolSize) + 1 + f.rand.IntN(10_000))
@@ -144,7 +143,7 @@ func (n *node) forge(now time.Duration) {
 		}
 	case 1:
 		s := wire.Symbol{Sequence: 1, Block: beyond, K: 1}
-		if v := e.HandleSymbol(now, &s).Verdict; v != receiver.Invalid {
+		if v := e.HandleSymbol(now, &s).Verdict; v != receiver.Invalid && v != receiver.Duplicate {
 			wrong("takes a symbol of block %d of %d: verdict %d", beyond, blocks, v)
 		}
 	case 2:
@@ -155,11 +154,11 @@ func (n *node) forge(now time.Duration) {
 	case 3:
 		h := f.beat
 		h.Completion.ManifestSize = 3 << 20
-		f.send(n, now, h)
+		f.tell(n, now, h)
 	case 4:
 		h := f.beat
 		h.CarouselBlock = beyond
-		f.send(n, now, h)
+		f.tell(n, now, h)
 	case 5:
 		o := wire.RepairAdv{Sequence: f.beat.Sequence}
 		o.Pending = o.Pending.Append(wire.SymbolCount{Block: beyond, Symbols: 1000})
@@ -181,28 +180,42 @@ func (n *node) forge(now time.Duration) {
 	n.arm()
 }
 
-// send hands over a heartbeat, if one came to make it from.
-func (f *forger) send(n *node, now time.Duration, h wire.Heartbeat) {
+// tell hands over a heartbeat, if one came to make it from.
+func (f *forger) tell(n *node, now time.Duration, h wire.Heartbeat) {
 	if h.ReportInterval > 0 {
 		n.engine.HandleHeartbeat(now, h)
 	}
 }
 
-// giveUp ends a receiver that cannot go on.
-func (n *node) giveUp(now time.Duration) {
-	outcome, reason, ok := n.engine.GaveUp()
-	if !ok || n.done != 0 {
+// liar is a receiver that asks for what it has.
+type liar struct{ lies uint32 }
+
+// lie makes a report ask for much of blocks that may be in, and now and then wants
+// everything again.
+func (n *node) lie(now time.Duration, b *[]byte) {
+	report, err := wire.ParseReport(*b)
+	if err != nil {
 		return
 	}
-	if outcome != wire.OutcomeIntegrity || n.spec.BadBlocks <= accident {
-		n.room.err = fmt.Errorf("receiver %d gives up: outcome %d, %s", n.number, outcome, reason)
+	any := func() block.ID { return block.ID(n.rand.IntN(int(n.room.cfg.Blocks))) }
+	report.NACKs = wire.List[wire.SymbolCount]{}
+	for range 1 + n.rand.IntN(16) {
+		report.NACKs = report.NACKs.Append(wire.SymbolCount{Block: any(), Symbols: uint16(1 + n.rand.IntN(1<<16-1))})
 	}
-	n.gaveUp, n.done = true, now
-	n.engine.Leave(now, outcome, reason)
-}
-
-// mustHaveGivenUp reports whether so many blocks failed that they cannot be an accident.
-// Of those that were filled from a target nobody knows better.
-func (n *node) mustHaveGivenUp() bool {
-	return n.spec.OldContent == nil && n.spec.BadBlocks-n.badBlocks > accident
+	*b = report.AppendTo(nil)
+	if n.rand.IntN(2) == 0 {
+		return
+	}
+	n.liar.lies++
+	wanted := wire.Wanted{
+		Session: report.Session, Receiver: report.Receiver, Highest: report.Highest, Generation: 1<<20 + n.liar.lies, Pages: 1,
+	}
+	wanted.Ranges = wanted.Ranges.Append(wire.Range{Count: n.room.cfg.Blocks})
+	symbols := wire.WantedSymbols{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
+	symbols.Ranges = symbols.Ranges.Append(wire.SymbolRange{Block: any(), Count: n.room.cfg.K})
+	subblocks := wire.WantedSubblocks{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
+	subblocks.Blocks = subblocks.Blocks.Append(wire.Range{Count: min(n.room.cfg.Blocks, wire.MaxSubblockBlocks)})
+	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil), subblocks.AppendTo(nil)} {
+		n.room.feedback.Push(now+n.delay, message{packet: p})
+	}
 }

@@ -3,6 +3,7 @@ package room
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"multiserver/internal/block"
@@ -13,40 +14,71 @@ import (
 
 // node is a receiver: its engine, its link, and what its driver would do.
 type node struct {
-	room   *Room
-	number int
-	id     wire.ReceiverID
-	spec   Spec
-	rand   *rand.Rand
-	loss   simnet.Loss
-	delay  time.Duration
-	engine *receiver.Engine
+	room    *Room
+	number  int
+	id      wire.ReceiverID
+	spec    Spec
+	rand    *rand.Rand
+	delay   time.Duration
+	machine machine
+	again   *node // what comes of its machine after Kill
 
-	pos   uint64        // the next packet in the air
-	free  time.Duration // when its link is
-	late  simnet.Queue[packet]
-	wake  time.Duration
-	joins time.Duration // when the next offer is due; Never while it has a session
+	engine  *receiver.Engine // nil before it has a session
+	link    link
+	search  search
+	way     way
+	disk    disk
+	window  *window // nil if nothing is held against it
+	content content
+	forger  forger
+	liar    liar
 
-	answered  receiver.Session
-	answerAt  time.Duration // Never while none is on its way
-	disk      []int         // slots that are being written, the first one now
-	diskAt    time.Duration // when the first one is written
+	pos       uint64 // the next packet in the air
+	wake      time.Duration
 	dead      bool
 	gone      bool
 	done      time.Duration
-	heardAt   time.Duration
 	badBlocks int
-	gaveUp    bool
-	forger    forger
-	checker   checker
-	lies      uint32
-	held      []map[block.SymbolID]bool // strict, or with old content: what each slot holds
-	index     []int64                   // the same: the block in each slot
-	verified  map[int64]int             // the same: how often each block was
+	end       End
 	buffer    []byte
 	runs      []block.Range
 }
+
+// machine is what the sender sees of a receiver that is started again.
+type machine struct {
+	name    string
+	addr    netip.AddrPort
+	network int
+}
+
+// link is a receiver's own.
+type link struct {
+	loss simnet.Loss
+	free time.Duration // when it is
+	late simnet.Queue[packet]
+}
+
+// search is for the sender's session.
+type search struct {
+	askAt    time.Duration // when the next offer is due; Never while there is a session
+	answer   answer
+	answerAt time.Duration // Never while none is on its way
+}
+
+// answer is to an offer.
+type answer struct {
+	receiver.Session
+	token wire.Token
+}
+
+// disk is a target that takes its time.
+type disk struct {
+	slots []int // that are being written, the first one now
+	at    time.Duration
+}
+
+// busy: see fetch.
+func (d *disk) busy(window int) bool { return len(d.slots) >= max(1, window/4) }
 
 func newNode(r *Room, number int, spec Spec) *node {
 	if spec.Delay == 0 {
@@ -57,19 +89,20 @@ func newNode(r *Room, number int, spec Spec) *node {
 	}
 	n := &node{
 		room: r, number: number, spec: spec,
-		id:       wire.ReceiverID(number + 1),
-		rand:     rand.New(rand.NewPCG(r.cfg.Seed, uint64(number)+10)),
-		answerAt: simnet.Never, joins: simnet.Never, diskAt: simnet.Never,
+		id:        wire.ReceiverID(number + 1),
+		rand:      rand.New(rand.NewPCG(r.cfg.Seed, uint64(number)+10)),
+		search:    search{askAt: simnet.Never, answerAt: simnet.Never},
+		disk:      disk{at: simnet.Never},
 		badBlocks: spec.BadBlocks,
 	}
+	addr := netip.AddrFrom4([4]byte{10, byte(number >> 16), byte(number >> 8), byte(number)})
+	n.machine = machine{fmt.Sprintf("machine %d", number), netip.AddrPortFrom(addr, 1000), spec.Path.Network}
 	n.forger.rand = rand.New(rand.NewPCG(r.cfg.Seed, uint64(number)+10+1<<32))
-	n.loss = simnet.NewLoss(spec.Loss, max(spec.Burst, 1), n.rand)
+	n.link.loss = simnet.NewLoss(spec.Loss, max(spec.Burst, 1), n.rand)
 	n.delay = spec.Delay - jitter/2 + time.Duration(n.rand.Int64N(int64(jitter)))
-	n.checker = newChecker(n)
+	n.content = newContent(n)
 	if r.cfg.Strict || spec.OldContent != nil {
-		n.held = make([]map[block.SymbolID]bool, spec.Window)
-		n.index = make([]int64, spec.Window)
-		n.verified = map[int64]int{}
+		n.window = newWindow(n)
 	}
 	return n
 }
@@ -77,62 +110,69 @@ func newNode(r *Room, number int, spec Spec) *node {
 // start lets the receiver exist: there from the start, it has a description.
 func (n *node) start() {
 	if n.spec.Join > 0 {
-		n.joins = n.spec.Join
-		n.wake = n.joins
+		n.search.askAt = n.spec.Join
+		n.wake = n.spec.Join
 		return
 	}
-	n.begin(0, n.room.description())
+	n.begin(0, n.room.server.description(n))
 }
 
 // begin begins, or goes on in, a session.
-func (n *node) begin(now time.Duration, s receiver.Session) {
-	n.joins, n.heardAt = simnet.Never, now
-	if n.engine == nil || n.engine.Session() != s.ID {
+func (n *node) begin(now time.Duration, a answer) {
+	n.search.askAt = simnet.Never
+	switch {
+	case n.engine == nil:
 		n.forger.begin()
-	}
-	if n.engine == nil {
 		n.engine = receiver.New(now, receiver.Config{
 			Receiver: n.id, Image: n.room.geometry, SymbolSize: symbolSize, Window: n.spec.Window, Rand: n.rand,
-			Subblocks: n.spec.OldContent != nil && n.spec.OldContent.Subblocks,
-		}, s)
-		n.fillTarget()
-		n.checker.begin(n, now)
-	} else if n.engine.Session() != s.ID {
-		n.engine.Restart(now, s)
+			Subblocks: n.spec.OldContent != nil && n.spec.OldContent.Subblocks, SilenceLimit: n.spec.SilenceLimit,
+		}, a.Session)
+		n.way = newWay(n, now)
+		n.hold()
+		n.content.begin(n, now)
+	case n.done != 0:
+		return // the goodbye is to the session before
+	case n.engine.Session() != a.ID:
+		n.forger.begin()
+		n.engine.Restart(now, a.Session)
+		n.content.forget()
+		n.way.restarted(now)
+	default:
+		n.way.answered(now)
 	}
+	n.way.token = a.token
 	n.arm()
 }
 
-// fillTarget lets the target have some blocks.
-func (n *node) fillTarget() {
+// hold lets the target have some blocks.
+func (n *node) hold() {
 	for i := range n.room.zeros {
 		if n.spec.Holds > 0 && n.rand.Float64() < n.spec.Holds {
 			n.engine.ConfirmRange(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
-			if n.verified != nil && !n.room.zeros[i] {
-				n.verified[int64(i)]++
+			if n.window != nil && !n.room.zeros[i] {
+				n.window.verified[int64(i)]++
 			}
 		}
 	}
 }
 
-// absent reports whether the receiver gets nothing of the stream.
-func (n *node) absent() bool { return n.dead || n.gone || n.spec.Join > n.room.now+n.room.lookout }
+// deaf tells whether the receiver takes nothing of the stream.
+func (n *node) deaf() bool { return n.dead || n.gone || n.spec.Join > n.room.now+n.room.lookout }
 
 // answer is the sender's to an offer.
-func (n *node) answer(now time.Duration, s receiver.Session) {
+func (n *node) answer(now time.Duration, a answer) {
 	if n.rand.Float64() >= n.spec.Loss {
-		n.answered, n.answerAt = s, now+n.delay+time.Duration(n.rand.Int64N(int64(jitter)))
-		n.wake = min(n.wake, n.answerAt)
+		n.search.answer, n.search.answerAt = a, now+n.delay+time.Duration(n.rand.Int64N(int64(jitter)))
+		n.wake = min(n.wake, n.search.answerAt)
 		n.room.wake[n.number] = min(n.room.wake[n.number], n.wake)
 	}
 }
 
 // arm computes when the node has something to do besides taking packets.
 func (n *node) arm() {
-	at := min(n.joins, n.answerAt, n.diskAt, n.late.At())
-	if n.engine != nil && n.room != nil {
-		at = min(at, n.checker.wake(n))
-		at = min(at, n.engine.Deadline(), n.heardAt+time.Second)
+	at := min(n.search.askAt, n.search.answerAt, n.disk.at, n.link.late.At())
+	if n.engine != nil {
+		at = min(at, n.engine.Deadline(), n.content.wake(), n.way.wake(n))
 	}
 	if n.spec.Kill > 0 {
 		at = min(at, n.spec.Kill)
@@ -140,11 +180,12 @@ func (n *node) arm() {
 	n.wake = at
 }
 
-// slack: see Room. Near its end a receiver has none, nor if its link is more
+// patience: see Room. Near its end a receiver has none, nor if its link is more
 // than lossy.
-func (n *node) slack() wire.Sequence {
-	if n.engine == nil || n.held != nil || n.spec.Reorder > 0 || n.spec.Duplicate > 0 || n.spec.Stalls != nil ||
-		n.spec.Disk > 0 || n.spec.LinkTime > 0 || n.spec.Forged > 0 || n.room.cfg.Impatient || n.engine.Missing() < 24 || n.engine.Session() != n.room.session {
+func (n *node) patience() wire.Sequence {
+	if n.engine == nil || n.window != nil || n.spec.Reorder > 0 || n.spec.Duplicate > 0 || n.spec.Stalls != nil ||
+		n.spec.Disk > 0 || n.spec.LinkTime > 0 || n.spec.Forged > 0 || n.room.cfg.Impatient || n.engine.Missing() < 24 ||
+		n.engine.Session() != n.room.session || n.way.byUnicast() {
 		return 0
 	}
 	return n.engine.Attention()
@@ -153,11 +194,11 @@ func (n *node) slack() wire.Sequence {
 // run lets the receiver live until a time.
 func (n *node) run(until time.Duration) {
 	r := n.room
-	end := r.base + uint64(len(r.air))
+	end := r.ether.end()
 	for !n.dead && !n.gone {
 		arrives := simnet.Never
 		if n.pos < end {
-			arrives = max(r.air[n.pos-r.base].at, n.free) + n.spec.LinkTime + n.delay
+			arrives = max(r.ether.air[n.pos-r.ether.base].at, n.link.free) + n.spec.LinkTime + n.delay
 		}
 		if n.wake <= arrives {
 			if n.spec.Frozen {
@@ -175,43 +216,35 @@ func (n *node) run(until time.Duration) {
 		if arrives >= until {
 			return
 		}
-		p := &r.air[n.pos-r.base]
-		if n.spec.LinkTime > 0 {
-			if n.free > p.at+time.Duration(n.spec.Queue)*n.spec.LinkTime {
-				n.pos++
-				continue
-			}
-			n.free = max(p.at, n.free) + n.spec.LinkTime
-		}
-		if n.loss.Lost(n.pos) || n.engine == nil || n.spec.Stalls != nil && n.stalled(arrives) {
-			n.pos++
+		p := &r.ether.air[n.pos-r.ether.base]
+		n.pos++
+		if !p.to.has(n) {
 			continue
 		}
-		n.pos++
+		if n.spec.LinkTime > 0 {
+			if n.link.free > p.at+time.Duration(n.spec.Queue)*n.spec.LinkTime {
+				continue
+			}
+			n.link.free = max(p.at, n.link.free) + n.spec.LinkTime
+		}
+		if n.link.loss.Lost(n.pos-1) || n.engine == nil || within(n.spec.Stalls, arrives) || !n.way.passes(n, p, arrives) {
+			continue
+		}
 		if n.spec.Reorder > 0 && n.rand.Float64() < n.spec.Reorder {
-			n.late.Push(arrives+time.Duration(n.rand.Int64N(int64(late))), *p)
+			n.link.late.Push(arrives+time.Duration(n.rand.Int64N(int64(late))), *p)
 			n.arm()
 			continue
 		}
 		if n.spec.Forged > 0 {
-			n.forge(arrives)
+			n.forge(arrives, p)
 		}
-		n.handlePacket(arrives, p)
+		n.take(arrives, p)
 		if n.spec.Duplicate > 0 && n.rand.Float64() < n.spec.Duplicate {
-			n.late.Push(arrives+time.Duration(n.rand.Int64N(int64(late))), *p)
+			n.link.late.Push(arrives+time.Duration(n.rand.Int64N(int64(late))), *p)
 			n.arm()
 		}
 	}
 	n.wake = simnet.Never
-}
-
-func (n *node) stalled(t time.Duration) bool {
-	for _, s := range n.spec.Stalls {
-		if s.holds(t) {
-			return true
-		}
-	}
-	return false
 }
 
 // thaw is t, or the end of the stall that it lies in.
@@ -224,23 +257,23 @@ func (n *node) thaw(t time.Duration) time.Duration {
 	return t
 }
 
-// handlePacket hands a packet to the engine.
-func (n *node) handlePacket(now time.Duration, p *packet) {
-	n.heardAt = now
+// take hands a packet to the engines.
+func (n *node) take(now time.Duration, p *packet) {
 	if p.control != nil {
-		n.handleControl(now, p.control)
+		n.takeControl(now, p.control)
 		return
 	}
 	e := n.engine
 	if p.symbol.Session != e.Session() {
-		n.stranger(now)
+		n.way.foreign()
 		return
 	}
+	n.way.symbol(now)
 	before := e.Deadline()
 	t := e.HandleSymbol(now, &p.symbol)
 	if t.Verdict == receiver.Keep {
-		if n.held != nil {
-			n.recordSymbol(&p.symbol, t)
+		if n.window != nil {
+			n.window.keep(&p.symbol, t)
 		}
 		if t.Complete {
 			n.solve(now, t.Slot)
@@ -248,42 +281,10 @@ func (n *node) handlePacket(now time.Duration, p *packet) {
 			return
 		}
 	} else if t.Verdict == receiver.Invalid {
-		n.room.err = fmt.Errorf("receiver %d calls a packet invalid: %+v, in session %d of %d", n.number, p.symbol, e.Session(), n.room.session)
+		n.room.fail("receiver %d calls a packet invalid: %+v, in session %d of %d", n.number, p.symbol, e.Session(), n.room.session)
 	}
 	if d := e.Deadline(); d != before {
 		n.arm()
-	}
-}
-
-// recordSymbol records what a slot holds, in strict rooms.
-func (n *node) recordSymbol(s *wire.Symbol, t receiver.Placement) {
-	n.open(int64(s.Object)<<32|int64(s.Block), t)
-	n.recordHeld(s.Symbol, t)
-	n.count(s.K, t)
-}
-
-// open records that a symbol of a block goes into a slot.
-func (n *node) open(index int64, t receiver.Placement) {
-	if t.First {
-		n.held[t.Slot], n.index[t.Slot] = map[block.SymbolID]bool{}, index
-	}
-	if n.index[t.Slot] != index {
-		n.room.err = fmt.Errorf("receiver %d puts block %x where block %x is", n.number, index, n.index[t.Slot])
-	}
-}
-
-// recordHeld records that a slot holds a symbol.
-func (n *node) recordHeld(id block.SymbolID, t receiver.Placement) {
-	if n.held[t.Slot][id] {
-		n.room.err = fmt.Errorf("receiver %d keeps symbol %d of block %x twice", n.number, id, n.index[t.Slot])
-	}
-	n.held[t.Slot][id] = true
-}
-
-// count holds what a slot has against what is said of it.
-func (n *node) count(k uint16, t receiver.Placement) {
-	if enough := len(n.held[t.Slot]) >= int(k); t.Complete && !enough {
-		n.room.err = fmt.Errorf("receiver %d calls block %x complete with %d of %d symbols", n.number, n.index[t.Slot], len(n.held[t.Slot]), k)
 	}
 }
 
@@ -301,87 +302,74 @@ func (n *node) solve(now time.Duration, slot int) {
 		return
 	}
 	e.BlockVerified(slot)
-	if n.verified != nil {
-		n.verified[n.index[slot]]++
-		if n.index[slot]>>32 != 0 { // it has one block
-			n.checker.manifest = true
-		}
+	manifest := false
+	if n.window != nil {
+		manifest = n.window.solved(slot)
 	}
 	if n.spec.Disk == 0 {
 		e.BlockWritten(now, slot)
 		n.check(now)
-		return
+	} else if n.disk.slots = append(n.disk.slots, slot); len(n.disk.slots) == 1 {
+		n.disk.at = now + n.spec.Disk
 	}
-	n.disk = append(n.disk, slot)
-	if len(n.disk) == 1 {
-		n.diskAt = now + n.spec.Disk
+	if manifest {
+		n.content.setManifest(n, now)
 	}
 }
 
 // check ends a receiver that has everything.
 func (n *node) check(now time.Duration) {
 	if n.done == 0 && n.engine.Complete() {
-		n.done = now
-		n.engine.Leave(now, wire.OutcomeDone, "")
-		for index, times := range n.verified {
-			if times != 1 {
-				n.room.err = fmt.Errorf("receiver %d verified block %x %d times", n.number, index, times)
-			}
-		}
-		want := 1 // the manifest
-		for _, zero := range n.room.zeros {
-			if !zero {
-				want++
-			}
-		}
-		if n.verified != nil && len(n.verified) != want {
-			n.room.err = fmt.Errorf("receiver %d is done with %d blocks of %d", n.number, len(n.verified), want)
+		n.leave(now, wire.OutcomeDone, "")
+		if n.window != nil {
+			n.window.check()
 		}
 	}
 }
 
-func (n *node) handleControl(now time.Duration, c *control) {
+func (n *node) takeControl(now time.Duration, c *control) {
 	e := n.engine
 	if c.kind == 0 {
 		return // lost for all
 	}
 	if c.session != e.Session() {
-		n.stranger(now)
+		n.way.foreign()
 		return
 	}
+	n.way.packet(now, c.kind)
 	switch c.kind {
 	case wire.TypeZeroRun:
 		n.runs = e.HandleZeroRun(now, &c.zeros, n.runs[:0])
-		for _, run := range n.runs {
-			e.ZerosWritten(uint32(run.Len()))
-			for i := run.Lo; i < run.Hi; i++ {
-				if !n.room.zeros[i] {
-					n.room.err = fmt.Errorf("receiver %d takes block %d for zeros", n.number, i)
-				}
-			}
-		}
+		n.writeZeros(n.runs)
 		n.check(now)
 	case wire.TypeRepairAdv:
 		e.HandleRepairAdv(now, c.owed)
 	case wire.TypeHeartbeat:
 		n.forger.beat = c.heartbeat
 		e.HandleHeartbeat(now, c.heartbeat)
+		n.way.heartbeat(c.heartbeat)
+	case wire.TypeProbe:
+		n.way.observer.HandleProbe(now, c.probe)
 	case wire.TypeSubblockDigests:
-		if n.checker.old != nil {
-			n.checker.handleSubblockDigests(n, now, c.subblocks)
-		}
+		n.content.handleSubblocks(n, now, c.subblocks)
 	case wire.TypeGoodbyeAck:
 		e.HandleGoodbyeAck(now, c.ack)
-		n.gone = e.Gone()
+		if n.gone = e.Gone(); n.gone && n.end.Acknowledged == 0 {
+			n.end.Acknowledged = e.Session()
+		}
 	}
 	n.arm()
 }
 
-// stranger: another session is on the group; an offer asks for its description.
-func (n *node) stranger(now time.Duration) {
-	if n.done == 0 && n.joins == simnet.Never {
-		n.joins = now + time.Duration(n.rand.Int64N(int64(50*time.Millisecond)))
-		n.arm()
+// writeZeros makes runs of blocks zeros.
+func (n *node) writeZeros(runs []block.Range) {
+	for _, run := range runs {
+		n.engine.ZerosWritten(uint32(run.Len()))
+		for i := run.Lo; i < run.Hi; i++ {
+			if !n.room.zeros[i] {
+				n.room.fail("receiver %d takes block %d for zeros", n.number, i)
+			}
+		}
 	}
 }
 
@@ -392,54 +380,54 @@ func (n *node) act(now time.Duration) {
 		n.dead = true
 		return
 	}
-	if now >= n.answerAt {
-		n.answerAt = simnet.Never
-		n.begin(now, n.answered)
+	if now >= n.search.answerAt {
+		n.search.answerAt = simnet.Never
+		n.begin(now, n.search.answer)
 	}
-	if n.engine != nil && n.done == 0 && now >= n.heardAt+time.Second {
-		n.heardAt = now // silence: perhaps the sender is another one now
-		n.joins = min(n.joins, now)
-	}
-	if n.done != 0 {
-		n.heardAt = now + time.Hour
-	}
-	if now >= n.joins {
-		n.joins = now + 100*time.Millisecond + time.Duration(n.rand.Int64N(int64(100*time.Millisecond)))
-		if n.rand.Float64() >= n.spec.Loss {
-			n.room.feedback.Push(now+n.delay, message{offer: n})
-		}
+	if now >= n.search.askAt {
+		n.search.askAt = now + 100*time.Millisecond + time.Duration(n.rand.Int64N(int64(100*time.Millisecond)))
+		n.offer(now)
 	}
 	if n.engine == nil {
 		return
 	}
-	for n.late.At() <= now {
-		_, p := n.late.Pop()
-		n.handlePacket(now, &p)
+	for n.link.late.At() <= now {
+		_, p := n.link.late.Pop()
+		n.take(now, &p)
 	}
-	if now >= n.diskAt {
-		slot := n.disk[0]
-		n.disk = append(n.disk[:0], n.disk[1:]...)
-		n.diskAt = simnet.Never
-		if len(n.disk) > 0 {
-			n.diskAt = now + n.spec.Disk
+	if now >= n.disk.at {
+		slot := n.disk.slots[0]
+		n.disk.slots = append(n.disk.slots[:0], n.disk.slots[1:]...)
+		n.disk.at = simnet.Never
+		if len(n.disk.slots) > 0 {
+			n.disk.at = now + n.spec.Disk
 		}
 		n.engine.BlockWritten(now, slot)
 		n.check(now)
 	}
-	n.checker.act(n, now)
+	n.content.act(n, now)
+	n.way.act(n, now)
 	for n.engine.Deadline() <= now {
 		b, ok := n.engine.Poll(now, n.buffer[:0])
 		n.buffer = b
 		if !ok {
 			break
 		}
-		n.send(now, b)
+		n.tell(now, b)
 	}
+	n.giveUp(now)
 	n.gone = n.engine.Gone()
 }
 
-// send sends b to the sender.
-func (n *node) send(now time.Duration, b []byte) {
+// offer asks for the sender's session.
+func (n *node) offer(now time.Duration) {
+	if n.rand.Float64() >= n.spec.Loss {
+		n.room.feedback.Push(now+n.delay, message{offer: n})
+	}
+}
+
+// tell sends b to the sender.
+func (n *node) tell(now time.Duration, b []byte) {
 	if n.rand.Float64() < n.spec.Loss {
 		return
 	}
@@ -460,35 +448,5 @@ func (n *node) send(now time.Duration, b []byte) {
 	}
 	for range copies {
 		n.room.feedback.Push(now+n.delay+time.Duration(n.rand.Int64N(int64(spread))), message{packet: b})
-	}
-}
-
-// lie makes a report ask for much of blocks that may be in, and now and then wants
-// everything again.
-func (n *node) lie(now time.Duration, b *[]byte) {
-	report, err := wire.ParseReport(*b)
-	if err != nil {
-		return
-	}
-	any := func() block.ID { return block.ID(n.rand.IntN(int(n.room.cfg.Blocks))) }
-	report.NACKs = wire.List[wire.SymbolCount]{}
-	for range 1 + n.rand.IntN(16) {
-		report.NACKs = report.NACKs.Append(wire.SymbolCount{Block: any(), Symbols: uint16(1 + n.rand.IntN(1<<16-1))})
-	}
-	*b = report.AppendTo(nil)
-	if n.rand.IntN(2) == 0 {
-		return
-	}
-	n.lies++
-	wanted := wire.Wanted{
-		Session: report.Session, Receiver: report.Receiver, Highest: report.Highest, Generation: 1<<20 + n.lies, Pages: 1,
-	}
-	wanted.Ranges = wanted.Ranges.Append(wire.Range{Count: n.room.cfg.Blocks})
-	symbols := wire.WantedSymbols{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
-	symbols.Ranges = symbols.Ranges.Append(wire.SymbolRange{Block: any(), Count: n.room.cfg.K})
-	subblocks := wire.WantedSubblocks{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
-	subblocks.Blocks = subblocks.Blocks.Append(wire.Range{Count: min(n.room.cfg.Blocks, wire.MaxSubblockBlocks)})
-	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil), subblocks.AppendTo(nil)} {
-		n.room.feedback.Push(now+n.delay, message{packet: p})
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"multiserver/internal/simnet"
 )
 
 var (
@@ -20,6 +22,9 @@ var (
 var regressions = map[uint64]string{
 	127: "the walk waited for the manifest to be read, and Upcoming did not name it",
 	583: "the same, with receivers that resume",
+
+	3061: "a limit of silence began anew with each change to unicast; then probes counted as words",
+	3152: "a forged symbol was too old to be looked at, and that was called taken",
 
 	12866: "who had heard nothing of the stream named symbols as of sequence 0, and the answer was always on its way",
 }
@@ -162,7 +167,67 @@ func randomRoom(seed uint64) Config {
 		}
 		cfg.Receivers = append(cfg.Receivers, s)
 	}
+	addConditions(&cfg, rand.New(rand.NewPCG(seed, 6)), moment) // by itself, for the same reason
 	return cfg
+}
+
+// addConditions lets a room have a gate and probes, unicast, and paths that fail.
+func addConditions(cfg *Config, r *rand.Rand, moment func(float64) time.Duration) {
+	maybe := func(share float64) bool { return r.Float64() < share }
+	upTo := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }
+	cfg.Unicast = maybe(0.5)
+	surely := 0 // receivers that come, whatever happens
+	for i := range cfg.Receivers {
+		s := &cfg.Receivers[i]
+		if s.Kill > 0 {
+			if maybe(0.5) {
+				s.Return = 300*time.Millisecond + upTo(3*time.Second)
+			}
+		} else {
+			surely++
+		}
+	}
+	if maybe(0.75) {
+		cfg.Start = &Start{MinReceivers: r.IntN(surely + 1), MinWait: upTo(time.Second)}
+		if cfg.Deaths != nil || maybe(0.5) { // those that are done do not come to the next session
+			cfg.Start.MaxWait = time.Second + upTo(3*time.Second)
+		}
+	}
+	for i := range cfg.Receivers {
+		s := &cfg.Receivers[i]
+		if maybe(0.1) {
+			s.Path.Network = 1 + r.IntN(3)
+		}
+		for at := time.Duration(0); maybe(0.15); {
+			at += moment(1)
+			s.Path.Forgets = append(s.Path.Forgets, at)
+		}
+		if maybe(0.1) {
+			from := upTo(time.Second)
+			s.Path.NoGroup = append(s.Path.NoGroup, Span{from, from + upTo(15*time.Second)})
+		}
+		if maybe(0.1) {
+			from := upTo(4 * time.Second)
+			s.Path.NoUnicast = append(s.Path.NoUnicast, Span{from, from + upTo(10*time.Second)})
+		}
+		if cfg.Start != nil && maybe(0.04) {
+			s.Path.MaxPacket = 600 + r.IntN(700)
+			cfg.Start.MaxWait = max(cfg.Start.MaxWait, time.Second)
+		} else if maybe(0.04) { // cut off
+			from := moment(2)
+			s.Path.NoGroup = append(s.Path.NoGroup, Span{from, simnet.Never})
+			s.Path.NoUnicast = append(s.Path.NoUnicast, Span{from, simnet.Never})
+			s.SilenceLimit = 4*time.Second + upTo(4*time.Second)
+			if cfg.Start != nil {
+				cfg.Start.MaxWait = max(cfg.Start.MaxWait, time.Second)
+			}
+		} else if maybe(0.1) {
+			s.SilenceLimit = 30 * time.Second
+		}
+		if s.OldContent != nil && maybe(0.3) {
+			s.OldContent.At, s.OldContent.Sampled = 0, true
+		}
+	}
 }
 
 // randomOldContent is a target with something on it. A check takes up to four times as long as

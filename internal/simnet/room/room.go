@@ -6,8 +6,7 @@ import (
 	"time"
 
 	"multiserver/internal/block"
-	"multiserver/internal/receiver"
-	"multiserver/internal/sender"
+	"multiserver/internal/codec"
 	"multiserver/internal/simnet"
 	"multiserver/internal/wire"
 )
@@ -38,7 +37,17 @@ type Config struct {
 	// stale: an old report, a list that a newer one has replaced, or whatever was said
 	// before a goodbye.
 	Replays float64
+	// Start holds the stream until the receivers have come that it waits for, and have
+	// answered probes. nil: it begins at once, without probes.
+	Start   *Start
+	Unicast bool          // a receiver that hears nothing of the group may have the stream by unicast
 	Limit   time.Duration // the room fails after that time
+}
+
+// Start is what the stream waits for, as in startgate.Gate.
+type Start struct {
+	MinReceivers     int
+	MinWait, MaxWait time.Duration
 }
 
 // Span is a time from its first to its second.
@@ -67,6 +76,21 @@ type Spec struct {
 	OldContent *OldContent   // what else its target has, nil if it is not looked at
 	BadBlocks  int           // that many blocks fail their digest
 	Forged     float64       // share of packets of the stream with a forged one before
+	Path       Path
+	// SilenceLimit ends the receiver if nothing of the sender comes for so long; 0: never.
+	SilenceLimit time.Duration
+	// Return is how long after Kill its machine is started again, and comes as a new
+	// receiver; 0: never.
+	Return time.Duration
+}
+
+// Path is what becomes of the stream between the sender and a receiver.
+type Path struct {
+	Network   int             // of the sender's, 0 to 63, that it is on
+	Forgets   []time.Duration // when the switch forgets the group, until it is joined again
+	NoGroup   []Span          // nothing of the group comes through
+	NoUnicast []Span          // the same of the stream by unicast
+	MaxPacket int             // bytes; larger packets are dropped; 0: none
 }
 
 // DefaultDelay is one way: a round trip of 0.2 ms.
@@ -84,73 +108,45 @@ const (
 	subblockPackets = (1<<20/block.SubblockSize + wire.MaxSubblocks - 1) / wire.MaxSubblocks
 )
 
-// packet is one on its way to all receivers.
-type packet struct {
-	at      time.Duration // when it leaves the switch
-	symbol  wire.Symbol
-	control *control // if it is no symbol
-}
-
-// control is what is not a symbol.
-type control struct {
-	zeros     wire.ZeroRun
-	owed      wire.RepairAdv
-	heartbeat wire.Heartbeat
-	ack       wire.GoodbyeAck
-	subblocks wire.SubblockDigests
-	kind      wire.Type
-	session   wire.SessionID
-}
-
-// message is one on its way to the sender, or an answer to a receiver alone.
-type message struct {
-	packet []byte
-	offer  *node
-}
-
 // Room is a simulation under way.
 type Room struct {
-	cfg  Config
-	rand *rand.Rand
-	now  time.Duration
+	cfg      Config
+	now      time.Duration
+	geometry block.Geometry
+	zeros    []bool
+	manifest *codec.Manifest // nil if no target is compared with it
 
-	geometry  block.Geometry
-	zeros     []bool
-	sender    *sender.Engine
-	session   wire.SessionID
-	alive     bool
-	awake     bool          // the sender has something to send
-	free      time.Duration // when its wire is free
-	ready     []sender.Ref
-	read      uint32        // blocks of the image that this sender has read
-	untilRead int           // packets until it looks ahead again
-	idleAt    time.Duration // when it may have read what nobody wanted
-	deaths    int
-	backAt    time.Duration
-	common    simnet.Loss
-	replayer  replayer
+	session  wire.SessionID // the last one
+	server   *server        // of the last session
+	life     life
+	sessions []*board // of all sessions so far
+	ether    ether
+	replayer replayer
 
-	air   []packet
-	base  uint64 // number of air[0]
 	nodes []*node
 	wake  []time.Duration // of each node
-	// slack is the sequence up to which each node can take packets late without
+	// patience is the sequence up to which each node can take packets late without
 	// missing a time at which it would have said something.
-	slack    []wire.Sequence
-	sequence wire.Sequence // the highest in the air
-	controls uint64        // number behind the last packet in the air that is no symbol
+	patience []wire.Sequence
 	feedback simnet.Queue[message]
 	lookout  time.Duration // the shortest delay: how far nodes can run on their own
-	unread   int           // nodes that have not taken all that is in the air
 
-	buffer []byte
 	Result Result
 	err    error
 }
 
+// life is whether the sender lives.
+type life struct {
+	alive  bool
+	deaths int // so far
+	backAt time.Duration
+}
+
 // Result is what came of a room.
 type Result struct {
-	Symbols, ZeroRuns, Control uint64 // packets sent
+	Symbols, ZeroRuns, Control uint64 // packets sent to the group
+	Probes                     uint64 // the same, of trains
+	Unicast                    uint64 // packets sent by unicast, one for each receiver
 	Subblocks                  uint64 // of Control, those with sub-block digests
 	Source                     uint64 // source symbols in the image
 	// LastSource is when the last source symbol of the image was sent in the first pass.
@@ -163,15 +159,24 @@ type Result struct {
 	Joined     []time.Duration
 	Killed     []bool
 	Finished   time.Duration // the last one
-	Checking   time.Duration // when the first check of a block of a target began
+	Checking   time.Duration // when the first receiver had the manifest to compare its target with
 	Checked    time.Duration // when the last one ended
 	Proactive  float64
 	Silent     bool // at the end nothing more was sent
+
+	Opened, Began []time.Duration // when each session's gate opened, and its stream began
+	Networks      []int           // that the stream goes out on at the end
+	Ended         []End           // of each receiver
+	Failed, All   int             // the last session's verdict
 }
 
 // Sent is the packets sent ÷ source symbols, everything included.
 func (r *Result) Sent() float64 {
-	return float64(r.Symbols+r.ZeroRuns+r.Control) / float64(r.Source)
+	return float64(r.packets()) / float64(r.Source)
+}
+
+func (r *Result) packets() uint64 {
+	return r.Symbols + r.ZeroRuns + r.Control + r.Probes + r.Unicast
 }
 
 // FeedbackShare is the feedback that reached the sender, but for the goodbyes, ÷
@@ -183,7 +188,7 @@ func (r *Result) FeedbackShare() float64 {
 			n += c
 		}
 	}
-	return float64(n) / float64(r.Symbols+r.ZeroRuns+r.Control)
+	return float64(n) / float64(r.packets())
 }
 
 // Run simulates cfg until every receiver that lives is done and has said goodbye.
@@ -198,21 +203,22 @@ func Run(cfg Config) (Result, error) {
 	if r.err == nil {
 		r.checkSilence()
 	}
-	r.Result.Proactive = r.sender.Proactive()
-	for i, n := range r.nodes {
+	r.Result.Proactive = r.server.group.engine.Proactive()
+	r.Result.Networks = r.server.networks.Indices(nil)
+	for _, n := range r.nodes {
 		r.Result.Finish = append(r.Result.Finish, n.done)
 		r.Result.Joined = append(r.Result.Joined, n.spec.Join)
 		r.Result.Killed = append(r.Result.Killed, n.dead)
-		if n.dead {
-			continue
+		r.Result.Ended = append(r.Result.Ended, n.end)
+		if !n.dead {
+			r.Result.Finished = max(r.Result.Finished, n.done)
 		}
-		r.Result.Finished = max(r.Result.Finished, n.done)
-		if r.err == nil && n.done == 0 {
-			r.err = fmt.Errorf("receiver %d is not done", i)
-		}
-		if r.err == nil && n.mustHaveGivenUp() && !n.gaveUp {
-			r.err = fmt.Errorf("receiver %d goes on after %d blocks that failed", i, n.spec.BadBlocks-n.badBlocks)
-		}
+	}
+	if r.err == nil {
+		r.err = r.checkEnds()
+	}
+	if r.err == nil {
+		r.err = r.checkVerdict()
 	}
 	return r.Result, r.err
 }
@@ -220,16 +226,15 @@ func Run(cfg Config) (Result, error) {
 func newRoom(cfg Config) *Room {
 	r := &Room{
 		cfg:      cfg,
-		rand:     rand.New(rand.NewPCG(cfg.Seed, 1)),
+		ether:    newEther(cfg),
 		geometry: block.Geometry{ImageSize: uint64(cfg.Blocks) << 20, BlockSize: 1 << 20},
 		zeros:    make([]bool, cfg.Blocks),
 		lookout:  time.Second,
 	}
 	r.Result.Feedback = map[wire.Type]int{}
-	r.common = simnet.NewLoss(cfg.CommonLoss, 1, rand.New(rand.NewPCG(cfg.Seed, 2)))
 	if cfg.ZeroRuns {
 		for i := 0; i < len(r.zeros); {
-			run, zero := 1+r.rand.IntN(20), r.rand.IntN(2) == 0
+			run, zero := 1+r.ether.rand.IntN(20), r.ether.rand.IntN(2) == 0
 			for ; run > 0 && i < len(r.zeros); run-- {
 				r.zeros[i] = zero
 				i++
@@ -242,16 +247,31 @@ func newRoom(cfg Config) *Room {
 		}
 	}
 	r.Result.Source = max(r.Result.Source, 1)
-	r.startSender(0)
-	for i, spec := range cfg.Receivers {
+	r.manifest = newManifest(r)
+	all := cfg.Receivers
+	for _, spec := range cfg.Receivers {
+		if spec.Kill > 0 && spec.Return > 0 {
+			spec.Join, spec.Kill = spec.Kill+spec.Return, 0
+			all = append(all[:len(all):len(all)], spec)
+		}
+	}
+	for i, spec := range all {
 		r.nodes = append(r.nodes, newNode(r, i, spec))
 		r.wake = append(r.wake, 0)
-		r.slack = append(r.slack, 0)
+		r.patience = append(r.patience, 0)
 	}
+	for i, next := 0, len(cfg.Receivers); i < len(cfg.Receivers); i++ {
+		if n := r.nodes[i]; n.spec.Kill > 0 && n.spec.Return > 0 {
+			n.again, r.nodes[next].machine = r.nodes[next], n.machine
+			next++
+		}
+	}
+	r.startServer(0)
 	for _, n := range r.nodes {
 		r.lookout = min(r.lookout, n.delay)
 		if n.spec.Join == 0 {
-			r.sender.Join(0, n.id)
+			r.server.group.engine.Join(0, n.id)
+			r.server.board.table.Offer(n.id, n.machine.name)
 		}
 	}
 	for _, n := range r.nodes {
@@ -260,22 +280,24 @@ func newRoom(cfg Config) *Room {
 	return r
 }
 
-// startSender begins a session.
-func (r *Room) startSender(now time.Duration) {
+// startServer begins a session.
+func (r *Room) startServer(now time.Duration) {
 	r.session++
-	r.sender = sender.New(now, sender.Config{Session: r.session, Image: r.geometry})
-	r.sender.SetRate(float64(time.Second) / float64(r.cfg.PacketTime))
-	r.alive, r.awake, r.free = true, true, now
+	r.life.alive = true
+	r.ether.free = now
+	r.server = newServer(r, now)
+	r.sessions = append(r.sessions, r.server.board)
 	r.replayer = newReplayer(rand.New(rand.NewPCG(r.cfg.Seed, 5+uint64(r.session)<<32)))
-	r.read, r.untilRead, r.idleAt = 0, 0, now+100*time.Millisecond
 }
 
-// description is what the sender would say of its session.
-func (r *Room) description() receiver.Session {
-	return receiver.Session{ID: r.session, ReportInterval: r.sender.Interval(), Receivers: uint32(r.sender.Receivers())}
+// fail keeps the first thing that is wrong.
+func (r *Room) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("at %v: "+format, append([]any{r.now}, args...)...)
+	}
 }
 
-// over reports whether nobody is left who waits.
+// over tells whether nobody is left who waits.
 func (r *Room) over() bool {
 	for _, n := range r.nodes {
 		if !n.gone && !n.dead && !n.spec.Liar {
@@ -292,18 +314,18 @@ func (r *Room) over() bool {
 // other does, or to the next thing that happens.
 func (r *Room) step() {
 	until := r.now + r.lookout
-	r.runSender(until)
+	r.runServer(until)
 	for i, n := range r.nodes {
-		if r.wake[i] < until || r.unread > 0 && (r.slack[i] <= r.sequence || r.controls > n.pos) {
+		if r.wake[i] < until || r.ether.unread > 0 && (r.patience[i] <= r.ether.sequence || r.ether.controls > n.pos) {
 			n.run(until)
 			r.wake[i] = n.wake
-			r.slack[i] = n.slack()
+			r.patience[i] = n.patience()
 		}
 	}
-	r.sweep()
+	r.ether.sweep(r.nodes)
 	r.now = until
-	if r.unread == 0 && !r.awake {
-		next := min(r.feedback.At(), r.senderWake())
+	if r.ether.unread == 0 && !(r.life.alive && r.server.awake) {
+		next := min(r.feedback.At(), r.serverWake())
 		for _, at := range r.wake {
 			next = min(next, at)
 		}
@@ -311,56 +333,35 @@ func (r *Room) step() {
 	}
 }
 
-// sweep drops packets that every node has taken.
-func (r *Room) sweep() {
-	least := r.base + uint64(len(r.air))
-	r.unread = 0
-	end := least
-	for _, n := range r.nodes {
-		if n.absent() {
-			n.pos = end
-			continue
-		}
-		if n.pos < end {
-			r.unread++
-		}
-		least = min(least, n.pos)
-	}
-	if drop := int(least - r.base); drop > 4096 || drop == len(r.air) {
-		r.air = append(r.air[:0], r.air[drop:]...)
-		r.base = least
-	}
-}
-
 // checkSilence runs on for a minute: a sender without receivers says nothing.
 func (r *Room) checkSilence() {
-	r.runSenderAlone(10 * time.Minute)
-	before := r.Result.Symbols + r.Result.ZeroRuns + r.Result.Control
-	r.runSenderAlone(time.Minute)
-	after := r.Result.Symbols + r.Result.ZeroRuns + r.Result.Control
+	r.settle(10 * time.Minute)
+	before := r.Result.packets()
+	r.settle(time.Minute)
+	after := r.Result.packets()
 	r.Result.Silent = before == after
 	if !r.Result.Silent {
 		r.err = fmt.Errorf("the sender has nobody left and sends %d packets more", after-before)
 	}
 }
 
-// runSenderAlone lets d pass for the sender alone.
-func (r *Room) runSenderAlone(d time.Duration) {
+// settle lets d pass for the sender alone.
+func (r *Room) settle(d time.Duration) {
 	until := r.now + d
 	for r.now < until {
-		r.now = min(max(min(r.senderWake(), r.feedback.At()), r.now+r.lookout), until)
-		r.runSender(r.now + 1)
-		r.air, r.base = r.air[:0], r.base+uint64(len(r.air))
+		r.now = min(max(min(r.serverWake(), r.feedback.At()), r.now+r.lookout), until)
+		r.runServer(r.now + 1)
+		r.ether.drop()
 	}
 	for _, n := range r.nodes {
-		n.pos = r.base
+		n.pos = r.ether.base
 	}
 }
 
 func (r *Room) describe() string {
 	s := ""
 	for i, n := range r.nodes {
-		if !n.gone && !n.dead {
+		if !n.gone && !n.dead && n.engine != nil {
 			s += fmt.Sprintf("receiver %d lacks %d blocks; ", i, n.engine.Missing())
 			if len(s) > 300 {
 				return s + "…"
