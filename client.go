@@ -14,6 +14,7 @@ import (
 	"multiserver/internal/discover"
 	"multiserver/internal/failure"
 	"multiserver/internal/fetch"
+	"multiserver/internal/format"
 	"multiserver/internal/legacy"
 	"multiserver/internal/reach"
 	"multiserver/internal/target"
@@ -183,8 +184,19 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		f.Phase, f.Name, f.Output, f.SizeBytes = account.Receiving, m.offer.Name, m.out.Name(), m.offer.SizeBytes
 		f.Server, f.Interface, f.WaitingFor = m.offer.Server, onInterface, ""
 	})
-	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", m.offer.Name, m.offer.Server),
+	of := m.offer.Format()
+	what := m.offer.Name
+	if of != format.Raw {
+		what += ", " + of.String() + ","
+	}
+	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", what, m.offer.Server),
 		"bytes", m.offer.SizeBytes, "interface", onInterface, "output", m.out.Name())
+	if err := target.FitsFormat(m.out, of); err != nil {
+		return err
+	}
+	if text, advice := format.Caution(of, m.offer.SizeBytes); text != "" && isDevice(m.out) {
+		c.cfg.Log.Warn(m.offer.Name+" "+text, "advice", advice)
+	}
 	if m.offer.Session != nil {
 		m.stream.Close()
 		return fetch.Run(ctx, fetch.Config{
@@ -205,6 +217,11 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		QuietTime: c.cfg.QuietTime, ReceiveLimit: limitOf(c.cfg.ReceiveTimeout), Verify: c.cfg.Verify,
 		Account: &c.account, Log: c.cfg.Log,
 	})
+}
+
+func isDevice(t target.Target) bool {
+	file, ok := t.(*target.File)
+	return ok && file.IsDevice()
 }
 
 // limitOf is a time limit as the internal packages take it: 0 is none.

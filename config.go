@@ -135,8 +135,8 @@ type ClientConfig struct {
 	ReceiveTimeout time.Duration
 	// Allocate takes all of the target file's space first and leaves no holes.
 	Allocate bool
-	// Force writes to a target that is mounted or in use, and makes a regular file of a path below
-	// /dev that does not exist.
+	// Force writes to a target that is mounted or in use, and writes an image that is no disk as
+	// it is. It makes a regular file of a path below /dev that does not exist.
 	Force bool
 	// Update compares the whole target before anything is requested. Without it that happens only
 	// if a sample shows that the target holds some of the image.

@@ -13,8 +13,10 @@ import (
 
 // Plan is what Client.Run would write, and where. String returns it as a paragraph.
 type Plan struct {
-	Name      string         `json:"name"`       // of the image
-	SizeBytes uint64         `json:"size_bytes"` // of the image
+	Name      string `json:"name"`       // of the image
+	SizeBytes uint64 `json:"size_bytes"` // of the image
+	// Format is what the image is if it is no plain disk, with its article: "a gzip file".
+	Format    string         `json:"format,omitempty"`
 	Server    netip.AddrPort `json:"server"`
 	Protocol  string         `json:"protocol"` // "mxb1" or "mxb2"
 	Interface string         `json:"interface"`
@@ -48,7 +50,7 @@ const (
 // planOf makes the checks that need the image's size, and returns the plan.
 func planOf(offer *discover.Offer, out target.Target) (Plan, error) {
 	p := Plan{
-		Name: offer.Name, SizeBytes: offer.SizeBytes,
+		Name: offer.Name, SizeBytes: offer.SizeBytes, Format: offer.Format().String(),
 		Server: offer.Server, Protocol: offer.Protocol(), Interface: udp.InterfaceName(offer.IfIndex),
 		Output: out.Name(), Kind: OutputStream,
 	}
@@ -56,6 +58,9 @@ func planOf(offer *discover.Offer, out target.Target) (Plan, error) {
 		if err := checked.Fits(offer.SizeBytes, offer.SectorSize()); err != nil {
 			return Plan{}, err
 		}
+	}
+	if err := target.FitsFormat(out, offer.Format()); err != nil {
+		return Plan{}, err
 	}
 	if file, ok := out.(*target.File); ok {
 		p.describe(file)
@@ -88,6 +93,9 @@ func (p Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%q of %d bytes, from %s over %s on %s,\nwould be written to %s",
 		p.Name, p.SizeBytes, p.Server, strings.Replace(strings.ToUpper(p.Protocol), "MXB", "MXB ", 1), p.Interface, p.Output)
+	if p.Format != "" {
+		fmt.Fprintf(&b, " (the image is %s)", p.Format)
+	}
 	switch p.Kind {
 	case OutputDevice:
 		disk := target.Disk{SizeBytes: p.OutputBytes, Models: []string{p.Model}, Serials: []string{p.Serial}, Transport: p.Transport, Use: p.Use}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"multiserver/internal/format"
 	"multiserver/internal/host"
 	"multiserver/internal/image"
 	"multiserver/internal/legacy"
@@ -91,6 +92,7 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", source.Name(), run.fixed.Group),
 		"bytes", source.Size(), "control", run.fixed.Control.String(), "interfaces", udp.InterfaceNames(interfaces))
+	s.cautionOf(source)
 	s.mu.Lock()
 	first := s.serving.host == nil
 	s.serving = run
@@ -106,6 +108,17 @@ func (s *Server) run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// cautionOf warns of an image that is no plain disk.
+func (s *Server) cautionOf(source image.Source) {
+	of, err := image.FormatOf(source)
+	if err != nil {
+		return // the session reads it too, and ends
+	}
+	if text, advice := format.Caution(of, source.Size()); text != "" {
+		s.cfg.Log.Warn(source.String()+" "+text, "advice", advice)
+	}
 }
 
 func (s *Server) openSource() (image.Source, error) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"multiserver/internal/format"
 	"multiserver/internal/image"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/netcheck"
@@ -69,6 +70,11 @@ func (k serverChecker) file() {
 		return
 	}
 	k.ok("file", "%s can be read, %d bytes", k.cfg.File, source.Size())
+	if of, err := image.FormatOf(source); err == nil {
+		if text, advice := format.Caution(of, source.Size()); text != "" {
+			k.note("file", advice, "%s %s", k.cfg.File, text)
+		}
+	}
 }
 
 // control checks that the control port is free.

@@ -10,6 +10,7 @@ import (
 
 	"multiserver/internal/codec"
 	"multiserver/internal/failure"
+	"multiserver/internal/format"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
@@ -56,6 +57,14 @@ func (o *Offer) SectorSize() uint32 {
 		return 0
 	}
 	return o.Session.SectorSize
+}
+
+// Format is what the image is if it is no plain disk. An original server does not tell.
+func (o *Offer) Format() format.Format {
+	if o.Session == nil {
+		return format.Raw
+	}
+	return o.Session.Format
 }
 
 // rivals is the error for two servers that offer different images.

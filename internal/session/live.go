@@ -117,6 +117,7 @@ func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
 		Receivers:      uint32(l.streams.unfinished()),
 		SectorSize:     l.sectorSize,
 		FileName:       []byte(wire.FileName(l.cfg.Source.Name())),
+		Format:         l.format,
 	}
 	if receiver != 0 {
 		d.Token = l.streams.peers.Token(receiver, to)

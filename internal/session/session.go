@@ -15,6 +15,7 @@ import (
 	"multiserver/internal/block"
 	"multiserver/internal/blockstore"
 	"multiserver/internal/failure"
+	"multiserver/internal/format"
 	"multiserver/internal/image"
 	"multiserver/internal/partition"
 	"multiserver/internal/roster"
@@ -102,7 +103,8 @@ type facts struct {
 	id         wire.SessionID
 	identity   wire.Identity
 	geometry   block.Geometry
-	sectorSize uint32         // that the image's partition table is written for; 0: unknown
+	sectorSize uint32 // that the image's partition table is written for; 0: unknown
+	format     format.Format
 	data       netip.AddrPort // where the group's stream goes
 	origin     time.Time      // of the engines' time
 }
@@ -131,7 +133,7 @@ func New(cfg Config) (*Session, error) {
 		return nil, err
 	}
 	digest := sha256.Sum256([]byte(line))
-	head := make([]byte, min(cfg.Source.Size(), partition.HeadSize))
+	head := make([]byte, min(cfg.Source.Size(), format.HeadSize))
 	if _, err := cfg.Source.ReadAt(head, 0); err != nil {
 		return nil, err
 	}
@@ -146,6 +148,7 @@ func New(cfg Config) (*Session, error) {
 			identity:   wire.Identity(digest[:16]),
 			geometry:   geometry,
 			sectorSize: partition.SectorSize(head),
+			format:     format.Of(head),
 			origin:     time.Now(),
 		},
 		inbox: make(chan packet, inboxLen),

@@ -13,6 +13,7 @@ import (
 
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
+	"multiserver/internal/format"
 	"multiserver/internal/partition"
 )
 
@@ -196,7 +197,8 @@ func extend(file *os.File, lo, hi int64) error {
 // error.
 //
 // If Prepare was not told the sector size of the partition table, WriteAt finds it. If it is not
-// the device's, the run that shows it is not written, and the error wraps ErrRefused.
+// the device's, the run that shows it is not written, and the error wraps ErrRefused. The same
+// holds for the run that shows that the image is no disk as it is.
 func (f *File) WriteAt(p []byte, off uint64) error {
 	if f.err == nil {
 		f.err = f.writeAt(p, off)
@@ -217,14 +219,17 @@ func (f *File) writeAt(p []byte, off uint64) error {
 	return f.writeData(p, off)
 }
 
-// admit looks for the partition table in the bytes to be written.
+// admit looks for the partition table and the format in the bytes to be written.
 func (f *File) admit(p []byte, off uint64) error {
 	if f.table == nil || !f.table.put(p, off) {
 		return nil
 	}
-	sector := partition.SectorSize(f.table.head)
+	head := f.table.head
 	f.table = nil
-	return f.fitsTable(sector)
+	if err := f.FitsFormat(format.Of(head)); err != nil {
+		return err
+	}
+	return f.fitsTable(partition.SectorSize(head))
 }
 
 // writeData writes p except the grains that are zero, and have been zero since the file was new.

@@ -1,5 +1,7 @@
 package target
 
+import "multiserver/internal/format"
+
 // These interfaces are what a target may be able to do beyond Target. Callers ask for an
 // interface, never for a type.
 
@@ -34,9 +36,22 @@ type Checked interface {
 	Fits(size uint64, sector uint32) error
 }
 
+// FormatChecked is a target that may be no place for an image that is no disk as it is.
+type FormatChecked interface {
+	FitsFormat(format.Format) error
+}
+
 // Partitioned is a target in which the system looks for partitions.
 type Partitioned interface {
 	Reread() error
+}
+
+// FitsFormat makes the check of a FormatChecked, if t is one.
+func FitsFormat(t Target, of format.Format) error {
+	if checked, ok := t.(FormatChecked); ok {
+		return checked.FitsFormat(of)
+	}
+	return nil
 }
 
 // Content returns t's earlier content; nil if it has none that can be read.

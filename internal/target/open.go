@@ -25,9 +25,9 @@ type Options struct {
 	// it, and gives none back.
 	Allocate bool
 	// Force writes to a device that is mounted, in use, or has other sectors than the
-	// image's partition table is for. It writes to a regular file that is under a loop
-	// device, is locked by another program, or lies below /dev. A target that cannot take
-	// the image is still refused.
+	// image's partition table is for, and writes an image that is no disk as it is. It writes
+	// to a regular file that is under a loop device, is locked by another program, or lies
+	// below /dev. A target that cannot take the image is still refused.
 	Force bool
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"multiserver/internal/block"
+	"multiserver/internal/format"
 )
 
 // Description is all that a receiver has to know of a session. The sender answers
@@ -42,6 +43,8 @@ import (
 //	+---------------+---------------+-------------------------------+ 128
 //	|  sector size  |  name length  |  image's name ...
 //	+---------------+---------------+---------
+//	|     format    |
+//	+---------------+
 type Description struct {
 	Session SessionID
 	// Receiver is that of the offer: whoever did not hear the offer cannot forge the
@@ -65,6 +68,9 @@ type Description struct {
 	// for, 512 or 4096 bytes, and travels as its logarithm. 0: no table, or unknown.
 	SectorSize uint32
 	FileName   []byte // Text without '/', not "." or ".."; may be empty
+	// Format is what the image is if it is no plain disk. Raw is not sent: the packet ends
+	// with the name then, as those of earlier versions do.
+	Format format.Format
 }
 
 // Identity tells, across restarts of the sender, whether an image is the same one:
@@ -124,6 +130,9 @@ func (d Description) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, d.Receivers)
 	dst = append(dst, sectorSizeLog(d.SectorSize), byte(len(d.FileName)))
 	dst = append(dst, d.FileName...)
+	if d.Format != format.Raw {
+		dst = append(dst, byte(d.Format))
+	}
 	return seal(dst, start)
 }
 
@@ -153,6 +162,9 @@ func ParseDescription(b []byte) (Description, error) {
 		SectorSize:     sectorSize(b[sectorSizeAt]),
 		FileName:       b[descriptionSize:end:end],
 	}
+	if len(b) > end {
+		d.Format = format.Numbered(b[end])
+	}
 	if group, port := [16]byte(b[56:72]), binary.BigEndian.Uint16(b[72:]); group != [16]byte{} || port != 0 {
 		d.Data = netip.AddrPortFrom(netip.AddrFrom16(group).Unmap(), port)
 	}
@@ -170,6 +182,9 @@ func (d *Description) bounded() bool {
 		return false
 	}
 	if d.SectorSize != 0 && sectorSizeLog(d.SectorSize) == 0 {
+		return false
+	}
+	if format.Numbered(uint8(d.Format)) != d.Format {
 		return false
 	}
 	return d.Completion.ManifestSize <= MaxManifestPerBlock*(uint64(d.Geometry.BlockCount())+1) &&

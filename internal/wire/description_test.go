@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"multiserver/internal/block"
+	"multiserver/internal/format"
 )
 
 func testDescription() Description {
@@ -43,8 +44,16 @@ func testAnnouncement() Description {
 	return d
 }
 
+// testQcow2 is of an image that is no disk as it is.
+func testQcow2() Description {
+	d := testDescription()
+	d.FileName, d.SectorSize, d.Format = []byte("debian.qcow2"), 0, format.Qcow2
+	return d
+}
+
 func TestDescription(t *testing.T) {
 	checkVector(t, "description", testDescription(), ParseDescription)
+	checkVector(t, "description of a qcow2 disk", testQcow2(), ParseDescription)
 	checkVector(t, "announcement", testAnnouncement(), ParseDescription)
 	checkCommon(t, "description", ParseDescription)
 	checkRefused(t, "description", ParseDescription, []refused{
@@ -96,6 +105,17 @@ func TestSectorSizeUnknown(t *testing.T) {
 	d.SectorSize = 2048
 	if !panics(func() { d.AppendTo(nil) }) {
 		t.Error("a size that no packet can tell is sent")
+	}
+}
+
+// TestFormatUnknown: a format of a later version is kept if its number says that the image is no
+// disk, and nothing otherwise.
+func TestFormatUnknown(t *testing.T) {
+	for n := range 256 {
+		b := sealed(append(bytes.Clone(vectors["description"]), byte(n)))
+		if got, err := ParseDescription(b); err != nil || got.Format != format.Numbered(uint8(n)) {
+			t.Errorf("%#x: %#x, %v", n, uint8(got.Format), err)
+		}
 	}
 }
 
