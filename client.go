@@ -57,7 +57,7 @@ func (c *Client) Stats() ClientStats {
 	return ClientStats{
 		Phase: ClientPhase(f.Phase), Name: f.Name, Output: f.Output, SizeBytes: f.SizeBytes,
 		Server: f.Server, Protocol: f.Protocol, Interface: f.Interface, Elapsed: f.Elapsed, Streaming: f.Streaming,
-		BytesDone: f.BytesDone, BytesKept: f.BytesKept, BytesVerified: f.BytesVerified, Verified: f.Verified,
+		BytesDone: f.BytesDone, BytesKept: f.BytesKept, BytesVerified: f.BytesVerified, Verified: f.Verified, AlteredBytes: f.AlteredBytes,
 		AskedAgainBytes: f.AskedAgainBytes, PacketsReceived: f.PacketsReceived, Duplicates: f.Duplicates,
 		Strangers: f.Strangers, BadPackets: f.BadPackets, SocketDrops: f.SocketDrops, MemoryDrops: f.MemoryDrops,
 		WaitingFor: f.WaitingFor,
@@ -282,13 +282,18 @@ func (c *Client) pickDisk() (path string, err error) {
 
 // openPath opens a file or a device. served says that the server named it.
 func (c *Client) openPath(path string, served bool) (target.Target, error) {
-	file, err := target.Open(target.Options{Path: path, Served: served, Allocate: c.cfg.Allocate, Force: c.cfg.Force})
+	file, err := target.Open(target.Options{Path: path, Served: served, Allocate: c.cfg.Allocate, Force: c.cfg.Force,
+		WipeRest: c.cfg.WipeRest, FitGPT: c.cfg.FitGPT})
 	if err != nil {
 		return nil, err
 	}
 	if c.cfg.Verify && !file.Readable() {
 		file.Close()
 		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that it could not be verified", file.Name())
+	}
+	if (c.cfg.WipeRest || c.cfg.FitGPT) && file.IsDevice() && !file.Readable() {
+		file.Close()
+		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that what lies behind the image cannot be looked at", file.Name())
 	}
 	return file, nil
 }

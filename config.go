@@ -145,6 +145,13 @@ type ClientConfig struct {
 	Fresh bool
 	// Verify reads everything back from the target after the last byte was synced.
 	Verify bool
+	// WipeRest clears what earlier uses left behind the image on a larger device, so that
+	// nothing takes the disk for them: a backup GPT, RAID superblocks, labels of LVM, ZFS and
+	// btrfs. Without it they are only named.
+	WipeRest bool
+	// FitGPT moves the image's backup GPT to the end of a larger device, after the image
+	// was verified.
+	FitGPT bool
 	// Unicast reports whether to ask the server for unicast.
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.

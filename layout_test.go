@@ -53,7 +53,8 @@ var mayImport = map[string][]string{
 	"internal/routes":      {"internal/wire"},
 	"internal/startgate":   {"internal/wire"},
 	"internal/partition":   {},
-	"internal/target":      {"internal/block", "internal/codec", "internal/format", "internal/partition"},
+	"internal/signature":   {"internal/partition"},
+	"internal/target":      {"internal/block", "internal/codec", "internal/format", "internal/partition", "internal/signature"},
 	"internal/progress":    {"."},
 	"cmd/internal/command": {".", "internal/progress"},
 	"cmd/multiserver":      {".", "internal/progress", "cmd/internal/command"},
@@ -78,7 +79,7 @@ var mayImport = map[string][]string{
 // layer above its own.
 var layers = [][]string{
 	{"internal/account", "internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/format", "internal/image", "internal/partition",
-		"internal/target", "internal/target/loopdev", "internal/udp", "internal/wire"},
+		"internal/signature", "internal/target", "internal/target/loopdev", "internal/udp", "internal/wire"},
 	engines,
 	{"internal/blockstore", "internal/diagnose", "internal/discover", "internal/fetch", "internal/host", "internal/legacy", "internal/netcheck",
 		"internal/session", "internal/transmit", "internal/writer"},

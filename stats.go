@@ -133,6 +133,9 @@ type ClientStats struct {
 	// is right.
 	BytesVerified uint64 `json:"bytes_verified"`
 	Verified      bool   `json:"verified"`
+	// AlteredBytes are those of the target that ClientConfig.WipeRest and FitGPT altered, in
+	// the image's range and behind it, after the image was verified.
+	AlteredBytes uint64 `json:"altered_bytes"`
 	// AskedAgainBytes counts the image's bytes that were requested after the first request, each
 	// time that they were.
 	AskedAgainBytes uint64 `json:"asked_again_bytes"`

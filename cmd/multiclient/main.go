@@ -80,6 +80,8 @@ func (o *options) command() *command.Command {
 		f.BoolVar(&o.config.Update, "update", false, "compare the target first, fetch what differs")
 		f.BoolVar(&o.config.Fresh, "fresh", false, "write everything, whatever the target holds")
 		f.BoolVar(&o.config.Verify, "verify", false, "read everything back from the target at the end")
+		f.BoolVar(&o.config.FitGPT, "fit-gpt", false, "then move the backup GPT to the end of the disk")
+		f.BoolVar(&o.config.WipeRest, "wipe-rest", false, "then clear old signatures behind the image")
 		f.BoolVar(&o.dryRun, "dry-run", false, "say what would be written where, and exit")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {

@@ -115,6 +115,9 @@ func (c client) summary() []string {
 	if c.Verified {
 		lines = append(lines, printable(c.Output+" was read back: every byte is the image's"))
 	}
+	if c.AlteredBytes > 0 {
+		lines = append(lines, printable(fmt.Sprintf("%s of %s were altered after that, as --wipe-rest and --fit-gpt say", countText(c.AlteredBytes, "byte"), c.Output)))
+	}
 	if c.SocketDrops > 0 {
 		lines = append(lines, countText(c.SocketDrops, "drop")+
 			" at our own socket for lack of room: this machine was too busy, or needs sysctl -w net.core.rmem_max=33554432 (not as root)")

@@ -31,6 +31,8 @@ type File struct {
 	path     string // of a regular file: absolute, without symbolic links
 	readable bool
 	force    bool // Options.Force
+	wipeRest bool // Options.WipeRest
+	fitGPT   bool // Options.FitGPT
 	device   bool
 	capacity uint64 // of a device, in bytes
 	sector   uint32 // of a device: its logical sectors, in bytes

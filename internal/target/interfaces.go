@@ -41,6 +41,11 @@ type FormatChecked interface {
 	FitsFormat(format.Format) error
 }
 
+// Larger is a target that may be larger than the image.
+type Larger interface {
+	FinishRest() (RestReport, error)
+}
+
 // Partitioned is a target in which the system looks for partitions.
 type Partitioned interface {
 	Reread() error

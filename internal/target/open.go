@@ -29,6 +29,9 @@ type Options struct {
 	// to a regular file that is under a loop device, is locked by another program, or lies
 	// below /dev. A target that cannot take the image is still refused.
 	Force bool
+	// WipeRest and FitGPT are for FinishRest: to clear old signatures behind the image, and to
+	// move its backup GPT to the end of the device.
+	WipeRest, FitGPT bool
 }
 
 // maxNameBytes is the longest name that file systems allow.

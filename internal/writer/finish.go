@@ -30,8 +30,8 @@ type Ending struct {
 	Log       *slog.Logger
 }
 
-// Finish syncs the target and, if requested, reads it back. Then it has the system read the
-// partition table again.
+// Finish syncs the target and, if requested, reads it back. Then it looks at what lies behind the
+// image, and has the system read the partition table again.
 func (e *Ending) Finish(ctx context.Context) error {
 	e.Account.Update(func(f *account.Figures) { f.Phase = account.Syncing })
 	if err := e.Target.Sync(); err != nil {
@@ -44,10 +44,38 @@ func (e *Ending) Finish(ctx context.Context) error {
 		}
 		e.Account.Update(func(f *account.Figures) { f.Verified = true })
 	}
+	if err := e.finishRest(); err != nil {
+		return err
+	}
 	if p, ok := e.Target.(target.Partitioned); ok {
 		if err := p.Reread(); err != nil {
 			e.Log.Warn("the system did not read the new partition table; it will when it starts again", "err", err)
 		}
+	}
+	return nil
+}
+
+// finishRest takes care of what lies behind the image on a larger target. What it alters was
+// verified before.
+func (e *Ending) finishRest() error {
+	larger, ok := e.Target.(target.Larger)
+	if !ok {
+		return nil
+	}
+	r, err := larger.FinishRest()
+	for _, done := range r.Done {
+		e.Log.Info(done)
+	}
+	e.Account.Update(func(f *account.Figures) { f.AlteredBytes = r.AlteredBytes })
+	if err != nil {
+		return err
+	}
+	if r.Found != "" {
+		e.Log.Warn("old signatures lie behind the image on "+e.Target.Name()+", and tools such as blkid may take the disk for what they name: "+r.Found,
+			"advice", "ClientConfig.WipeRest clears them")
+	}
+	for _, advice := range r.Advice {
+		e.Log.Warn(advice)
 	}
 	return nil
 }

@@ -51,6 +51,8 @@ var flagOf = map[string]string{
 	"ClientConfig.Update":         "--update",
 	"ClientConfig.Fresh":          "--fresh",
 	"ClientConfig.Verify":         "--verify",
+	"ClientConfig.WipeRest":       "--wipe-rest",
+	"ClientConfig.FitGPT":         "--fit-gpt",
 	"ClientConfig.Unicast":        "--unicast",
 	"ClientConfig.OnlyMXB1":       "--mxb1",
 }
