@@ -197,6 +197,11 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 	if text, advice := format.Caution(of, m.offer.SizeBytes); text != "" && isDevice(m.out) {
 		c.cfg.Log.Warn(m.offer.Name+" "+text, "advice", advice)
 	}
+	if file, ok := m.out.(*target.File); ok {
+		if warning := file.MayLackRoom(m.offer.SizeBytes); warning != "" {
+			c.cfg.Log.Warn(warning)
+		}
+	}
 	if m.offer.Session != nil {
 		m.stream.Close()
 		return fetch.Run(ctx, fetch.Config{

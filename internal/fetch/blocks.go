@@ -10,6 +10,7 @@ import (
 	"multiserver/internal/fec"
 	"multiserver/internal/receiver"
 	"multiserver/internal/seed"
+	"multiserver/internal/target"
 	"multiserver/internal/wire"
 )
 
@@ -25,7 +26,8 @@ type blocks struct {
 	stands  time.Duration // since when it is being prepared, 0 before
 	working int           // slots and runs of zeros with the other goroutines
 	counts  account.Counts
-	output  string // the target's name
+	output  string       // the target's name
+	roomy   target.Roomy // nil if the target is none
 	log     *slog.Logger
 }
 
@@ -142,6 +144,11 @@ func (b *blocks) handleVerified(now time.Duration, at int) error {
 	}
 	if err := b.proof.check(); err != nil {
 		return err
+	}
+	if b.roomy != nil {
+		if err := b.roomy.Lacks(b.proof.dataBytes, b.proof.restBytes); err != nil {
+			return err
+		}
 	}
 	var out seed.Outcome
 	b.content.engine.SetManifest(now, b.proof.manifest, &out)

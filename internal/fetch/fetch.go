@@ -128,6 +128,7 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 		engine: s.engine, slots: newSlots(window, g, int(d.SymbolSize)), proof: newProof(g, d.FileName),
 		output: cfg.Target.Name(), log: cfg.Log,
 	}
+	s.blocks.roomy, _ = cfg.Target.(target.Roomy)
 	s.blocks.content = newOldContent(content, g, int(d.SymbolSize), seed.New(seed.Config{
 		Image: g, SymbolSize: int(d.SymbolSize), Receiver: s.engine, Rand: newRand(),
 	}))

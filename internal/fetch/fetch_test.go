@@ -70,6 +70,37 @@ func TestReceives(t *testing.T) {
 }
 
 // TestNotTheImage: what contradicts the manifest ends the client, and it says why.
+// cramped has no room for the image.
+type cramped struct {
+	*memory
+	dataBytes, restBytes uint64
+}
+
+var errCramped = errors.New("no room")
+
+func (c *cramped) Lacks(dataBytes, restBytes uint64) error {
+	c.dataBytes, c.restBytes = dataBytes, restBytes
+	return errCramped
+}
+
+// TestNoRoom: the manifest tells how much room the image takes; zeros take none, and what came
+// before the manifest is there already.
+func TestNoRoom(t *testing.T) {
+	for _, before := range []uint64{0, 2} {
+		p := newPeer(t, 5, 1, 4)
+		out := &cramped{memory: p.target}
+		_, err := p.run(func() {
+			for _, id := range []uint32{0, 2}[:before] {
+				p.sendBlock(wire.Image, block.ID(id), p.plain(id))
+			}
+			p.sendManifest()
+		}, func(cfg *Config) { cfg.Target = out })
+		if data := p.g.ImageSize - 2*blockBytes; !errors.Is(err, errCramped) || out.dataBytes != data || out.restBytes != data-before*blockBytes {
+			t.Errorf("%d blocks before the manifest: %v, %d bytes of data, %d to come", before, err, out.dataBytes, out.restBytes)
+		}
+	}
+}
+
 func TestNotTheImage(t *testing.T) {
 	for _, c := range []struct {
 		name   string

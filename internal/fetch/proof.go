@@ -16,6 +16,10 @@ type proof struct {
 	missing  uint32          // blocks of it
 	manifest *codec.Manifest // nil until it is complete and verified
 
+	// With the manifest: the bytes in blocks that are not all zeros, and those of them that had
+	// not come before it.
+	dataBytes, restBytes uint64
+
 	// Until the manifest: the digests of the blocks in known, and the blocks that a run of
 	// zeros has claimed.
 	digests []codec.Digest
@@ -115,6 +119,16 @@ func (p *proof) check() error {
 	}
 	if err != nil {
 		return err
+	}
+	for id := range block.ID(p.image.BlockCount()) {
+		if m.IsZeroBlock(id) {
+			continue
+		}
+		n := uint64(p.image.Size(id))
+		p.dataBytes += n
+		if !p.known.Has(uint64(id)) {
+			p.restBytes += n
+		}
 	}
 	p.manifest = m
 	p.digests, p.known, p.zeros = nil, nil, nil

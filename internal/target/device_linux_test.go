@@ -411,23 +411,72 @@ func smallFileSystem(t *testing.T, size int) string {
 	return mountAt(t, "tmpfs", "tmpfs", fmt.Sprint("size=", size))
 }
 
+// TestFileSystemFull: a new file is removed, and one that was there stays, to be resumed.
 func TestFileSystemFull(t *testing.T) {
-	path := filepath.Join(smallFileSystem(t, 1<<20), "out.img")
+	for _, isNew := range []bool{true, false} {
+		path := filepath.Join(smallFileSystem(t, 1<<20), "out.img")
+		if !isNew {
+			writeFile(t, path, nil)
+		}
+		f := mustOpen(t, Options{Path: path})
+		if err := f.Prepare(4<<20, 0); err != nil {
+			t.Fatal(err)
+		}
+		image := random(1, 4<<20)
+		var err error
+		for off := uint64(0); err == nil && off < 4<<20; off += holeGrainBytes {
+			err = f.WriteAt(image[off:off+holeGrainBytes], off)
+		}
+		checkIO(t, err, "write "+path+" at offset 1048576: no space left on device")
+		checkIO(t, f.Sync(), "no space left on device")
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !isNew {
+			checkContent(t, path, append(image[:1<<20:1<<20], make([]byte, 3<<20)...))
+		} else if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the new file: %v", err)
+		}
+	}
+}
+
+// TestLacksRoom: both figures are told; zeros, what came already and what the file holds count.
+func TestLacksRoom(t *testing.T) {
+	dir := smallFileSystem(t, 1<<20)
+	path := filepath.Join(dir, "out.img")
 	f := mustOpen(t, Options{Path: path})
+	if got, want := f.MayLackRoom(4<<20), "the file system of "+path+" has 1048576 bytes free, and the image has 4194304: it fits only if at least 3145728 of them are zeros"; got != want {
+		t.Errorf("before the first byte: %q, want %q", got, want)
+	}
+	if got := f.MayLackRoom(1 << 20); got != "" {
+		t.Errorf("an image that fits: %q", got)
+	}
 	if err := f.Prepare(4<<20, 0); err != nil {
 		t.Fatal(err)
 	}
-	image := random(1, 4<<20)
-	var err error
-	for off := uint64(0); err == nil && off < 4<<20; off += holeGrainBytes {
-		err = f.WriteAt(image[off:off+holeGrainBytes], off)
+	if err := f.WriteAt(random(1, 512<<10), 0); err != nil {
+		t.Fatal(err)
 	}
-	checkIO(t, err, "write "+path+" at offset 1048576: no space left on device")
-	checkIO(t, f.Sync(), "no space left on device")
+	for _, fits := range [][2]uint64{{1 << 20, 1 << 20}, {2 << 20, 512 << 10}, {0, 0}} {
+		if err := f.Lacks(fits[0], fits[1]); err != nil {
+			t.Errorf("%d bytes of data, %d to come: %v", fits[0], fits[1], err)
+		}
+	}
+	checkIO(t, f.Lacks(2<<20, 1<<20), "write "+path+": no space left on device: its file system has 524288 bytes free, the image needs 1048576 more (ClientConfig.Force writes on)")
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	checkContent(t, path, append(image[:1<<20:1<<20], make([]byte, 3<<20)...))
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the new file: %v", err)
+	}
+	forced := mustOpen(t, Options{Path: path, Force: true})
+	if err := forced.Lacks(2<<20, 2<<20); err != nil {
+		t.Errorf("with Force: %v", err)
+	}
+	device := mustOpen(t, Options{Path: loopdev.New(t, make([]byte, 1<<20), 0)})
+	if err := device.Lacks(2<<20, 2<<20); err != nil || device.MayLackRoom(2<<20) != "" {
+		t.Errorf("a device: %v, %q", err, device.MayLackRoom(2<<20))
+	}
 }
 
 // TestFailsInTheMiddle: the offset is that of the first byte that did not go out.

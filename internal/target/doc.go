@@ -16,7 +16,8 @@
 //
 // PickDisk finds the disk that a Selection means.
 //
-// Close removes a file that Open made, if Prepare has not succeeded. A partial image is left in
+// Close removes a file that Open made, if Prepare has not succeeded or there was no room for the
+// image. Every other partial image is left in
 // place.
 package target
 

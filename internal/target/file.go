@@ -7,7 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"syscall"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -37,7 +37,9 @@ type File struct {
 	capacity uint64 // of a device, in bytes
 	sector   uint32 // of a device: its logical sectors, in bytes
 	created  bool   // Open made it
-	isNew    bool   // a regular file that held nothing when it was opened
+	// ranOut: its file system had no room for the image. Lacks may be called beside all else.
+	ranOut   atomic.Bool
+	isNew    bool // a regular file that held nothing when it was opened
 	allocate bool
 
 	prepared bool
@@ -83,7 +85,7 @@ func (f *File) Fits(size uint64, sector uint32) error {
 	case size > math.MaxInt64:
 		return refused(f.name, fmt.Sprintf("no file holds %d bytes", size))
 	case f.allocate:
-		return f.hasRoom(int64(size))
+		return f.hasRoom(size)
 	}
 	return nil
 }
@@ -147,28 +149,6 @@ func (f *File) noRoom(action string, err error) error {
 		return failed(action+" of", f.name, err)
 	}
 	return refusedBy(f.name, fmt.Errorf("%s: %w", action, bare(err)))
-}
-
-// hasRoom checks that the file system has room for the rest of size bytes.
-func (f *File) hasRoom(size int64) error {
-	info, err := f.file.Stat()
-	if err != nil {
-		return failed("stat", f.name, err)
-	}
-	var space unix.Statfs_t
-	if err := unix.Fstatfs(int(f.file.Fd()), &space); err != nil {
-		return failed("stat file system of", f.name, err)
-	}
-	available := space.Bavail
-	if os.Geteuid() == 0 { // may use what is kept for root
-		available = space.Bfree
-	}
-	free := available * uint64(space.Bsize)
-	held := min(size, info.Sys().(*syscall.Stat_t).Blocks*512)
-	if needed := uint64(size - held); needed > free {
-		return refused(f.name, fmt.Sprintf("its file system has %d bytes free, the image needs %d more", free, needed))
-	}
-	return nil
 }
 
 // takeSpace allocates the first size bytes of the file that info describes.
@@ -343,6 +323,7 @@ func (f *File) write(p []byte, off uint64) error {
 			err = io.ErrShortWrite
 		}
 		if err != nil && err != unix.EINTR {
+			f.checkRanOut(err)
 			return writeFailed(f.name, off+uint64(done), err)
 		}
 		done += max(n, 0)
@@ -380,6 +361,7 @@ func (f *File) Sync() error {
 
 func (f *File) sync() error {
 	if err := f.file.Sync(); err != nil {
+		f.checkRanOut(err)
 		return failedIn("sync", f.name, f.writeback.pending(), err)
 	}
 	// What lies beyond the end of a device that has shrunk is lost without an error.
@@ -414,9 +396,11 @@ func syncFolder(path string, sync func(*os.File) error) error {
 	return nil
 }
 
-// Close closes the target. It removes a file that Open made and Prepare never got ready.
+// Close closes the target. It removes a file that Open made and Prepare never got ready. It
+// also removes one that Open made and that ran out of room: it only takes space that others need.
+// A file that was there before stays, as a later run can resume from it.
 func (f *File) Close() error {
-	if f.created && !f.prepared {
+	if f.created && (!f.prepared || f.ranOut.Load()) {
 		f.remove()
 	}
 	if err := f.file.Close(); err != nil {
@@ -425,11 +409,11 @@ func (f *File) Close() error {
 	return nil
 }
 
-// remove removes the file if it is still ours and empty. Failing that, an empty
-// file stays, which harms nobody.
+// remove removes the file if it is still ours, and is empty or ran out of room. Failing that,
+// it stays, which harms nobody.
 func (f *File) remove() {
 	ours, err := f.file.Stat()
-	if err != nil || ours.Size() != 0 {
+	if err != nil || ours.Size() != 0 && !f.ranOut.Load() {
 		return
 	}
 	if there, err := os.Lstat(f.path); err == nil && os.SameFile(ours, there) {

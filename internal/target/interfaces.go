@@ -41,6 +41,13 @@ type FormatChecked interface {
 	FitsFormat(format.Format) error
 }
 
+// Roomy is a target that may run out of room.
+type Roomy interface {
+	// Lacks fails if the image does not fit: dataBytes of it are no zeros, and restBytes of
+	// these are still to come. It may be called concurrently with all other methods.
+	Lacks(dataBytes, restBytes uint64) error
+}
+
 // Larger is a target that may be larger than the image.
 type Larger interface {
 	FinishRest() (RestReport, error)

@@ -166,6 +166,7 @@ func openRegular(o Options, missing bool) (*File, error) {
 		path:     path,
 		created:  missing,
 		isNew:    info.Size() == 0,
+		force:    o.Force,
 		allocate: o.Allocate,
 	}, nil
 }

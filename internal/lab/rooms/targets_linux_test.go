@@ -224,7 +224,10 @@ func TestFullFileSystem(t *testing.T) {
 		}
 		t.Cleanup(func() { r.must(unix.Unmount(where, 0)) })
 		c := r.receiveTo(1, where+"/out")
-		c.fails(exitTargetIO, where+"/out", "at offset", "no space left")
+		c.fails(exitTargetIO, where+"/out", "no space left")
+		if _, err := os.Stat(c.out); err == nil {
+			t.Errorf("%s is there", c.out)
+		}
 		if end := s.stop(); p == speaksMXB2 && (len(end.Receivers) != 1 || !strings.Contains(end.Receivers[0].Reason, "no space left")) {
 			t.Errorf("the server tells of %+v", end.Receivers)
 		}
