@@ -28,8 +28,8 @@ var mayImport = map[string][]string{
 	"internal/reach":   {"internal/wire"},
 	"internal/seed":    {"internal/block", "internal/codec", "internal/wire"},
 	"internal/host":    {"internal/legacy", "internal/mxb1", "internal/session", "internal/transmit", "internal/udp", "internal/wire"},
-	"internal/session": {"internal/block", "internal/blockstore", "internal/codec", "internal/failure", "internal/image", "internal/partition", "internal/probe",
-		"internal/rate", "internal/roster", "internal/routes", "internal/sender", "internal/startgate", "internal/transmit", "internal/udp", "internal/wire"},
+	"internal/session": {"internal/block", "internal/blockstore", "internal/codec", "internal/congestion", "internal/failure", "internal/image", "internal/partition", "internal/probe",
+		"internal/roster", "internal/routes", "internal/sender", "internal/startgate", "internal/transmit", "internal/udp", "internal/wire"},
 	"internal/legacy": {"internal/account", "internal/block", "internal/discover", "internal/failure", "internal/image", "internal/mxb1", "internal/reach",
 		"internal/roster", "internal/target", "internal/transmit", "internal/udp", "internal/writer"},
 	"internal/blockstore":  {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/sender", "internal/wire"},
@@ -47,7 +47,6 @@ var mayImport = map[string][]string{
 	"internal/image":       {"internal/block"},
 	"internal/mxb1":        {"internal/block"},
 	"internal/probe":       {"internal/wire"},
-	"internal/rate":        {"internal/wire"},
 	"internal/roster":      {"internal/block", "internal/wire"},
 	"internal/routes":      {"internal/wire"},
 	"internal/startgate":   {"internal/wire"},
@@ -111,7 +110,7 @@ func TestLayers(t *testing.T) {
 
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
-var engines = []string{"internal/mxb1", "internal/probe", "internal/rate", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
+var engines = []string{"internal/mxb1", "internal/probe", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
 	"internal/seed", "internal/sender", "internal/startgate", "internal/congestion"}
 
 func TestLayout(t *testing.T) {

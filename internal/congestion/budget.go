@@ -83,9 +83,11 @@ func (e *Engine) budget(now time.Duration) float64 {
 }
 
 // receivedSince is the bits that the median counting receiver reported after a time as
-// received.
+// received. None has received more of this stream than was sent: a receiver that comes from
+// another stream counts what it received of that one too.
 func (e *Engine) receivedSince(from time.Duration) float64 {
-	return e.medianOf(func(p *peer) float64 { return p.history.since(from) }) * e.cfg.PacketBits
+	packets := e.medianOf(func(p *peer) float64 { return p.history.since(from) })
+	return min(packets, float64(e.sent.last-e.origin)) * e.cfg.PacketBits
 }
 
 // medianOf is that of the counting receivers, but for those whose reports are late, unless

@@ -161,6 +161,15 @@ func (e *Engine) Leave(id wire.ReceiverID) {
 	}
 }
 
+// Retain drops the receivers that are no longer known.
+func (e *Engine) Retain(known func(wire.ReceiverID) bool) {
+	for i := len(e.peers) - 1; i >= 0; i-- {
+		if id := e.peers[i].id; !known(id) {
+			e.Leave(id)
+		}
+	}
+}
+
 // Probed takes the rate at which a receiver got a probe train (0: at once) and that at
 // which the own interface took the train (0: unknown). A train that arrives as it was
 // taken shows no bottleneck on the path.
@@ -197,12 +206,14 @@ func (e *Engine) Probed(now time.Duration, id wire.ReceiverID, arrived, taken fl
 }
 
 // Sent takes note that the socket took packets of the stream up to sequence, and bits on
-// the wire in all.
+// the wire in all. A sequence of 0 is for what has no number.
 func (e *Engine) Sent(now time.Duration, sequence wire.Sequence, bits float64) {
 	if !e.begun && uint64(sequence) > e.origin {
 		e.begun, e.began, e.epochAt, e.doubtAt = true, now, now, now
 	}
-	e.lastSent = now
+	if uint64(sequence) > e.sent.last {
+		e.lastSent = now
+	}
 	e.sent.add(now, uint64(sequence), bits)
 }
 

@@ -5,10 +5,11 @@
 //
 //  1. Its owner, one goroutine for each Queue, calls Take, fills the batch, and hands it
 //     over with Submit.
-//  2. Run, the one goroutine that sends, takes the batches of all queues by turns, waits
-//     until the pace of the server and that of the queue allow the batch, and sends it
-//     each way that it has to go.
-//  3. The batch comes back through Sent, and the owner hands it to Recycle.
+//  2. Run, the one goroutine that sends, takes the batches of all queues by turns, by bytes
+//     and by each queue's Place, as soon as the pace of the server and that of the queue
+//     allow the batch, and sends it each way that it has to go.
+//  3. The batch comes back through Sent, with when it was taken, and the owner hands it to
+//     Recycle.
 //
 // What cannot be sent is lost, as any packet may be. While an interface refuses all, Run
 // pauses; one way of several, or one unicast receiver, holds nobody up.
