@@ -52,6 +52,7 @@ type Engine struct {
 	order uint64
 
 	sample   sample
+	departed []*peer // of the sample, that left in the last budgetTime
 	counting []vote
 	votes    []vote
 	voices   map[netip.Addr]bool
@@ -157,6 +158,10 @@ func (e *Engine) Leave(id wire.ReceiverID) {
 	if p := e.byID[id]; p != nil {
 		delete(e.byID, id)
 		delete(e.probes, id)
+		if p.reported && len(e.departed) < sampleSize && slices.Contains(e.members(), p) {
+			p.leftAt = e.now
+			e.departed = append(e.departed, p)
+		}
 		e.peers = slices.DeleteFunc(e.peers, func(q *peer) bool { return q == p })
 	}
 }
@@ -458,6 +463,16 @@ func (e *Engine) decideStart(now time.Duration, r round, excess bool) {
 
 // grow is the next step of the start.
 func (e *Engine) grow(now time.Duration, r round) {
+	factor := 2.0
+	if e.target == 0 && e.probed >= unbounded {
+		factor = 4
+	}
+	if limit := factor * r.sent; r.sent < ownShare*e.rate && e.target == 0 && limit >= growLeast*e.rate {
+		// A busy machine does not send as fast as it may. It still grows from what it sent.
+		e.prior, e.priorOK = r, true
+		e.set(now, limit, starting)
+		return
+	}
 	if r.sent < ownShare*e.rate && e.restedAt >= e.epochAt {
 		e.again()
 		return
@@ -471,7 +486,7 @@ func (e *Engine) grow(now time.Duration, r round) {
 		return
 	}
 	e.prior, e.priorOK = r, true
-	next := 2 * e.rate
+	next := factor * e.rate
 	switch {
 	case e.target > 0 && e.rate < 0.99*e.target && next > e.target:
 		next = e.target
@@ -480,8 +495,6 @@ func (e *Engine) grow(now time.Duration, r round) {
 		e.cruiseAt(now, e.rate, e.reason)
 		e.growAt = now + e.settled(0)
 		return
-	case e.target == 0 && e.probed >= unbounded:
-		next = 4 * e.rate
 	}
 	e.set(now, next, starting)
 }
@@ -596,7 +609,7 @@ func (e *Engine) rise(now time.Duration, r round) {
 		e.growAt = now
 		e.growthWait = minGrowthWait
 	}
-	if r.sent < ownShare*e.rate {
+	if next := growthSteps[e.step] * e.rate; r.sent < ownShare*e.rate && next > riseMost*r.sent {
 		if now > e.restedAt+budgetTime && r.loss < lossMargin {
 			e.reason = Reason{Cause: CauseOwn, Bits: r.sent}
 		}

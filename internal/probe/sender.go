@@ -13,13 +13,17 @@ const (
 	// spread: a burst that arrives at less than this share of what the own interface took
 	// was spread on the path.
 	spread = 0.8
+	// slowPath: what arrives at this rate or less, in bits a second, needs no second train,
+	// which would take the path 160 ms or longer: a stream without probes begins as slowly.
+	slowPath = 10_000_000
 	// gatherLimit is how long the stream waits for reports, and minorityLimit how long for
 	// those of the last quarter of the receivers.
 	gatherLimit   = time.Second
 	minorityLimit = 200 * time.Millisecond
-	// firstPause is the first pause between trains, which doubles, and deafPause that
-	// while nobody hears the group.
-	firstPause = 30 * time.Millisecond
+	// firstPause is the first pause between trains that nobody reports, which doubles: a
+	// train takes 315 ms at 5 Mbit/s, and those behind it would fill the path's queue.
+	// deafPause is that while nobody hears the group.
+	firstPause = 400 * time.Millisecond
 	deafPause  = 500 * time.Millisecond
 	// believableBitsPerSec: slower than this a burst takes longer than a busy receiver is
 	// late.
@@ -108,7 +112,7 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 		s.heard = nil
 		return BeginStream
 	}
-	if now < s.next {
+	if now < s.next && !s.reported(r) {
 		return Wait
 	}
 	s.next, s.pause = now+s.pause, 2*s.pause
@@ -124,6 +128,17 @@ func (s *Sender) share(r Receivers) float64 {
 		}
 	}
 	return float64(enough) / float64(max(1, r.Multicast))
+}
+
+// reported tells whether all of the group's receivers have reported the last train.
+func (s *Sender) reported(r Receivers) bool {
+	n := 0
+	for id, h := range s.heard {
+		if r.Knows(id) && h.last == s.train {
+			n++
+		}
+	}
+	return n > 0 && n >= r.Multicast
 }
 
 // Train begins a train and returns its packets, until the next call: the small one, and the
@@ -180,7 +195,7 @@ func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, 
 		}
 	}
 	rate, measured := s.Arrived(r)
-	h.spread = measured && rate > 0 && (s.taken == 0 || rate < spread*s.taken)
+	h.spread = measured && rate > slowPath && (s.taken == 0 || rate < spread*s.taken)
 	return false
 }
 

@@ -179,7 +179,7 @@ func (l *live) tick() {
 		return
 	}
 	for _, st := range l.streams.all {
-		st.measure(since, l.packetSize)
+		st.measure(since)
 	}
 	l.streams.lapse(now)
 	l.warnOfStall()

@@ -29,11 +29,12 @@ type stream struct {
 	sent     uint64        // packets, each counted once
 	measured uint64        // of sent
 	bits     float64       // a second, by the last measure; 0: that says nothing of the rate
+	pace     float64       // the last bits that were not 0
 }
 
 // measure takes how many packets a second went out in the time since the last measure. It
 // says nothing of the rate if there was little to send.
-func (st *stream) measure(since time.Duration, packetSize int) {
+func (st *stream) measure(since time.Duration) {
 	rate := float64(st.sent-st.measured) / since.Seconds()
 	rested := st.rested
 	st.measured, st.rested, st.bits = st.sent, false, 0
@@ -42,7 +43,7 @@ func (st *stream) measure(since time.Duration, packetSize int) {
 	}
 	st.engine.SetRate(rate)
 	st.bits = rate * st.control.cfg.PacketBits
-	st.queue.SetRate(st.bits, packetSize)
+	st.pace = st.bits
 }
 
 // poll lets the controllers decide how the stream goes on, if that is due.
@@ -50,7 +51,12 @@ func (st *stream) poll(now time.Duration) {
 	if !st.control.poll(now) {
 		return
 	}
-	st.queue.SetPace(uint64(st.control.decision.Rate), st.control.decision.Burst)
+	rate := st.control.decision.Rate
+	st.queue.SetPace(uint64(rate), st.control.decision.Burst)
+	if st.pace > 0 {
+		rate = min(rate, 2*st.pace)
+	}
+	st.queue.SetRate(rate, st.control.cfg.PacketSize)
 	ids, interval := st.control.reporters(now)
 	st.engine.SetSample(interval, ids)
 }
