@@ -39,6 +39,8 @@ var mayImport = map[string][]string{
 	"internal/simnet/table":          {"internal/block", "internal/simnet", "internal/simnet/room", "internal/wire"},
 	"internal/lab":                   {},
 	"internal/lab/rooms":             {},
+	"internal/lab/machine":           {"internal/lab"},
+	"internal/lab/machine/fetch":     {"internal/lab/machine"},
 	"internal/target/loopdev":        {},
 	"internal/demo":                  {},
 	"internal/lab/bench":             {"internal/lab", "internal/udp"},
