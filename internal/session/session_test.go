@@ -471,10 +471,10 @@ func (discard) Send([]byte, int) error { return nil }
 func (discard) Method() udp.Method     { return udp.MethodGSO }
 func (discard) Fallback() error        { return nil }
 
-// newComposer is a composer of an image of two blocks, which one receiver wants, and all
+// newComposer is a composer of an image of so many blocks, which one receiver wants, and all
 // are read.
-func newComposer(tb testing.TB) *composer {
-	d := newDisk(2 * block.DefaultBlockSize)
+func newComposer(tb testing.TB, blocks int) *composer {
+	d := newDisk(blocks * block.DefaultBlockSize)
 	source, err := image.FromReader(d, uint64(d.Size()), "an.img")
 	if err != nil {
 		tb.Fatal(err)
@@ -498,14 +498,12 @@ func newComposer(tb testing.TB) *composer {
 	tb.Cleanup(func() { cancel(); running.Wait() })
 	s.group.to = []transmit.Sender{discard{}}
 	s.group.data = s.group.to
-	s.group.control.decision = congestion.Decision{Rate: 1e10, Burst: 44}
-	s.group.control.allowed = 1e12
 	s.group.engine.Join(0, 7)
 	w := wire.Wanted{Session: 5, Receiver: 7, Generation: 1, Pages: 1}
-	w.Ranges = w.Ranges.Append(wire.Range{Object: wire.Image, Count: 2})
+	w.Ranges = w.Ranges.Append(wire.Range{Object: wire.Image, Count: uint32(blocks)})
 	s.group.engine.HandleWanted(0, w)
-	store.ReadAhead([]sender.Ref{{Object: wire.Image}, {Object: wire.Image, Block: 1}}, false)
-	for range 2 {
+	for id := range blocks {
+		store.ReadAhead([]sender.Ref{{Object: wire.Image, Block: block.ID(id)}}, false)
 		if err := store.HandleLoaded(<-store.Loaded()); err != nil {
 			tb.Fatal(err)
 		}
@@ -515,8 +513,10 @@ func newComposer(tb testing.TB) *composer {
 
 // TestComposeAllocations: to fill a batch with symbols allocates nothing.
 func TestComposeAllocations(t *testing.T) {
-	c := newComposer(t)
+	c := newComposer(t, 2)
 	st := c.streams.group
+	st.control.decision = congestion.Decision{Rate: 1e10, Burst: 44}
+	st.control.allowed = 1e12
 	b := st.queue.Take()
 	for b.Packets < 2 { // past what is said first
 		if filled, err := c.fill(0, b, st); err != nil || !filled {
