@@ -9,10 +9,9 @@ import (
 	"multiserver/internal/netcheck"
 )
 
-// CheckClient and CheckServer look at what a person would have to ask an expert about
-// when nothing arrives, and say what to do.
+// CheckClient and CheckServer find out why nothing arrives, and say what to do.
 
-// Finding is what a check found of one thing, and what to do.
+// Finding is the result of one check, and what to do.
 type Finding struct {
 	Level FindingLevel `json:"level"`
 	// What was looked at, in one or two words.
@@ -38,17 +37,17 @@ func (f Finding) String() string {
 	return netcheck.Finding{Level: netcheck.Level(f.Level), What: f.What, Text: f.Text, Advice: f.Advice}.String()
 }
 
-func tellAs(tell func(Finding)) func(netcheck.Finding) {
+func findingsTo(report func(Finding)) func(netcheck.Finding) {
 	return func(f netcheck.Finding) {
-		tell(Finding{Level: FindingLevel(f.Level), What: f.What, Text: f.Text, Advice: f.Advice})
+		report(Finding{Level: FindingLevel(f.Level), What: f.What, Text: f.Text, Advice: f.Advice})
 	}
 }
 
-// CheckClient looks at what a Client of that configuration would need, asks for a
-// server and for a few hundred packets to the stream's group, and tells each finding
-// as soon as it is there, on the caller's goroutine. It writes nothing, is no client to
-// the server, and ends within 10 s. The error is an *Error of kind ErrConfig, or ctx's.
-func CheckClient(ctx context.Context, cfg ClientConfig, tell func(Finding)) error {
+// CheckClient checks what a Client of that configuration needs. It searches for a server,
+// requests a few hundred packets to the stream's group, and reports each finding at once, on
+// the caller's goroutine. It writes nothing, does not count as a client, and ends within 10 s.
+// The error is an *Error of kind ErrConfig, or ctx's.
+func CheckClient(ctx context.Context, cfg ClientConfig, report func(Finding)) error {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	c, err := NewClient(cfg)
 	if err != nil {
@@ -57,14 +56,13 @@ func CheckClient(ctx context.Context, cfg ClientConfig, tell func(Finding)) erro
 	return diagnose.Client{
 		Group: c.cfg.Group, Port: c.cfg.Port, ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort,
 		FromPort: c.cfg.FromPort, Interface: c.cfg.Interface, TTL: DefaultTTL, OnlyMXB1: c.cfg.OnlyMXB1,
-	}.Check(ctx, tellAs(tell))
+	}.Check(ctx, findingsTo(report))
 }
 
-// CheckServer looks at what a Server of that configuration would need, but for its
-// File if that is empty, and tells each finding as soon as it is there, on the caller's
-// goroutine. It sends nothing and ends within 10 s. The error is an *Error of kind
-// ErrConfig, or ctx's.
-func CheckServer(ctx context.Context, cfg ServerConfig, tell func(Finding)) error {
+// CheckServer checks what a Server of that configuration needs; File may be empty. It reports
+// each finding at once, on the caller's goroutine. It sends nothing and ends within 10 s. The
+// error is an *Error of kind ErrConfig, or ctx's.
+func CheckServer(ctx context.Context, cfg ServerConfig, report func(Finding)) error {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	file := cfg.File
 	if cfg.Source == nil {
@@ -76,5 +74,5 @@ func CheckServer(ctx context.Context, cfg ServerConfig, tell func(Finding)) erro
 	return diagnose.Server{
 		File: file, Group: cfg.Group, DataGroup: cfg.DataGroup, Port: cfg.Port, ControlHost: cfg.ControlHost, ControlPort: portToBind(cfg.ControlPort),
 		Interface: cfg.Interface, TTL: cfg.TTL, RateBitsPerSec: cfg.RateBitsPerSec, Delay: cfg.Delay, MTU: cfg.MTU,
-	}.Check(ctx, tellAs(tell))
+	}.Check(ctx, findingsTo(report))
 }

@@ -68,7 +68,7 @@ func (c *Client) Stats() ClientStats {
 // Run or Plan may follow another.
 func (c *Client) Run(ctx context.Context) error {
 	c.account.Begin(c.cfg.Output)
-	err := c.find(ctx, c.receive)
+	err := c.find(ctx, (*meeting).mayBegin, c.receive)
 	c.account.End(err == nil)
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err()
@@ -81,7 +81,7 @@ func (c *Client) Run(ctx context.Context) error {
 // client. Its errors are Run's.
 func (c *Client) Plan(ctx context.Context) (plan Plan, err error) {
 	c.account.Begin(c.cfg.Output)
-	err = c.find(ctx, func(_ context.Context, m *meeting) error {
+	err = c.find(ctx, nil, func(_ context.Context, m *meeting) error {
 		plan, err = planOf(&m.offer, m.out)
 		return err
 	})
@@ -102,13 +102,25 @@ type meeting struct {
 	offer      discover.Offer
 }
 
-// find opens the target and the sockets, finds a server, calls then, and closes all.
-func (c *Client) find(ctx context.Context, then func(context.Context, *meeting) error) (err error) {
+// mayBegin tells whether the session may begin while other servers may still answer. It can over
+// MXB 2, where fetch keeps everything from the target meanwhile. A target that would be refused,
+// or that the server is to name, waits: two servers are the truer error.
+func (m *meeting) mayBegin() bool {
+	if m.offer.Session == nil || m.out == nil {
+		return false
+	}
+	checked, ok := m.out.(target.Checked)
+	return !ok || checked.Fits(m.offer.SizeBytes, m.offer.SectorSize()) == nil
+}
+
+// find opens the target and the sockets, finds a server, calls then, and closes all. Unless early
+// says that it is not needed, it gives other servers their time to answer too.
+func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(context.Context, *meeting) error) (err error) {
 	m := &meeting{}
 	if m.interfaces, err = candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group); err != nil {
 		return err
 	}
-	// A target that cannot be used is said before a server is troubled.
+	// Check the target before a server is asked.
 	if m.out, err = c.openTarget(); err != nil {
 		return err
 	}
@@ -146,6 +158,11 @@ func (c *Client) find(ctx context.Context, then func(context.Context, *meeting) 
 	if m.offer, err = m.search.Find(ctx, m.conn); err != nil {
 		return err
 	}
+	if early == nil || !early(m) {
+		if err = m.search.Settle(ctx, m.conn, &m.offer); err != nil {
+			return err
+		}
+	}
 	if m.out == nil {
 		if m.out, err = c.openPath(baseName(m.offer.Name), true); err != nil {
 			return err
@@ -157,7 +174,7 @@ func (c *Client) find(ctx context.Context, then func(context.Context, *meeting) 
 	return then(ctx, m)
 }
 
-// receive takes the image in, by the protocol that the server speaks.
+// receive receives the image by the server's protocol.
 func (c *Client) receive(ctx context.Context, m *meeting) error {
 	leaveOthers(m, &c.cfg)
 	onInterface := udp.InterfaceName(m.offer.IfIndex)
@@ -168,9 +185,6 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 	})
 	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", m.offer.Name, m.offer.Server),
 		"bytes", m.offer.SizeBytes, "interface", onInterface, "output", m.out.Name())
-	if err := m.out.Prepare(m.offer.SizeBytes, m.offer.SectorSize()); err != nil {
-		return err
-	}
 	if m.offer.Session != nil {
 		m.stream.Close()
 		return fetch.Run(ctx, fetch.Config{
@@ -178,6 +192,9 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 			SilenceLimit: limitOf(c.cfg.ReceiveTimeout), Update: c.cfg.Update, Fresh: c.cfg.Fresh, Verify: c.cfg.Verify,
 			Account: &c.account, Log: c.cfg.Log,
 		})
+	}
+	if err := m.out.Prepare(m.offer.SizeBytes, m.offer.SectorSize()); err != nil {
+		return err
 	}
 	if c.cfg.Update {
 		c.cfg.Log.Warn("an original server sends no digests: all of the image is received", "server", m.offer.Server)
@@ -208,7 +225,7 @@ func unicastOf(mode UnicastMode) reach.Unicast {
 	return reach.Auto
 }
 
-// openTarget opens what the configuration names; nil if that is left to the server.
+// openTarget opens the configured target; nil if its name comes from the server.
 func (c *Client) openTarget() (target.Target, error) {
 	switch {
 	case c.cfg.Stream != nil:
@@ -231,7 +248,7 @@ func (c *Client) openTarget() (target.Target, error) {
 	return nil, nil
 }
 
-// pickDisk returns the path of the disk that Disk means, and says which it is.
+// pickDisk returns the path of the disk that Disk selects, and logs which it is.
 func (c *Client) pickDisk() (path string, err error) {
 	disk, candidates, err := target.PickDisk(c.selection)
 	if err != nil {
@@ -259,14 +276,13 @@ func (c *Client) openPath(path string, served bool) (target.Target, error) {
 	return file, nil
 }
 
-// baseName is the last element of a served name: an original server describes its
-// file by the path that it was given.
+// baseName is the last element of a served name: an original server sends the path of its file.
 func baseName(served string) string {
 	return served[strings.LastIndexByte(served, '/')+1:]
 }
 
-// leaveOthers leaves the group on every interface but the one that the server answered
-// on. A server on this very host may be heard on any.
+// leaveOthers leaves the group on every interface but the one that the server answered on.
+// Packets of a server on this host may come in on any.
 func leaveOthers(m *meeting, cfg *ClientConfig) {
 	here := isOwn(m.offer.Server.Addr(), m.interfaces)
 	known := false
@@ -291,7 +307,7 @@ func leaveOthers(m *meeting, cfg *ClientConfig) {
 	}
 }
 
-// isOwn tells whether addr is this host's.
+// isOwn reports whether addr is this host's.
 func isOwn(addr netip.Addr, interfaces []udp.Interface) bool {
 	for _, each := range interfaces {
 		if each.Owns(addr) {

@@ -17,13 +17,13 @@ const (
 	DefaultQuietTime   = time.Second
 	// DefaultTTL keeps the stream on the local network.
 	DefaultTTL = 1
-	// DefaultMTU is what every path carries.
+	// DefaultMTU fits every path.
 	DefaultMTU = session.DefaultMTU
-	// FreePort as a ServerConfig.ControlPort asks for any free port: Server.Addr tells which.
+	// FreePort as a ServerConfig.ControlPort asks for any free port: Server.Addr reports which.
 	FreePort = -1
 	// MaxReceivers is how many clients a server keeps a row of, for each protocol.
 	MaxReceivers = roster.MaxRows
-	// DefaultStartTimeout and DefaultReceiveTimeout end a client that nobody serves.
+	// DefaultStartTimeout and DefaultReceiveTimeout end a client that is not served.
 	DefaultStartTimeout   = 60 * time.Second
 	DefaultReceiveTimeout = 60 * time.Second
 	// NoTimeout as a time limit waits for ever.
@@ -45,13 +45,13 @@ type ServerConfig struct {
 	// DefaultPort. With a group of IPv6 everything goes over IPv6.
 	Group netip.Addr
 	Port  uint16
-	// ControlHost and ControlPort are where requests are heard, and the source of
-	// every packet: all addresses, and DefaultControlPort.
+	// ControlHost and ControlPort are the address that requests come to, and the source of every
+	// packet: all addresses, and DefaultControlPort.
 	ControlHost netip.Addr
 	ControlPort int // 1 to 65535, or FreePort
-	// Interface is the name of the only interface to use. If empty, every one that is up
-	// and multicast-capable is heard. MXB 2 is served on all that clients are heard on, MXB 1
-	// on the one where the first client asked.
+	// Interface is the name of the only interface to use. If empty, requests may come in on every
+	// one that is up and multicast-capable. MXB 2 is served on all interfaces that clients use,
+	// MXB 1 on the one where the first client asked.
 	Interface string
 	// TTL is how many routers the blocks may pass, plus one: DefaultTTL.
 	TTL int
@@ -63,7 +63,7 @@ type ServerConfig struct {
 	// DataGroup is where the stream of MXB 2 goes, at Port: if not valid, a group that
 	// is the image's own, of 239.192.0.0/14, or of IPv6 with Group's scope.
 	DataGroup netip.Addr
-	// MTU is what the packets of MXB 2 fill: 1500, or less if the interface has less.
+	// MTU is the size that the packets of MXB 2 fill: 1500, or less if the interface has less.
 	MTU int
 	// The stream of MXB 2 starts once MinReceivers clients have joined and MinWait has
 	// passed since the first; MaxWait, if not 0, caps the wait. Zero values: start at once.
@@ -71,16 +71,16 @@ type ServerConfig struct {
 	MinWait, MaxWait time.Duration
 	// ExitAfterDone ends the server when every client that came is done or gone.
 	ExitAfterDone bool
-	// Unicast tells whether clients that hear nothing of the group are served one by one.
+	// Unicast reports whether clients that hear nothing of the group are served one by one.
 	Unicast UnicastMode
-	// OnEvent is told of clients that join and end, and of changes of the rate. It is called
-	// on a goroutine of Run, which waits for it: it must not block, nor call Run.
+	// OnEvent is called when clients join and end, and when the rate changes. A goroutine of Run
+	// calls it and waits for it: it must not block, nor call Run.
 	OnEvent func(ServerEvent)
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger
 }
 
-// UnicastMode says whether a stream of MXB 2 goes by unicast.
+// UnicastMode reports whether a stream of MXB 2 goes by unicast.
 type UnicastMode int
 
 // The modes.
@@ -123,31 +123,34 @@ type ClientConfig struct {
 	// Interface is the name of the only interface to use. If empty, every one that
 	// is up and multicast-capable is tried, and the first one to answer is used.
 	Interface string
-	// QuietTime is how long nothing may arrive over MXB 1 before missing blocks are asked
-	// for. MXB 2 has no use for it.
+	// QuietTime is the silence over MXB 1 after which missing blocks are requested. MXB 2 does not
+	// use it.
 	QuietTime time.Duration
-	// StartTimeout ends the search for a server, ReceiveTimeout the wait for blocks
-	// that stay away: DefaultStartTimeout, DefaultReceiveTimeout; NoTimeout waits.
+	// StartTimeout ends the search for a server, ReceiveTimeout the silence of the server
+	// that was found: DefaultStartTimeout, DefaultReceiveTimeout; NoTimeout waits. Over
+	// MXB 2 each packet of the server breaks its silence, heartbeats too: while it waits for
+	// clients, or its disk stalls, the client waits as long as the server lives, and
+	// Stats.WaitingFor says so. Over MXB 1 only blocks do.
 	StartTimeout   time.Duration
 	ReceiveTimeout time.Duration
 	// Allocate takes all of the target file's space first and leaves no holes.
 	Allocate bool
-	// Force writes to a target although it is mounted or in use, and makes a
-	// regular file of a path below /dev that does not exist.
+	// Force writes to a target that is mounted or in use, and makes a regular file of a path below
+	// /dev that does not exist.
 	Force bool
-	// Update checks all that the target holds before anything is asked for. Without it
-	// that is done once a sample shows that it holds some of the image.
+	// Update compares the whole target before anything is requested. Without it that happens only
+	// if a sample shows that the target holds some of the image.
 	Update bool
-	// Fresh writes everything, whatever the target holds.
+	// Fresh writes everything, whatever the target's old content.
 	Fresh bool
 	// Verify reads everything back from the target after the last byte was synced.
 	Verify bool
-	// Unicast tells whether to ask the server for unicast.
+	// Unicast reports whether to ask the server for unicast.
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.
 	OnlyMXB1 bool
-	// OnPhase is told each time that Stats.Phase is another one, in the phases' order. It is
-	// called on a goroutine of Run, which waits for it: it must not block, nor call Run.
+	// OnPhase is called each time that Stats.Phase changes, in the phases' order. A goroutine of
+	// Run calls it and waits for it: it must not block, nor call Run.
 	OnPhase func(ClientStats)
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger

@@ -13,8 +13,8 @@ import (
 var (
 	// ErrConfig: a field of a configuration holds what it cannot hold.
 	ErrConfig = failure.Config
-	// ErrTimeLimit: no server was found, or the stream stayed away, for longer than the
-	// configuration allows.
+	// ErrTimeLimit: no server was found, or nothing arrived, for longer than the configuration
+	// allows.
 	ErrTimeLimit = failure.TimeLimit
 	// ErrIntegrity: what arrives is not, or may not be, the image that the session began
 	// with.

@@ -6,12 +6,12 @@ import "multiserver/internal/roster"
 // RateChanged.
 type ServerEvent interface{ serverEvent() }
 
-// ReceiverJoined: a client of MXB 2 spoke in the session for the first time, or again after
-// it was lost.
+// ReceiverJoined: a client of MXB 2 sent its first packet in the session, or came back after it was
+// lost.
 type ReceiverJoined struct{ Receiver Receiver }
 
-// ReceiverEnded: what became of a client is known, as Receiver.Outcome tells. Of one that was
-// lost it may change.
+// ReceiverEnded: a client has ended, as Receiver.Outcome says. The outcome of one that was lost may
+// still change.
 type ReceiverEnded struct{ Receiver Receiver }
 
 // RateChanged: the limit that the stream keeps to, in bits a second, came, went, or changed
@@ -25,8 +25,8 @@ func (ReceiverJoined) serverEvent() {}
 func (ReceiverEnded) serverEvent()  {}
 func (RateChanged) serverEvent()    {}
 
-// tellReceiver turns the row of a session's client into an event.
-func (c *ServerConfig) tellReceiver(row roster.Row) {
+// emitReceiver turns the row of a session's client into an event.
+func (c *ServerConfig) emitReceiver(row roster.Row) {
 	if c.OnEvent == nil {
 		return
 	}
@@ -37,7 +37,7 @@ func (c *ServerConfig) tellReceiver(row roster.Row) {
 	}
 }
 
-func (c *ServerConfig) tellRate(bitsPerSec uint64, reason string) {
+func (c *ServerConfig) emitRate(bitsPerSec uint64, reason string) {
 	if c.OnEvent != nil {
 		c.OnEvent(RateChanged{bitsPerSec, reason})
 	}

@@ -206,7 +206,7 @@ func TestThreeClients(t *testing.T) {
 	if !bytes.Equal(inOrder.Bytes(), r.bytes) {
 		t.Error("what went to the stream differs from the image")
 	}
-	for s.Stats().ImageBytesOwed > 0 { // what was asked for twice is still sent
+	for s.Stats().ImageBytesPending > 0 { // what was asked for twice is still sent
 		time.Sleep(time.Millisecond)
 	}
 	st := s.Stats()

@@ -7,14 +7,14 @@
 //
 // # Use
 //
-// Fill in a [ServerConfig] or a [ClientConfig], of which the zero value of each field is the
-// documented default, hand it to [NewServer] or [NewClient], and call Run. Run starts every
+// Fill in a [ServerConfig] or a [ClientConfig], hand it to [NewServer] or [NewClient], and call
+// Run. The zero value of each field is its documented default. Run starts every
 // goroutine that it needs and returns after all of them have ended; cancel its context to end
 // it. A Server runs until then, unless ExitAfterDone is set. A Client ends by itself.
 //
-// Stats may be called from any goroutine, before, during and after Run. For what happens,
-// set ServerConfig.OnEvent or ClientConfig.OnPhase. [Client.Plan] tells what Run would write
-// where, and [CheckServer] and [CheckClient] what stands in the way.
+// Stats may be called from any goroutine, before, during and after Run. Set ServerConfig.OnEvent
+// or ClientConfig.OnPhase to be notified of events. [Client.Plan] returns what Run would write,
+// and where. [CheckServer] and [CheckClient] find out why nothing arrives.
 //
 // # Errors
 //

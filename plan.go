@@ -11,7 +11,7 @@ import (
 	"multiserver/internal/udp"
 )
 
-// Plan is what Client.Run would write where. String says it in a paragraph.
+// Plan is what Client.Run would write, and where. String returns it as a paragraph.
 type Plan struct {
 	Name      string         `json:"name"`       // of the image
 	SizeBytes uint64         `json:"size_bytes"` // of the image
@@ -45,7 +45,7 @@ const (
 	OutputStream  OutputKind = "stream"
 )
 
-// planOf makes the checks that need the image's size, and returns what all of them found.
+// planOf makes the checks that need the image's size, and returns the plan.
 func planOf(offer *discover.Offer, out target.Target) (Plan, error) {
 	p := Plan{
 		Name: offer.Name, SizeBytes: offer.SizeBytes,
@@ -63,7 +63,7 @@ func planOf(offer *discover.Offer, out target.Target) (Plan, error) {
 	return p, nil
 }
 
-// describe fills in what is known of the file or device.
+// describe fills in the properties of the file or device.
 func (p *Plan) describe(file *target.File) {
 	disk, known := target.DiskAt(file.Name())
 	switch {

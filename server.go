@@ -49,8 +49,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return &Server{cfg: cfg, bound: make(chan struct{})}, nil
 }
 
-// Addr waits until Run has bound the control port, or ctx ends, and returns the address:
-// what a client asks. Of a host that was not configured it is the unspecified address.
+// Addr waits until Run has bound the control port, or ctx ends. It returns the address that clients
+// ask. If ControlHost is not configured, its host is the unspecified address.
 func (s *Server) Addr(ctx context.Context) (netip.AddrPort, error) {
 	select {
 	case <-s.bound:
@@ -115,7 +115,7 @@ func (s *Server) openSource() (image.Source, error) {
 	return image.FromReader(s.cfg.Source, uint64(s.cfg.Source.Size()), s.cfg.Name)
 }
 
-// open binds the control socket, and puts together what serves the source.
+// open binds the control socket, and makes the session and the service over MXB 1.
 func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serving, err error) {
 	only := 0
 	if s.cfg.Interface != "" {
@@ -143,8 +143,8 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 		ExitAfterDone: s.cfg.ExitAfterDone,
 		Unicast:       routes.Mode(s.cfg.Unicast),
 		CacheFolder:   cacheFolder(),
-		OnReceiver:    s.cfg.tellReceiver,
-		OnRate:        s.cfg.tellRate,
+		OnReceiver:    s.cfg.emitReceiver,
+		OnRate:        s.cfg.emitRate,
 	})
 	if err == nil {
 		run.legacy, err = run.host.ServeLegacy(legacy.ServerConfig{Source: source, Port: s.cfg.Port, Interface: only})
@@ -183,7 +183,7 @@ func (s *Server) Stats() ServerStats {
 	st, h, f, old := run.fixed, run.host.Figures(), run.session.Figures(), run.legacy.Figures()
 	st.Elapsed = time.Since(run.started)
 	st.PacketsSent, st.ImageBytesSent, st.WireBytesSent, st.SendMethod = h.Sent.Packets, h.Sent.ImageBytes, h.Sent.WireBytes, h.Sent.Method
-	st.Requests, st.ImageBytesOwed = old.Requests, old.OwedBytes
+	st.Requests, st.ImageBytesPending = old.Requests, old.PendingBytes
 	st.BadPackets = h.BadPackets + f.BadPackets + old.BadPackets
 	st.Waiting, st.RateLimit, st.RateReason = f.Waiting, f.RateLimit, f.RateReason
 	networks := f.Networks

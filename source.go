@@ -14,20 +14,20 @@ type Source interface {
 
 // A Source may also have the methods of one or more of these interfaces.
 type (
-	// HoleTeller tells that length bytes from offset off on are zeros, so that they need
+	// HoleReporter reports that length bytes from offset off on are zeros, so that they need
 	// not be read. False says nothing.
-	HoleTeller interface {
+	HoleReporter interface {
 		IsHole(off, length uint64) bool
 	}
-	// Identifier tells versions of an image apart, also after a restart: Sources with one
-	// identity have the same bytes. Without it, the clients of a Server that was started
-	// again take its image for another one.
+	// Identifier distinguishes versions of an image, also after a restart: Sources with the same
+	// identity have the same bytes. Without it, clients take the image of a restarted Server for
+	// another one.
 	Identifier interface {
 		Identity() (string, error)
 	}
-	// ChangeTeller returns an error once the bytes are not what they were. It is asked
-	// once a second, and ends the session.
-	ChangeTeller interface {
+	// ChangeReporter returns an error once the bytes have changed. It is asked once a second, and its
+	// error ends the session.
+	ChangeReporter interface {
 		Changed() error
 	}
 )

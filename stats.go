@@ -7,25 +7,28 @@ import (
 
 // ServerStats is the state of a Server at one moment.
 type ServerStats struct {
-	Name      string         `json:"name"`       // as described to clients
-	SizeBytes uint64         `json:"size_bytes"` // of the image
-	Group     netip.AddrPort `json:"group"`
-	Control   netip.AddrPort `json:"control"`
-	// Interfaces are the names of those that are served; none before the first request if
-	// none was configured.
+	Name      string `json:"name"`       // as described to clients
+	SizeBytes uint64 `json:"size_bytes"` // of the image
+	// Group is where clients look for the server, and where the blocks of MXB 1 go. The stream
+	// of MXB 2 goes to ServerConfig.DataGroup, or to a group that is the image's own.
+	Group   netip.AddrPort `json:"group"`
+	Control netip.AddrPort `json:"control"`
+	// Interfaces are the names of the interfaces that are served. There are none before the first
+	// request if none is configured.
 	Interfaces []string      `json:"interfaces"`
 	Elapsed    time.Duration `json:"elapsed_ns"` // since Run began
 
-	// ImageBytesSent counts the image's bytes in all that is sent, each time that it
-	// is, repair symbols included; WireBytesSent is the same on the wire, with all
-	// headers.
+	// ImageBytesSent counts the image's bytes each time that they are sent, repair symbols
+	// included. WireBytesSent is the same on the wire, with all headers.
 	ImageBytesSent uint64 `json:"image_bytes_sent"`
 	WireBytesSent  uint64 `json:"wire_bytes_sent"`
 	PacketsSent    uint64 `json:"packets_sent"`
-	// ImageBytesOwed are asked for and not yet sent.
-	ImageBytesOwed uint64 `json:"image_bytes_owed"`
-	Requests       uint64 `json:"requests"` // requests for blocks
-	// BadPackets were no packet of ours or asked for what there is not.
+	// ImageBytesPending are asked for over MXB 1 and not yet sent, and Requests are MXB 1's
+	// requests for blocks. MXB 2 counts in neither. The key image_bytes_owed keeps the older
+	// name: scripts read it.
+	ImageBytesPending uint64 `json:"image_bytes_owed"`
+	Requests          uint64 `json:"requests"`
+	// BadPackets are packets of another program, or requests for blocks that do not exist.
 	BadPackets uint64 `json:"bad_packets"`
 	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".
 	SendMethod string `json:"send_method"`
@@ -33,27 +36,26 @@ type ServerStats struct {
 	// that, in words: 0 and "" if it is the interface's pace. 0 with a reason: nothing is sent.
 	RateLimit  uint64 `json:"rate_limit_bits_per_sec"`
 	RateReason string `json:"rate_reason"`
-	// Waiting: the stream of MXB 2 is held until those are there that it waits for.
+	// Waiting: the stream of MXB 2 has not begun; it waits for clients.
 	Waiting bool `json:"waiting"`
-	// Receivers are the clients of MXB 2, as they joined: 4096 at most.
+	// Receivers are the clients of MXB 2, in the order in which they joined: 4096 at most.
 	Receivers []Receiver `json:"receivers"`
-	// Clients are those of MXB 1 that asked, by first request: 4096 at most, of which the
-	// silent make room for others after ten minutes.
+	// Clients are the clients of MXB 1, by first request: 4096 at most. Clients that are silent for
+	// ten minutes make room for others.
 	Clients []ServedClient `json:"clients"`
 }
 
-// ServedClient is a client as an MXB 1 server sees it: it knows of one only what
-// it asked for last.
+// ServedClient is a client of MXB 1. The server knows only what it has asked for.
 type ServedClient struct {
 	Addr      netip.AddrPort `json:"addr"`
 	FirstSeen time.Time      `json:"first_seen"`
 	LastSeen  time.Time      `json:"last_seen"`
 	Requests  uint64         `json:"requests"` // for blocks
-	// AskedBytes is the sum of the image's bytes that it asked for, each time.
+	// AskedBytes counts the image's bytes that it has asked for, each time that it has.
 	AskedBytes uint64 `json:"asked_bytes"`
 }
 
-// Receiver is a client of MXB 2, by what it said last.
+// Receiver is a client of MXB 2, as it last reported.
 type Receiver struct {
 	Name       string         `json:"name"` // its host's
 	Addr       netip.AddrPort `json:"addr"`
@@ -64,23 +66,23 @@ type Receiver struct {
 	LostOnWire uint64         `json:"lost_on_wire"`
 	// Dropped are packets that its own socket had no room for.
 	Dropped uint64 `json:"dropped"`
-	// Limit is what holds it back: "", "wire", "socket", "cpu" or "disk".
+	// Limit is what slows it down: "", "wire", "socket", "cpu" or "disk".
 	Limit   string  `json:"limit"`
 	Outcome Outcome `json:"outcome"`
 	Reason  string  `json:"reason"` // of a failure, in its own words
 }
 
-// Outcome is what became of a Receiver.
+// Outcome is how a Receiver ended.
 type Outcome int
 
 // The outcomes.
 const (
 	OutcomePending     Outcome = iota // not yet known
 	OutcomeDone                       // every byte is verified, written and synced
-	OutcomeFailed                     // it said so
+	OutcomeFailed                     // it reported a failure
 	OutcomeInterrupted                // ended by its user
 	OutcomeLost                       // it went silent
-	OutcomeRestarted                  // it ended without the image, and its machine came again
+	OutcomeRestarted                  // it ended without the image, and its machine joined again
 )
 
 // MarshalText is String, for JSON.
@@ -125,25 +127,24 @@ type ClientStats struct {
 	Streaming time.Duration `json:"streaming_ns"`
 
 	BytesDone uint64 `json:"bytes_done"` // of the image: received, or held already
-	// BytesKept are those of the image that the target held already.
+	// BytesKept are the bytes of the image that the target held already.
 	BytesKept uint64 `json:"bytes_kept"`
-	// BytesVerified are those that were read back, and Verified tells that all were,
-	// and are the image's.
+	// BytesVerified counts the bytes read back. Verified says that the whole image was read back and
+	// is right.
 	BytesVerified uint64 `json:"bytes_verified"`
 	Verified      bool   `json:"verified"`
-	// AskedAgainBytes is the sum of the image's bytes that were asked for after
-	// the first request, each time.
+	// AskedAgainBytes counts the image's bytes that were requested after the first request, each
+	// time that they were.
 	AskedAgainBytes uint64 `json:"asked_again_bytes"`
 
 	PacketsReceived uint64 `json:"packets_received"` // blocks of our server, duplicates included
 	Duplicates      uint64 `json:"duplicates"`       // blocks that were in already
-	Strangers       uint64 `json:"strangers"`        // packets from somebody else than our server
+	Strangers       uint64 `json:"strangers"`        // packets from another sender than our server
 	BadPackets      uint64 `json:"bad_packets"`      // no valid packet, or a block of the wrong size
-	// SocketDrops is how often the kernel dropped what arrived for lack of room in
-	// our socket's receive buffer: datagrams, or bursts that it had joined.
+	// SocketDrops is how often the kernel dropped a datagram for lack of room in our socket's
+	// receive buffer. It may have joined several packets to one.
 	SocketDrops uint64 `json:"socket_drops"`
-	// MemoryDrops are blocks that arrived while the target was too slow to take
-	// them, and that are asked for again.
+	// MemoryDrops are blocks that arrived while the target was too slow. They are requested again.
 	MemoryDrops uint64 `json:"memory_drops"`
 	// WaitingFor says what has not come for a while and the likely cause; empty
 	// while all is well.

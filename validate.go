@@ -169,8 +169,7 @@ func (c *ClientConfig) oneTarget() error {
 
 // A session speaks IPv4 or IPv6, whichever its group is of.
 
-// validateGroup checks a field of a configuration. A zone is refused: it is Interface that
-// says where.
+// validateGroup checks a field of a configuration. A zone is refused: Interface says where to send.
 func validateGroup(field string, group netip.Addr) error {
 	if !group.IsMulticast() || group.Zone() != "" {
 		return failure.Setting(field, "%s is not a multicast group (224.0.0.0 to 239.255.255.255, or IPv6 of ff00::/8)", group)

@@ -45,7 +45,7 @@ func pause(failures int) time.Duration {
 	return p - p/10 + rand.N(p/5+1)
 }
 
-// retryable says whether another try may succeed although nobody changes anything on this
+// retryable reports whether another try may succeed although nobody changes anything on this
 // machine. A server may come, or come back, and a disk may appear. A target that was
 // refused stays refused. What stdout took of an image cannot be taken back: reached is how
 // far the try came.

@@ -112,8 +112,8 @@ func (o *output) String() string {
 	return string(o.text)
 }
 
-// says returns once multiclient has printed text on stderr.
-func (c *client) says(text string) {
+// awaitOutput returns once multiclient has printed text on stderr.
+func (c *client) awaitOutput(text string) {
 	c.host.Helper()
 	for over := false; !strings.Contains(c.stderr.String(), text); {
 		if over {
@@ -242,7 +242,7 @@ func TestDryRun(t *testing.T) {
 func TestRetryUntilServerComes(t *testing.T) {
 	h := newHost(t)
 	c := h.start(nil, "-o", "out", "--retry", "--start-timeout", "100ms", "--post-command", `echo "$RESULT_STATUS $RESULT_VERDICT" >>ran`)
-	c.says("try 3 in ")
+	c.awaitOutput("try 3 in ")
 	h.serve(0)
 	c.ends(0)
 	h.same("out")
@@ -259,9 +259,9 @@ func TestRetryUntilServerComesBack(t *testing.T) {
 	h := newHost(t)
 	_, stop := h.serve(5e6)
 	c := h.start(nil, "-o", "out", "--retry", "--start-timeout", "200ms", "--receive-timeout", "1s")
-	c.says("receiving the.img")
+	c.awaitOutput("receiving the.img")
 	stop()
-	c.says("try 2 in ")
+	c.awaitOutput("try 2 in ")
 	h.serve(0)
 	c.ends(0)
 	h.same("out")
@@ -291,7 +291,7 @@ func TestRetryInterrupted(t *testing.T) {
 	h := newHost(t)
 	c := h.start([]string{pauseVariable + "=1h"}, "-o", "out", "--retry", "--start-timeout", "50ms",
 		"--post-command", `echo "$RESULT_STATUS $RESULT_VERDICT $RESULT_ERROR" >ran`)
-	c.says("try 2 in ")
+	c.awaitOutput("try 2 in ")
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -306,9 +306,9 @@ func TestRetryInterruptedAfterServer(t *testing.T) {
 	h := newHost(t)
 	_, stop := h.serve(5e6)
 	c := h.start(nil, "-o", "out", "--retry", "--start-timeout", "200ms", "--receive-timeout", "1s", "--post-command", `echo "$RESULT_IMAGE $RESULT_ERROR" >ran`)
-	c.says("receiving the.img")
+	c.awaitOutput("receiving the.img")
 	stop()
-	c.says("try 4 in ")
+	c.awaitOutput("try 4 in ")
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +371,7 @@ func TestPostCommand(t *testing.T) {
 
 	// A signal is passed on.
 	c = h.start(nil, "-o", "out3", "--post-command", `trap "exit 9" TERM; echo ready; while :; do sleep 0.01; done`)
-	c.says("ready")
+	c.awaitOutput("ready")
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func (brokenPipe) Write([]byte) (int, error) {
 	return 0, errors.New("nobody reads this: ClientConfig.Output")
 }
 
-// With --exit-after-done the status says whether the clients that came have the image,
+// With --exit-after-done the status reports whether the clients that came have the image,
 // and the last object what became of each.
 func TestExitAfterDone(t *testing.T) {
 	if _, err := net.InterfaceByName("lo"); err != nil {

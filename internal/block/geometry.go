@@ -49,7 +49,7 @@ func (g Geometry) Validate() error {
 	return nil
 }
 
-// ValidateSymbolSize says whether blocks of this Geometry can be cut into symbols
+// ValidateSymbolSize reports whether blocks of this Geometry can be cut into symbols
 // of symbolSize bytes: MinSymbolSize .. MaxSymbolSize, and at most MaxK a block.
 func (g Geometry) ValidateSymbolSize(symbolSize uint16) error {
 	// Only the first block matters: no other is longer.
@@ -61,7 +61,7 @@ func (g Geometry) BlockCount() uint32 {
 	return uint32((g.ImageSize + uint64(g.BlockSize) - 1) / uint64(g.BlockSize))
 }
 
-// Has tells whether there is a block id.
+// Has reports whether there is a block id.
 func (g Geometry) Has(id ID) bool { return uint32(id) < g.BlockCount() }
 
 // Offset is where block id begins in the object, in bytes.

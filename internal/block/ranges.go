@@ -2,7 +2,7 @@ package block
 
 import "fmt"
 
-// ValidateIn says whether r, which came from the network, is a range of at least
+// ValidateIn reports whether r, which came from the network, is a range of at least
 // one of the indices 0 .. n-1: 0 <= Lo < Hi <= n.
 func (r Range) ValidateIn(n uint64) error {
 	if r.Lo >= r.Hi || r.Hi > n {

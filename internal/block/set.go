@@ -53,7 +53,7 @@ func (s *Set) pageSize(p uint64) uint32 {
 	return uint32(min(pageBits, s.n-p*pageBits))
 }
 
-// Has tells whether i is in the set. An index of N or more is not.
+// Has reports whether i is in the set. An index of N or more is not.
 func (s *Set) Has(i uint64) bool {
 	if i >= s.n {
 		return false

@@ -26,7 +26,7 @@ const (
 // which id K+r is made by row r of the code.
 type SymbolID uint32
 
-// IsSource tells whether id is one of k source symbols.
+// IsSource reports whether id is one of k source symbols.
 func (id SymbolID) IsSource(k int) bool { return uint64(id) < uint64(k) }
 
 // Row is the row of the code that makes id, a repair symbol of a block of k source

@@ -9,14 +9,14 @@ const cachedBlocks = 96
 type encodedBlock struct {
 	ref  sender.Ref
 	buf  []byte // K whole symbols, filled up with zeros
-	used uint64 // when it was last of use, by the cache's count
+	used uint64 // when it was last used, by the cache's count
 	// rows are repair symbols made ahead: made of them, the first one of row first.
 	rows  [][]byte
 	first uint32
 	made  int
 }
 
-// cache keeps the encoded blocks that were of use last.
+// cache keeps the encoded blocks that were used last.
 type cache struct {
 	symbolSize int
 	bufferSize int // of the largest block
@@ -29,7 +29,7 @@ func newCache(encodedSize, symbolSize int) *cache {
 	return &cache{symbolSize: symbolSize, bufferSize: encodedSize + symbolSize, blocks: map[sender.Ref]*encodedBlock{}}
 }
 
-// find returns a block that is there, and counts that it is of use.
+// find returns a block if it is there, and marks it as used.
 func (c *cache) find(r sender.Ref) *encodedBlock {
 	c.uses++
 	e := c.blocks[r]
@@ -39,7 +39,7 @@ func (c *cache) find(r sender.Ref) *encodedBlock {
 	return e
 }
 
-// buffer is room for an encoded block, whose bytes are of no use.
+// buffer returns room for an encoded block, with arbitrary bytes.
 func (c *cache) buffer() []byte {
 	if n := len(c.spare); n > 0 {
 		b := c.spare[n-1]
@@ -52,8 +52,8 @@ func (c *cache) buffer() []byte {
 // giveBack takes back a buffer that is not cached.
 func (c *cache) giveBack(buf []byte) { c.spare = append(c.spare, buf[:0]) }
 
-// keep puts the encoded block in buf into the cache, in the place of the one that was of
-// use longest ago, and fills up its last symbol.
+// keep puts the encoded block in buf into the cache and fills up its last symbol. It evicts the
+// block that was used longest ago.
 func (c *cache) keep(r sender.Ref, buf []byte) *encodedBlock {
 	if len(c.blocks) >= cachedBlocks {
 		var oldest *encodedBlock

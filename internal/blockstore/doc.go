@@ -1,8 +1,8 @@
 // Package blockstore reads an image for a session over MXB 2 and keeps what is sent of it:
-// encoded blocks, their symbols and sub-block digests, and the manifest. What is sent, and
-// when, others decide.
+// encoded blocks, their symbols and sub-block digests, and the manifest. It does not decide what
+// is sent, or when.
 //
-// One goroutine owns a Store; Run has the loaders, which read and digest beside it.
+// One goroutine owns a Store. Run has the loaders, which read and digest in parallel.
 //
 // The flow of a block:
 //
@@ -10,15 +10,15 @@
 //     of zeros and is not read. The other blocks go to the loaders.
 //  2. A loader reads the block behind room for its header, looks for zeros, and computes
 //     its digest.
-//  3. What comes back through Loaded the owner hands to HandleLoaded. The digest goes into
-//     the manifest or is compared with it: a block that reads otherwise than before is
-//     another image. The block goes into the cache, and Ready or Zero tell that it can be
-//     sent.
-//  4. PutSymbol and SubblockDigests cut from the cache what is sent; what has left it is
-//     read again.
+//  3. The block comes back through Loaded, and the owner hands it to HandleLoaded. Its digest
+//     goes into the manifest or is compared with it: a block that reads differently than before
+//     means that the image has changed. The block goes into the cache, and Ready or Zero report
+//     that it can be sent.
+//  4. PutSymbol and SubblockDigests read from the cache. A block that has left the cache is read
+//     from the image again.
 //
-// While there is nothing to send, ReadAhead reads what no one has read yet, so that the
-// manifest is complete. The manifest is kept in a cache folder, never beside the image: the
+// While there is nothing to send, ReadAhead reads the blocks that have not been read yet, to
+// complete the manifest. The manifest is kept in a cache folder, never beside the image: the
 // next session with the same file knows all digests before it has read it.
 //
 // Memory: 96 encoded blocks, and 33 bytes a block of the image.

@@ -14,7 +14,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// digests gathers the manifest, or holds what is read against it.
+// digests gathers the manifest. Once it is complete, digests compares it with what is read.
 type digests struct {
 	name       string                 // of the image, for messages
 	builder    *codec.ManifestBuilder // nil once the manifest is complete
@@ -24,12 +24,12 @@ type digests struct {
 }
 
 func newDigests(cfg *Config) (*digests, error) {
-	builder, err := codec.NewManifestBuilder(codec.Sizes(cfg.Geometry))
+	builder, err := codec.NewManifestBuilder(cfg.Geometry)
 	if err != nil {
 		return nil, err
 	}
 	d := &digests{name: cfg.Source.String(), builder: builder, file: newManifestFile(cfg)}
-	if m := d.file.recall(codec.Sizes(cfg.Geometry)); m != nil {
+	if m := d.file.recall(cfg.Geometry); m != nil {
 		d.complete(m)
 	}
 	return d, nil
@@ -40,29 +40,28 @@ func (d *digests) complete(m *codec.Manifest) {
 	d.completion = wire.Completion{ManifestSize: uint64(len(m.Bytes())), ImageDigest: m.ImageDigest()}
 }
 
-// has tells whether a block's digest is known.
-func (d *digests) has(id block.ID) bool { return d.builder == nil || d.builder.Has(uint32(id)) }
+// has reports whether a block's digest is known.
+func (d *digests) has(id block.ID) bool { return d.builder == nil || d.builder.Has(id) }
 
-// isZero tells whether a block is known to be zeros.
+// isZero reports whether a block is known to be zeros.
 func (d *digests) isZero(id block.ID) bool {
-	return d.manifest != nil && d.manifest.IsZeroBlock(uint32(id))
+	return d.manifest != nil && d.manifest.IsZeroBlock(id)
 }
 
-// record takes in the digest of a block that was read, zero if it is zeros, and tells
-// whether that completed the manifest. A block that reads otherwise than before is another
-// image.
+// record records the digest of a block that was read; zero says that it is zeros. It reports
+// whether that completed the manifest. It fails if the block read differently before.
 func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed bool, err error) {
 	if d.manifest != nil {
-		if zero != d.manifest.IsZeroBlock(uint32(id)) || !zero && digest != d.manifest.Digest(uint32(id)) {
+		if zero != d.manifest.IsZeroBlock(id) || !zero && digest != d.manifest.Digest(id) {
 			d.file.forget()
-			return false, fmt.Errorf("block %d of image %s reads otherwise than before: it %w", id, d.name, image.ErrChanged)
+			return false, fmt.Errorf("block %d of image %s reads differently than before: it %w", id, d.name, image.ErrChanged)
 		}
 		return false, nil
 	}
 	if zero {
-		err = d.builder.SetZero(uint32(id))
+		err = d.builder.SetZero(id)
 	} else {
-		err = d.builder.Set(uint32(id), digest)
+		err = d.builder.Set(id, digest)
 	}
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", d.name, err)
@@ -75,8 +74,8 @@ func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed
 	return true, nil
 }
 
-// manifestFile is where the manifest of this image, in this version, is kept; "" if it
-// cannot be.
+// manifestFile is the file in the cache for the manifest of this version of the image. Its path
+// is "" if there is none.
 type manifestFile struct {
 	path string
 	log  *slog.Logger
@@ -91,23 +90,22 @@ func newManifestFile(cfg *Config) manifestFile {
 	return f
 }
 
-// recall returns the manifest that an earlier session kept. Whatever is wrong with it, it
-// is as if there were none.
-func (f manifestFile) recall(sizes codec.Sizes) *codec.Manifest {
+// recall returns the manifest that an earlier session kept, or nil if it cannot be used.
+func (f manifestFile) recall(g block.Geometry) *codec.Manifest {
 	if f.path == "" {
 		return nil
 	}
 	info, err := os.Stat(f.path)
-	if err != nil || uint64(info.Size()) > sizes.MaxManifestSize() {
+	if err != nil || uint64(info.Size()) > codec.MaxManifestSize(g) {
 		return nil
 	}
 	b, err := os.ReadFile(f.path)
 	if err != nil {
 		return nil
 	}
-	m, err := codec.ParseManifest(b, sizes)
+	m, err := codec.ParseManifest(b, g)
 	if err != nil {
-		f.log.Debug("a manifest in the cache is of no use", "path", f.path, "err", err)
+		f.log.Debug("a manifest in the cache cannot be used", "path", f.path, "err", err)
 		return nil
 	}
 	return m

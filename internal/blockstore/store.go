@@ -18,9 +18,9 @@ import (
 const (
 	// ReadAhead is how many blocks to ask of the engine: 16 of them are interleaved.
 	ReadAhead = 32
-	// loadsInFlight are blocks that are read and digested at once.
+	// loadsInFlight is how many blocks are with the loaders at most.
 	loadsInFlight = 8
-	// loaders read and digest side by side.
+	// loaders is the count of goroutines that read and digest.
 	loaders = 2
 	// rowsAhead is how many repair symbols are made at once: the kernel's tile.
 	rowsAhead = 4
@@ -28,7 +28,7 @@ const (
 	stallTime = 2 * time.Second
 )
 
-// Config says what to read, and whom to tell. The functions are called on the owner's
+// Config says what to read, and what to call. The functions are called on the owner's
 // goroutine, within ReadAhead and HandleLoaded.
 type Config struct {
 	Source     image.Source
@@ -36,20 +36,20 @@ type Config struct {
 	SymbolSize uint16
 	// CacheFolder is where manifests are kept for later sessions; "" keeps none.
 	CacheFolder string
-	// Ready tells that a block can be sent, cut into k source symbols.
+	// Ready reports that a block can be sent, cut into k source symbols.
 	Ready func(r sender.Ref, k uint16)
-	// Zero tells that a block of the image is zeros.
+	// Zero reports that a block of the image is zeros.
 	Zero func(id block.ID)
-	// Complete tells that the manifest is known.
+	// Complete reports that the manifest is known.
 	Complete func(wire.Completion)
 	Log      *slog.Logger
 }
 
-// Load is a block to be read, and what came of it.
+// Load is a block to be read, and the result.
 type Load struct {
 	ref        sender.Ref
 	buf        []byte // room for the encoded block
-	digestOnly bool   // the block is not wanted itself
+	digestOnly bool   // the block itself is not needed
 	zero       bool
 	digest     codec.Digest
 	err        error
@@ -87,7 +87,7 @@ func New(cfg Config) (*Store, error) {
 	}, nil
 }
 
-// Run reads until ctx ends. A disk that does not answer holds it up for as long.
+// Run reads until ctx ends. It cannot return while a disk does not answer.
 func (s *Store) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	for range loaders {
@@ -109,19 +109,19 @@ func (s *Store) Run(ctx context.Context) {
 // Completion is the size of the manifest and the image's digest; zero before Complete.
 func (s *Store) Completion() wire.Completion { return s.digests.completion }
 
-// Loaded is where blocks come back from the loaders.
+// Loaded returns the blocks that come back from the loaders.
 func (s *Store) Loaded() <-chan *Load { return s.loaded }
 
-// Full tells that ReadAhead could read nothing now.
+// Full reports whether the loaders are busy, so that ReadAhead would read nothing.
 func (s *Store) Full() bool { return len(s.loading) >= loadsInFlight }
 
-// Stalled tells that reading the image takes long: its disk does not answer.
+// Stalled reports whether reading the image takes long: its disk does not answer.
 func (s *Store) Stalled() bool {
 	return len(s.loading) > 0 && time.Since(s.loadedAt) > stallTime
 }
 
-// ReadAhead hands the loaders the blocks that will be sent soon; while nothing is sent,
-// those that nobody has read yet, for the manifest.
+// ReadAhead hands the loaders the blocks that will be sent soon. While nothing is sent (idle),
+// it hands them blocks that have not been read yet, for the manifest.
 func (s *Store) ReadAhead(upcoming []sender.Ref, idle bool) {
 	for _, r := range upcoming {
 		if s.Full() {
@@ -157,8 +157,8 @@ func (s *Store) ReadAhead(upcoming []sender.Ref, idle bool) {
 	}
 }
 
-// HandleLoaded takes in what came through Loaded. An error ends the session: the image
-// cannot be read, or changed.
+// HandleLoaded handles a block that came through Loaded. An error ends the session: the image
+// cannot be read, or has changed.
 func (s *Store) HandleLoaded(l *Load) error {
 	delete(s.loading, l.ref)
 	s.loadedAt = time.Now()
@@ -243,8 +243,8 @@ func (s *Store) load(l *Load) {
 	s.loads <- l
 }
 
-// read does a load: on a loader's goroutine, or on the owner's. It reads no field that
-// changes but the manifest, which is there before a load of it is.
+// read does a load, on a loader's goroutine or on the owner's. The only changing field that it
+// reads is the manifest, which is complete before anything of it is loaded.
 func (s *Store) read(l *Load) {
 	g := s.cfg.Geometry
 	if l.ref.Object == wire.Manifest {
@@ -266,20 +266,20 @@ func (s *Store) read(l *Load) {
 	l.digest = codec.EncodeHeaderInto(l.buf[:codec.HeaderSize], plain)
 }
 
-// skipHole tells whether a block is a hole of the image's file, which need not be read.
+// skipHole reports whether a block is a hole of the image's file, which need not be read.
 func (s *Store) skipHole(r sender.Ref) bool {
 	g := s.cfg.Geometry
 	if r.Object != wire.Image || !s.cfg.Source.IsHole(g.Offset(r.Block), uint64(g.Size(r.Block))) {
 		return false
 	}
 	if s.record(&Load{ref: r, zero: true}) != nil {
-		return false // to be read, and said
+		return false // the read will report the error
 	}
 	s.cfg.Zero(r.Block)
 	return true
 }
 
-// record takes a block's digest into the manifest, or holds it against the one there.
+// record adds a block's digest to the manifest, or compares it with the one there.
 func (s *Store) record(l *Load) error {
 	if l.ref.Object == wire.Manifest {
 		return nil
@@ -291,7 +291,7 @@ func (s *Store) record(l *Load) error {
 	return err
 }
 
-// ready tells that a block can be sent.
+// ready reports that a block can be sent.
 func (s *Store) ready(e *encodedBlock) { s.cfg.Ready(e.ref, s.count(e)) }
 
 // count is a block's K.

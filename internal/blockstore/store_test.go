@@ -207,7 +207,7 @@ func TestZerosAndHoles(t *testing.T) {
 	}
 }
 
-// TestReadsOtherwise: a block that reads otherwise than before is another image, whether
+// TestReadsOtherwise: a block that reads differently than before is another image, whether
 // it is read ahead or for repair, and what was kept of the manifest is gone.
 func TestReadsOtherwise(t *testing.T) {
 	for name, change := range map[string]func(d []byte){
@@ -261,7 +261,7 @@ func TestReadsOtherwiseBefore(t *testing.T) {
 	delete(r.cache.blocks, sender.Ref{Object: wire.Image, Block: 1})
 	d.bytes[blockSize] ^= 1
 	if err := r.read(1); err == nil {
-		t.Error("a block may read otherwise than before")
+		t.Error("a block may read differently than before")
 	}
 }
 
@@ -278,7 +278,7 @@ func TestUnreadable(t *testing.T) {
 }
 
 // TestManifestRecalled: a session with the same file knows all digests; a manifest that is
-// damaged, too large, or of another version is of no use.
+// damaged, too large, or of another version is not needed.
 func TestManifestRecalled(t *testing.T) {
 	folder, path := t.TempDir(), filepath.Join(t.TempDir(), "an.img")
 	content := random(3 * blockSize)

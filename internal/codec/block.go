@@ -3,15 +3,13 @@ package codec
 import (
 	"encoding/binary"
 	"fmt"
+
+	"multiserver/internal/block"
 )
 
-// Sizes of an encoded block, in bytes.
-const (
-	// HeaderSize is codec 1, reserved 3, plain size 4, body size 4, and the digest.
-	HeaderSize = 12 + DigestSize
-	// MaxPlainSize is the greatest source block, as in package block.
-	MaxPlainSize = 16 << 20
-)
+// HeaderSize is the bytes in front of an encoded block's body: codec 1, reserved 3, plain
+// size 4, body size 4, and the digest.
+const HeaderSize = 12 + DigestSize
 
 // Codec says how a body holds the plain bytes.
 type Codec uint8
@@ -30,7 +28,7 @@ func (c Codec) String() string {
 // Header is what stands in front of an encoded block's body.
 type Header struct {
 	Codec     Codec
-	PlainSize uint32 // bytes: 1 .. MaxPlainSize
+	PlainSize uint32 // bytes: 1 .. block.MaxBlockSize
 	BodySize  uint32 // bytes; PlainSize if raw
 	Digest    Digest // of the plain bytes
 }
@@ -63,15 +61,15 @@ func ParseHeader(b []byte) (Header, error) {
 		return Header{}, fmt.Errorf("block encoded as %v: %w", h.Codec, ErrCodec)
 	}
 	// A raw body is as long as its plain bytes: their limit is the lower one.
-	if h.PlainSize == 0 || h.PlainSize > MaxPlainSize || h.BodySize != h.PlainSize {
+	if h.PlainSize == 0 || h.PlainSize > block.MaxBlockSize || h.BodySize != h.PlainSize {
 		return Header{}, fmt.Errorf("raw block of %d plain bytes in %d: %w", h.PlainSize, h.BodySize, ErrShape)
 	}
 	return h, nil
 }
 
-// EncodeHeaderInto makes a raw encoded block of plain, 1 to MaxPlainSize bytes
-// that stand right behind hdr: it fills hdr, whose length is HeaderSize, and
-// returns the digest. Nothing is copied.
+// EncodeHeaderInto makes a raw encoded block of plain, which stands right behind hdr and
+// has 1 to block.MaxBlockSize bytes. It fills hdr, whose length is HeaderSize, and returns
+// the digest. Nothing is copied.
 func EncodeHeaderInto(hdr, plain []byte) Digest {
 	if len(hdr) != HeaderSize {
 		panic(fmt.Sprintf("codec: room for a header of %d bytes", len(hdr)))
@@ -82,7 +80,7 @@ func EncodeHeaderInto(hdr, plain []byte) Digest {
 }
 
 func rawHeader(plain []byte) Header {
-	if len(plain) == 0 || len(plain) > MaxPlainSize {
+	if len(plain) == 0 || len(plain) > block.MaxBlockSize {
 		panic(fmt.Sprintf("codec: block of %d bytes", len(plain)))
 	}
 	return Header{Codec: Raw, PlainSize: uint32(len(plain)), BodySize: uint32(len(plain)), Digest: Sum(plain)}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"multiserver/internal/block"
 )
 
 // pattern is n bytes that repeat after 251: no period of a block or a symbol.
@@ -66,9 +68,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"negative size", -1, func(b []byte) []byte { return b }, ErrShape},
 		{"zero plain size", 0, func(b []byte) []byte { clear(b[4:12]); return b }, ErrShape},
 		{"greatest plain size", 1<<31 - 1, func(b []byte) []byte { copy(b[4:], bytes.Repeat([]byte{255}, 8)); return b }, ErrShape},
-		{"plain size over the limit", MaxPlainSize + 1, func(b []byte) []byte {
-			binary.BigEndian.PutUint32(b[4:], MaxPlainSize+1)
-			binary.BigEndian.PutUint32(b[8:], MaxPlainSize+1)
+		{"plain size over the limit", block.MaxBlockSize + 1, func(b []byte) []byte {
+			binary.BigEndian.PutUint32(b[4:], block.MaxBlockSize+1)
+			binary.BigEndian.PutUint32(b[8:], block.MaxBlockSize+1)
 			return b
 		}, ErrShape},
 		{"body size differs", 1000, func(b []byte) []byte { b[11]--; return b }, ErrShape},
@@ -101,7 +103,7 @@ func TestDecodeRefuses(t *testing.T) {
 func TestEncodePanics(t *testing.T) {
 	for name, f := range map[string]func(){
 		"empty":        func() { Encode(nil, nil) },
-		"too long":     func() { Encode(nil, make([]byte, MaxPlainSize+1)) },
+		"too long":     func() { Encode(nil, make([]byte, block.MaxBlockSize+1)) },
 		"short header": func() { EncodeHeaderInto(make([]byte, HeaderSize-1), []byte{1}) },
 		"long header":  func() { EncodeHeaderInto(make([]byte, HeaderSize+1), []byte{1}) },
 	} {

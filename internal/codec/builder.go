@@ -3,54 +3,55 @@ package codec
 import (
 	"encoding/binary"
 	"fmt"
+
+	"multiserver/internal/block"
 )
 
 // ManifestBuilder gathers the digests of an image's blocks in any order. It takes
 // 33 bytes a block, which become the Manifest's. It is for one goroutine.
 type ManifestBuilder struct {
-	sizes Sizes
+	geometry block.Geometry
 	// b is a manifest in the making, with a digest for each block, zeros included.
 	b       []byte
-	known   []uint64 // a bit for each block that was set
-	missing uint32   // blocks that were not
+	known   block.Bits // the blocks that were set
+	missing uint32     // count of the others
 	zeros   zeroDigests
 }
 
 // NewManifestBuilder returns ErrShape if a size is out of its limits.
-func NewManifestBuilder(sizes Sizes) (*ManifestBuilder, error) {
-	if err := sizes.Validate(); err != nil {
+func NewManifestBuilder(g block.Geometry) (*ManifestBuilder, error) {
+	if err := checkSizes(g); err != nil {
 		return nil, err
 	}
-	n := sizes.BlockCount()
-	b := make([]byte, sizes.MaxManifestSize())
+	n := g.BlockCount()
+	b := make([]byte, MaxManifestSize(g))
 	binary.BigEndian.PutUint32(b[0:], manifestMagic)
 	b[4] = manifestVersion
-	binary.BigEndian.PutUint64(b[8:], sizes.ImageSize)
-	binary.BigEndian.PutUint32(b[16:], sizes.BlockSize)
+	binary.BigEndian.PutUint64(b[8:], g.ImageSize)
+	binary.BigEndian.PutUint32(b[16:], g.BlockSize)
 	return &ManifestBuilder{
-		sizes:   sizes,
-		b:       b,
-		known:   make([]uint64, (uint64(n)+63)/64),
-		missing: n,
-		zeros:   newZeroDigests(sizes),
+		geometry: g,
+		b:        b,
+		known:    block.NewBits(n),
+		missing:  n,
+		zeros:    newZeroDigests(g),
 	}, nil
 }
 
 // Set takes the digest of block id's plain bytes; one of zeros need not be known as
 // such. It returns ErrShape if there is no such block, and ErrDigest if the
 // block had another digest before: the image has changed.
-func (b *ManifestBuilder) Set(id uint32, d Digest) error {
-	if n := b.sizes.BlockCount(); id >= n {
-		return fmt.Errorf("block %d of %d: %w", id, n, ErrShape)
+func (b *ManifestBuilder) Set(id block.ID, d Digest) error {
+	if !b.geometry.Has(id) {
+		return fmt.Errorf("block %d of %d: %w", id, b.geometry.BlockCount(), ErrShape)
 	}
-	slot, bit := b.slot(id), uint64(1)<<(id%64)
-	if b.known[id/64]&bit != 0 {
+	slot := b.slot(id)
+	if !b.known.Add(uint32(id)) {
 		if was := Digest(slot); was != d {
 			return fmt.Errorf("block %d had digest %v and has %v: %w", id, was, d, ErrDigest)
 		}
 		return nil
 	}
-	b.known[id/64] |= bit
 	b.missing--
 	copy(slot, d[:])
 	if d == b.zeros.of(id) {
@@ -59,27 +60,27 @@ func (b *ManifestBuilder) Set(id uint32, d Digest) error {
 	return nil
 }
 
-// Has tells whether block id was set.
-func (b *ManifestBuilder) Has(id uint32) bool {
-	return id < b.sizes.BlockCount() && b.known[id/64]&(1<<(id%64)) != 0
+// Has reports whether block id was set.
+func (b *ManifestBuilder) Has(id block.ID) bool {
+	return b.geometry.Has(id) && b.known.Has(uint32(id))
 }
 
 // SetZero is Set with the digest of a block of zeros.
-func (b *ManifestBuilder) SetZero(id uint32) error { return b.Set(id, b.zeros.of(id)) }
+func (b *ManifestBuilder) SetZero(id block.ID) error { return b.Set(id, b.zeros.of(id)) }
 
-// Complete tells whether every block was set.
+// Complete reports whether every block was set.
 func (b *ManifestBuilder) Complete() bool { return b.missing == 0 }
 
-// Manifest turns a complete builder, which is of no use afterwards, into the
+// Manifest turns a complete builder, which is not needed afterwards, into the
 // manifest.
 func (b *ManifestBuilder) Manifest() *Manifest {
 	if !b.Complete() {
 		panic(fmt.Sprintf("codec: manifest lacks %d blocks", b.missing))
 	}
-	m := &Manifest{sizes: b.sizes, zeros: b.zeros}
-	end := b.sizes.digestsAt()
+	m := &Manifest{geometry: b.geometry, zeros: b.zeros}
+	end := digestsAt(b.geometry)
 	m.b = b.b
-	for id := range b.sizes.BlockCount() {
+	for id := range block.ID(b.geometry.BlockCount()) {
 		if !m.IsZeroBlock(id) {
 			end += uint64(copy(b.b[end:], b.slot(id)))
 		}
@@ -92,7 +93,7 @@ func (b *ManifestBuilder) Manifest() *Manifest {
 }
 
 // slot is where the digest of block id is kept until the manifest is made.
-func (b *ManifestBuilder) slot(id uint32) []byte {
-	at := b.sizes.digestsAt() + uint64(id)*DigestSize
+func (b *ManifestBuilder) slot(id block.ID) []byte {
+	at := digestsAt(b.geometry) + uint64(id)*DigestSize
 	return b.b[at : at+DigestSize]
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 
 	"github.com/zeebo/blake3"
+
+	"multiserver/internal/block"
 )
 
 // DigestSize is the bytes of a Digest.
@@ -39,14 +41,14 @@ func ZeroDigest(size uint32) (d Digest) {
 }
 
 // imageDigest is the image's digest over those of its blocks.
-func imageDigest(s Sizes, block func(id uint32) Digest) (sum Digest) {
+func imageDigest(g block.Geometry, digestOf func(id block.ID) Digest) (sum Digest) {
 	h := blake3.NewDeriveKey(imageContext)
 	var head [12]byte
-	binary.BigEndian.PutUint64(head[0:], s.ImageSize)
-	binary.BigEndian.PutUint32(head[8:], s.BlockSize)
+	binary.BigEndian.PutUint64(head[0:], g.ImageSize)
+	binary.BigEndian.PutUint32(head[8:], g.BlockSize)
 	h.Write(head[:])
-	for id := range s.BlockCount() {
-		d := block(id)
+	for id := range block.ID(g.BlockCount()) {
+		d := digestOf(id)
 		h.Write(d[:])
 	}
 	h.Sum(sum[:0])

@@ -1,9 +1,11 @@
 package codec
 
-// Encode appends the raw encoded block of plain, 1 to MaxPlainSize bytes, to dst.
+import "multiserver/internal/block"
+
+// Encode appends the raw encoded block of plain, 1 to block.MaxBlockSize bytes, to dst.
 func Encode(dst, plain []byte) []byte {
 	return append(rawHeader(plain).AppendTo(dst), plain...)
 }
 
-// Sizes are those of the image.
-func (m *Manifest) Sizes() Sizes { return m.sizes }
+// Geometry is that of the image.
+func (m *Manifest) Geometry() block.Geometry { return m.geometry }

@@ -4,10 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-)
 
-// MaxBlockCount is the greatest count of blocks of an image, as in package block.
-const MaxBlockCount = 1 << 26
+	"multiserver/internal/block"
+)
 
 const (
 	manifestMagic      = 0x4D58424D // "MXBM"
@@ -15,57 +14,47 @@ const (
 	manifestHeaderSize = 4 + 4 + 8 + 4 // magic, version and reserved, the two sizes
 )
 
-// Sizes is an image's size and that of its blocks, of which the last may be short.
-// A block.Geometry converts to it.
-type Sizes struct {
-	ImageSize uint64 // bytes: 1 .. MaxBlockCount × BlockSize
-	BlockSize uint32 // bytes: 1 .. MaxPlainSize
-}
-
-// Validate returns ErrShape if a size is out of its limits.
-func (s Sizes) Validate() error {
-	if s.BlockSize == 0 || s.BlockSize > MaxPlainSize ||
-		s.ImageSize == 0 || s.ImageSize > MaxBlockCount*uint64(s.BlockSize) {
-		return fmt.Errorf("image of %d bytes in blocks of %d: %w", s.ImageSize, s.BlockSize, ErrShape)
+// checkSizes returns ErrShape if a size is out of its limits. Unlike Geometry.Validate, it
+// admits every block size up to the greatest: the format does not ask for a power of two.
+func checkSizes(g block.Geometry) error {
+	if g.BlockSize == 0 || g.BlockSize > block.MaxBlockSize ||
+		g.ImageSize == 0 || g.ImageSize > block.MaxBlockCount*uint64(g.BlockSize) {
+		return fmt.Errorf("image of %d bytes in blocks of %d: %w", g.ImageSize, g.BlockSize, ErrShape)
 	}
 	return nil
 }
 
-// BlockCount is the count of blocks of valid Sizes.
-func (s Sizes) BlockCount() uint32 {
-	return uint32((s.ImageSize + uint64(s.BlockSize) - 1) / uint64(s.BlockSize))
+// MaxManifestSize is the size of the manifest of an image without zero blocks, in bytes:
+// no manifest of this Geometry is larger.
+func MaxManifestSize(g block.Geometry) uint64 {
+	return MinManifestSize(g) + uint64(g.BlockCount())*DigestSize
 }
 
-// MaxManifestSize is the most bytes that the manifest of valid Sizes can have.
-func (s Sizes) MaxManifestSize() uint64 {
-	return s.digestsAt() + uint64(s.BlockCount())*DigestSize + DigestSize
-}
-
-// MinManifestSize is the fewest bytes: those of an image of zeros.
-func (s Sizes) MinManifestSize() uint64 { return s.digestsAt() + DigestSize }
+// MinManifestSize is the size of the manifest of an image of zeros, in bytes.
+func MinManifestSize(g block.Geometry) uint64 { return digestsAt(g) + DigestSize }
 
 // digestsAt is where the digests begin in a manifest: behind the map of zeros.
-func (s Sizes) digestsAt() uint64 {
-	return manifestHeaderSize + (uint64(s.BlockCount())+7)/8
+func digestsAt(g block.Geometry) uint64 {
+	return manifestHeaderSize + (uint64(g.BlockCount())+7)/8
 }
 
 // zeroDigests are the digests that blocks of an image have if they are zero.
 type zeroDigests struct {
 	full, last Digest
-	lastID     uint32
+	lastID     block.ID
 }
 
-func newZeroDigests(s Sizes) (z zeroDigests) {
-	z.lastID = s.BlockCount() - 1
-	lastSize := uint32(s.ImageSize - uint64(z.lastID)*uint64(s.BlockSize))
+func newZeroDigests(g block.Geometry) (z zeroDigests) {
+	z.lastID = block.ID(g.BlockCount() - 1)
+	lastSize := uint32(g.Size(z.lastID))
 	z.last = ZeroDigest(lastSize)
-	if z.full = z.last; z.lastID > 0 && lastSize < s.BlockSize {
-		z.full = ZeroDigest(s.BlockSize)
+	if z.full = z.last; z.lastID > 0 && lastSize < g.BlockSize {
+		z.full = ZeroDigest(g.BlockSize)
 	}
 	return z
 }
 
-func (z *zeroDigests) of(id uint32) Digest {
+func (z *zeroDigests) of(id block.ID) Digest {
 	if id == z.lastID {
 		return z.last
 	}
@@ -77,8 +66,8 @@ func (z *zeroDigests) of(id uint32) Digest {
 // most however many ways it is used. It does not change, and may be read by any
 // number of goroutines.
 type Manifest struct {
-	sizes Sizes
-	b     []byte // the whole object
+	geometry block.Geometry
+	b        []byte // the whole object
 	// rank holds, for each rankStride blocks, the count of zero blocks before them.
 	rank  []uint32
 	zeros zeroDigests
@@ -91,8 +80,8 @@ const rankStride = 512
 // which must not change afterwards. It returns ErrShape if b is no manifest, or
 // one of other sizes, ErrVersion if it is of a later version, and ErrDigest if it
 // was damaged. Beside b it takes 1/16 of len(b) of memory at most.
-func ParseManifest(b []byte, sizes Sizes) (*Manifest, error) {
-	if err := sizes.Validate(); err != nil {
+func ParseManifest(b []byte, g block.Geometry) (*Manifest, error) {
+	if err := checkSizes(g); err != nil {
 		return nil, err
 	}
 	if len(b) < 8 || binary.BigEndian.Uint32(b) != manifestMagic {
@@ -101,18 +90,19 @@ func ParseManifest(b []byte, sizes Sizes) (*Manifest, error) {
 	if v := b[4]; v != manifestVersion {
 		return nil, fmt.Errorf("manifest of version %d: %w", v, ErrVersion)
 	}
-	if uint64(len(b)) < sizes.MinManifestSize() {
-		return nil, fmt.Errorf("manifest of %d bytes for %d blocks: %w", len(b), sizes.BlockCount(), ErrShape)
+	if uint64(len(b)) < MinManifestSize(g) {
+		return nil, fmt.Errorf("manifest of %d bytes for %d blocks: %w", len(b), g.BlockCount(), ErrShape)
 	}
-	if got := (Sizes{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint32(b[16:])}); got != sizes {
+	imageSize, blockSize := binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint32(b[16:])
+	if imageSize != g.ImageSize || blockSize != g.BlockSize {
 		return nil, fmt.Errorf("manifest of %d bytes in blocks of %d, not of %d in %d: %w",
-			got.ImageSize, got.BlockSize, sizes.ImageSize, sizes.BlockSize, ErrShape)
+			imageSize, blockSize, g.ImageSize, g.BlockSize, ErrShape)
 	}
-	n, at := sizes.BlockCount(), sizes.digestsAt()
+	n, at := g.BlockCount(), digestsAt(g)
 	if n%8 != 0 && b[at-1]>>(n%8) != 0 {
 		return nil, fmt.Errorf("manifest marks zeros behind its %d blocks: %w", n, ErrShape)
 	}
-	m := &Manifest{sizes: sizes, b: b}
+	m := &Manifest{geometry: g, b: b}
 	stored := n - m.buildRank()
 	if want := at + uint64(stored)*DigestSize + DigestSize; uint64(len(b)) != want {
 		return nil, fmt.Errorf("manifest of %d bytes instead of %d: %w", len(b), want, ErrShape)
@@ -121,8 +111,8 @@ func ParseManifest(b []byte, sizes Sizes) (*Manifest, error) {
 	if sum := manifestDigest(b[:end]); sum != Digest(b[end:]) {
 		return nil, fmt.Errorf("manifest has digest %v instead of %v: %w", sum, Digest(b[end:]), ErrDigest)
 	}
-	m.zeros = newZeroDigests(sizes)
-	for id := range n {
+	m.zeros = newZeroDigests(g)
+	for id := range block.ID(n) {
 		if !m.IsZeroBlock(id) && m.Digest(id) == m.zeros.of(id) {
 			return nil, fmt.Errorf("manifest does not mark block %d as zero: %w", id, ErrShape)
 		}
@@ -132,7 +122,7 @@ func ParseManifest(b []byte, sizes Sizes) (*Manifest, error) {
 
 // buildRank fills rank and returns the count of zero blocks.
 func (m *Manifest) buildRank() (zeros uint32) {
-	n := m.sizes.BlockCount()
+	n := m.geometry.BlockCount()
 	m.rank = make([]uint32, 0, n/rankStride+1)
 	for lo := uint32(0); lo < n; lo += 64 {
 		if lo%rankStride == 0 {
@@ -150,27 +140,28 @@ func (m *Manifest) word(lo uint32) uint64 {
 	return binary.LittleEndian.Uint64(m.b[manifestHeaderSize+uint64(lo)/8:])
 }
 
-// IsZeroBlock tells whether all bytes of block id, which is below the count of
+// IsZeroBlock reports whether all bytes of block id, which is below the count of
 // blocks, are zero.
-func (m *Manifest) IsZeroBlock(id uint32) bool {
+func (m *Manifest) IsZeroBlock(id block.ID) bool {
 	return m.b[manifestHeaderSize+uint64(id)/8]>>(id%8)&1 != 0
 }
 
 // Digest is the digest of the plain bytes of block id, which is below the count of
 // blocks.
-func (m *Manifest) Digest(id uint32) Digest {
+func (m *Manifest) Digest(id block.ID) Digest {
 	if m.IsZeroBlock(id) {
 		return m.zeros.of(id)
 	}
-	zerosBefore := m.rank[id/rankStride]
-	for lo := id / rankStride * rankStride; lo < id; lo += 64 {
-		zerosBefore += uint32(bits.OnesCount64(m.word(lo) & (^uint64(0) >> (64 - min(64, id-lo)))))
+	n := uint32(id)
+	zerosBefore := m.rank[n/rankStride]
+	for lo := n / rankStride * rankStride; lo < n; lo += 64 {
+		zerosBefore += uint32(bits.OnesCount64(m.word(lo) & (^uint64(0) >> (64 - min(64, n-lo)))))
 	}
-	return Digest(m.b[m.sizes.digestsAt()+uint64(id-zerosBefore)*DigestSize:])
+	return Digest(m.b[digestsAt(m.geometry)+uint64(n-zerosBefore)*DigestSize:])
 }
 
 // ImageDigest hashes the digests of all blocks: the caller keeps it.
-func (m *Manifest) ImageDigest() Digest { return imageDigest(m.sizes, m.Digest) }
+func (m *Manifest) ImageDigest() Digest { return imageDigest(m.geometry, m.Digest) }
 
 // Bytes is the encoded manifest itself, to be read only.
 func (m *Manifest) Bytes() []byte { return m.b }

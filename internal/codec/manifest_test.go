@@ -10,45 +10,52 @@ import (
 
 	"github.com/zeebo/blake3"
 	"pgregory.net/rapid"
+
+	"multiserver/internal/block"
 )
 
-func TestSizes(t *testing.T) {
+// geometry is one that need not be valid.
+func geometry(imageSize uint64, blockSize uint32) block.Geometry {
+	return block.Geometry{ImageSize: imageSize, BlockSize: blockSize}
+}
+
+func TestCheckSizes(t *testing.T) {
 	tests := []struct {
-		s     Sizes
+		g     block.Geometry
 		count uint32 // 0: not valid
 	}{
-		{Sizes{1, 1}, 1},
-		{Sizes{4096, 4096}, 1},
-		{Sizes{4097, 4096}, 2},
-		{Sizes{MaxBlockCount * MaxPlainSize, MaxPlainSize}, MaxBlockCount},
-		{Sizes{MaxBlockCount*4096 + 1, 4096}, 0},
-		{Sizes{}, 0},
-		{Sizes{1, 0}, 0},
-		{Sizes{0, 1}, 0},
-		{Sizes{1, MaxPlainSize + 1}, 0},
-		{Sizes{math.MaxUint64, MaxPlainSize}, 0},
-		{Sizes{math.MaxUint64, math.MaxUint32}, 0},
+		{geometry(1, 1), 1},
+		{geometry(4096, 4096), 1},
+		{geometry(4097, 4096), 2},
+		{geometry(block.MaxBlockCount*block.MaxBlockSize, block.MaxBlockSize), block.MaxBlockCount},
+		{geometry(block.MaxBlockCount*4096+1, 4096), 0},
+		{block.Geometry{}, 0},
+		{geometry(1, 0), 0},
+		{geometry(0, 1), 0},
+		{geometry(1, block.MaxBlockSize+1), 0},
+		{geometry(math.MaxUint64, block.MaxBlockSize), 0},
+		{geometry(math.MaxUint64, math.MaxUint32), 0},
 	}
 	for _, tt := range tests {
-		err := tt.s.Validate()
+		err := checkSizes(tt.g)
 		if (err == nil) != (tt.count > 0) || err != nil && !errors.Is(err, ErrShape) {
-			t.Errorf("%+v: Validate = %v", tt.s, err)
+			t.Errorf("%+v: checkSizes = %v", tt.g, err)
 		}
 		if tt.count == 0 {
-			if b, err := NewManifestBuilder(tt.s); b != nil || !errors.Is(err, ErrShape) {
-				t.Errorf("%+v: a builder, %v", tt.s, err)
+			if b, err := NewManifestBuilder(tt.g); b != nil || !errors.Is(err, ErrShape) {
+				t.Errorf("%+v: a builder, %v", tt.g, err)
 			}
 			continue
 		}
 		n := uint64(tt.count)
-		if tt.s.BlockCount() != tt.count {
-			t.Errorf("%+v: BlockCount = %d", tt.s, tt.s.BlockCount())
+		if tt.g.BlockCount() != tt.count {
+			t.Errorf("%+v: BlockCount = %d", tt.g, tt.g.BlockCount())
 		}
-		if limit := 52 + 33*n; tt.s.MaxManifestSize() > limit {
-			t.Errorf("%+v: a manifest of up to %d bytes", tt.s, tt.s.MaxManifestSize())
+		if limit := 52 + 33*n; MaxManifestSize(tt.g) > limit {
+			t.Errorf("%+v: a manifest of up to %d bytes", tt.g, MaxManifestSize(tt.g))
 		}
-		if size := 52 + (n+7)/8; tt.s.MinManifestSize() != size || tt.s.MaxManifestSize() != size+32*n {
-			t.Errorf("%+v: manifests of %d to %d bytes", tt.s, tt.s.MinManifestSize(), tt.s.MaxManifestSize())
+		if size := 52 + (n+7)/8; MinManifestSize(tt.g) != size || MaxManifestSize(tt.g) != size+32*n {
+			t.Errorf("%+v: manifests of %d to %d bytes", tt.g, MinManifestSize(tt.g), MaxManifestSize(tt.g))
 		}
 	}
 }
@@ -58,7 +65,7 @@ func TestSizes(t *testing.T) {
 func TestManifestAgainstSlice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.SampledFrom([]uint64{1, 2, 7, 8, 63, 64, 65, rankStride - 1, rankStride, rankStride + 1, 3*rankStride + 100}).Draw(t, "n")
-		s := Sizes{ImageSize: (n-1)*100 + rapid.Uint64Range(1, 100).Draw(t, "last"), BlockSize: 100}
+		s := block.Geometry{ImageSize: (n-1)*100 + rapid.Uint64Range(1, 100).Draw(t, "last"), BlockSize: 100}
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		zeroShare := rapid.SampledFrom([]float64{0, 0.1, 0.9, 1}).Draw(t, "zeroShare")
 
@@ -79,9 +86,9 @@ func TestManifestAgainstSlice(t *testing.T) {
 				want[id] = Sum(binary.BigEndian.AppendUint64(nil, rng.Uint64()))
 				stored++
 			}
-			set := func() error { return b.Set(uint32(id), want[id]) }
+			set := func() error { return b.Set(block.ID(id), want[id]) }
 			if zero[id] && rng.IntN(2) == 0 {
-				set = func() error { return b.SetZero(uint32(id)) }
+				set = func() error { return b.SetZero(block.ID(id)) }
 			}
 			for range 1 + rng.IntN(2) { // a second time changes nothing
 				if err := set(); err != nil {
@@ -97,17 +104,17 @@ func TestManifestAgainstSlice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := uint64(len(built.Bytes())), s.MinManifestSize()+32*stored; got != want {
+		if got, want := uint64(len(built.Bytes())), MinManifestSize(s)+32*stored; got != want {
 			t.Fatalf("manifest of %d bytes, want %d", got, want)
 		}
 		if !bytes.Equal(parsed.Bytes(), built.Bytes()) {
 			t.Fatal("parse and append change it")
 		}
 		for _, m := range []*Manifest{built, parsed} {
-			if m.Sizes() != s {
-				t.Fatalf("Sizes = %+v, want %+v", m.Sizes(), s)
+			if m.Geometry() != s {
+				t.Fatalf("Geometry = %+v, want %+v", m.Geometry(), s)
 			}
-			for id := range uint32(n) {
+			for id := range block.ID(n) {
 				if m.Digest(id) != want[id] || m.IsZeroBlock(id) != zero[id] {
 					t.Fatalf("block %d: %v, zero %v", id, m.Digest(id), m.IsZeroBlock(id))
 				}
@@ -120,7 +127,7 @@ func TestManifestAgainstSlice(t *testing.T) {
 }
 
 // obviousImageDigest follows the package comment to the letter.
-func obviousImageDigest(s Sizes, blocks []Digest) (sum Digest) {
+func obviousImageDigest(s block.Geometry, blocks []Digest) (sum Digest) {
 	b := binary.BigEndian.AppendUint64(nil, s.ImageSize)
 	b = binary.BigEndian.AppendUint32(b, s.BlockSize)
 	for _, d := range blocks {
@@ -133,10 +140,10 @@ func obviousImageDigest(s Sizes, blocks []Digest) (sum Digest) {
 // TestImageDigestHoldsGeometry: the same block digests in another geometry, and the
 // same numbers of a block, a manifest and an image, are different digests.
 func TestImageDigestHoldsGeometry(t *testing.T) {
-	block := func(uint32) Digest { return Sum([]byte("the same")) }
-	seen := map[Digest]Sizes{}
-	for _, s := range []Sizes{{8192, 4096}, {8191, 4096}, {16384, 8192}, {4097, 4096}} {
-		d := imageDigest(s, block)
+	digestOf := func(block.ID) Digest { return Sum([]byte("the same")) }
+	seen := map[Digest]block.Geometry{}
+	for _, s := range []block.Geometry{geometry(8192, 4096), geometry(8191, 4096), geometry(16384, 8192), geometry(4097, 4096)} {
+		d := imageDigest(s, digestOf)
 		if other, ok := seen[d]; ok {
 			t.Errorf("%+v and %+v have the same digest", s, other)
 		}
@@ -159,7 +166,7 @@ func TestZeroDigest(t *testing.T) {
 }
 
 func TestBuilderRefuses(t *testing.T) {
-	b, err := NewManifestBuilder(Sizes{ImageSize: 250, BlockSize: 100})
+	b, err := NewManifestBuilder(block.Geometry{ImageSize: 250, BlockSize: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +211,7 @@ func TestParseManifestRefuses(t *testing.T) {
 	good := vectors(t)["manifest"]
 	tests := []struct {
 		name  string
-		sizes Sizes
+		sizes block.Geometry
 		edit  func(b []byte) []byte
 		want  error
 	}{
@@ -221,9 +228,9 @@ func TestParseManifestRefuses(t *testing.T) {
 		{"version 2", vectorSizes, func(b []byte) []byte { b[4] = 2; return seal(b)[:8] }, ErrVersion},
 		{"image size", vectorSizes, func(b []byte) []byte { b[15]++; return seal(b) }, ErrShape},
 		{"block size", vectorSizes, func(b []byte) []byte { b[18] ^= 0x30; return seal(b) }, ErrShape},
-		{"another image", Sizes{36963, 4096}, func(b []byte) []byte { return b }, ErrShape},
-		{"a far larger image", Sizes{MaxBlockCount * MaxPlainSize, MaxPlainSize}, func(b []byte) []byte { return b }, ErrShape},
-		{"impossible sizes", Sizes{math.MaxUint64, math.MaxUint32}, func(b []byte) []byte { return b }, ErrShape},
+		{"another image", geometry(36963, 4096), func(b []byte) []byte { return b }, ErrShape},
+		{"a far larger image", geometry(block.MaxBlockCount*block.MaxBlockSize, block.MaxBlockSize), func(b []byte) []byte { return b }, ErrShape},
+		{"impossible sizes", geometry(math.MaxUint64, math.MaxUint32), func(b []byte) []byte { return b }, ErrShape},
 		{"a zero too many", vectorSizes, func(b []byte) []byte { b[mapAt] |= 1; return seal(b) }, ErrShape},
 		{"a zero too few", vectorSizes, func(b []byte) []byte { b[mapAt] &^= 2; return seal(b) }, ErrShape},
 		{"a zero behind the last block", vectorSizes, func(b []byte) []byte { b[mapAt+1] |= 4; return seal(b) }, ErrShape},
@@ -247,14 +254,14 @@ func TestParseManifestRefuses(t *testing.T) {
 // with the count of blocks, against 33 bytes a block.
 func TestManifestBounded(t *testing.T) {
 	const n = 100_000
-	b, err := NewManifestBuilder(Sizes{ImageSize: n * 4096, BlockSize: 4096})
+	b, err := NewManifestBuilder(block.Geometry{ImageSize: n * 4096, BlockSize: 4096})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if size := cap(b.b) + 8*cap(b.known); size > 33*n {
 		t.Errorf("the builder takes %.2f bytes a block", float64(size)/n)
 	}
-	for id := range uint32(n) {
+	for id := range block.ID(n) {
 		if err := b.Set(id, Digest{byte(id), byte(id >> 8), byte(id >> 16), 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +282,7 @@ func TestManifestBounded(t *testing.T) {
 // its blocks, put in anew, make the same bytes but for the reserved ones.
 func FuzzParseManifest(f *testing.F) {
 	f.Add(vectors(f)["manifest"], vectorSizes.ImageSize, vectorSizes.BlockSize)
-	small, err := NewManifestBuilder(Sizes{ImageSize: 3, BlockSize: 2})
+	small, err := NewManifestBuilder(block.Geometry{ImageSize: 3, BlockSize: 2})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -286,7 +293,7 @@ func FuzzParseManifest(f *testing.F) {
 		if len(b) >= DigestSize {
 			b = seal(bytes.Clone(b)) // a fuzzer does not find digests by itself
 		}
-		s := Sizes{imageSize, blockSize}
+		s := geometry(imageSize, blockSize)
 		m, err := ParseManifest(b, s)
 		if err != nil {
 			if !errors.Is(err, ErrShape) && !errors.Is(err, ErrVersion) && !errors.Is(err, ErrDigest) {
@@ -301,7 +308,7 @@ func FuzzParseManifest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for id := range s.BlockCount() {
+		for id := range block.ID(s.BlockCount()) {
 			if err := builder.Set(id, m.Digest(id)); err != nil {
 				t.Fatal(err)
 			}
@@ -316,11 +323,11 @@ func FuzzParseManifest(f *testing.F) {
 
 func benchManifest(b *testing.B, zeros bool) *Manifest {
 	const n = 1 << 16
-	builder, err := NewManifestBuilder(Sizes{ImageSize: n << 20, BlockSize: 1 << 20})
+	builder, err := NewManifestBuilder(block.Geometry{ImageSize: n << 20, BlockSize: 1 << 20})
 	if err != nil {
 		b.Fatal(err)
 	}
-	for id := range uint32(n) {
+	for id := range block.ID(n) {
 		d := Digest{byte(id), byte(id >> 8), byte(id >> 16), 1}
 		if zeros && id%2 == 0 {
 			d = builder.zeros.of(id)
@@ -337,7 +344,7 @@ func BenchmarkParseManifest(b *testing.B) {
 	m := benchManifest(b, true)
 	b.SetBytes(int64(len(m.b)))
 	for b.Loop() {
-		if _, err := ParseManifest(m.b, m.sizes); err != nil {
+		if _, err := ParseManifest(m.b, m.geometry); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -346,7 +353,7 @@ func BenchmarkParseManifest(b *testing.B) {
 // BenchmarkImageDigest hashes the digests of 64 GiB; MB/s of digests.
 func BenchmarkImageDigest(b *testing.B) {
 	m := benchManifest(b, false)
-	b.SetBytes(int64(m.sizes.BlockCount()) * DigestSize)
+	b.SetBytes(int64(m.geometry.BlockCount()) * DigestSize)
 	for b.Loop() {
 		m.ImageDigest()
 	}
@@ -354,7 +361,7 @@ func BenchmarkImageDigest(b *testing.B) {
 
 func BenchmarkManifestDigest(b *testing.B) {
 	m := benchManifest(b, true)
-	id := uint32(0)
+	id := block.ID(0)
 	for b.Loop() {
 		_ = m.Digest(id % (1 << 16))
 		id += 7919

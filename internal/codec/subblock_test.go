@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+
+	"multiserver/internal/block"
 )
 
 func TestSubblockDigests(t *testing.T) {
-	plain := make([]byte, 2*SubblockSize+100)
+	plain := make([]byte, 2*block.SubblockSize+100)
 	for i := range plain {
 		plain[i] = byte(i % 251)
 	}
@@ -16,13 +18,13 @@ func TestSubblockDigests(t *testing.T) {
 		t.Fatalf("%x for two sub-blocks and a bit", got)
 	}
 	for i, d := range got[1:] {
-		subblock := plain[i*SubblockSize : min((i+1)*SubblockSize, len(plain))]
+		subblock := plain[i*block.SubblockSize : min((i+1)*block.SubblockSize, len(plain))]
 		if sum := Sum(subblock); uint64(d) != binary.BigEndian.Uint64(sum[:8]) {
 			t.Errorf("sub-block %d: %x, want the beginning of %v", i, d, sum)
 		}
 	}
 	other := bytes.Clone(plain)
-	other[SubblockSize] ^= 1
+	other[block.SubblockSize] ^= 1
 	for i, d := range AppendSubblockDigests(nil, other) {
 		if same := d == got[1+i]; same != (i != 1) {
 			t.Errorf("sub-block %d is the same: %v, and subblock 1 was changed", i, same)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"multiserver/internal/block"
 )
 
 // vectors reads testdata/vectors.txt, which another implementation of the format's
@@ -31,9 +33,9 @@ func vectors(t testing.TB) map[string][]byte {
 }
 
 // vectorSizes and vectorBlock are the image of the manifest's vector.
-var vectorSizes = Sizes{ImageSize: 9*4096 + 100, BlockSize: 4096}
+var vectorSizes = block.Geometry{ImageSize: 9*4096 + 100, BlockSize: 4096}
 
-func vectorBlock(id uint32) []byte {
+func vectorBlock(id block.ID) []byte {
 	size := 4096
 	if id == 9 {
 		size = 100
@@ -50,7 +52,7 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id := range vectorSizes.BlockCount() {
+	for id := range block.ID(vectorSizes.BlockCount()) {
 		if err := b.Set(id, Sum(vectorBlock(id))); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +78,7 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id := range vectorSizes.BlockCount() {
+	for id := range block.ID(vectorSizes.BlockCount()) {
 		if plain := vectorBlock(id); m.IsZeroBlock(id) != IsZero(plain) || m.Digest(id) != Sum(plain) {
 			t.Errorf("block %d: zero %v, digest %v", id, m.IsZeroBlock(id), m.Digest(id))
 		}

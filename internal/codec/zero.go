@@ -2,7 +2,7 @@ package codec
 
 import "bytes"
 
-// IsZero tells whether all bytes of b are zero.
+// IsZero reports whether all bytes of b are zero.
 func IsZero(b []byte) bool {
 	// Each byte equals the one before it, and the first is zero. The runtime compares
 	// in assembly, and both sides are the same cache lines: as fast as a page of

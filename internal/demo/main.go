@@ -109,7 +109,7 @@ func run(ctx context.Context, bin, imagePath string) error {
 		if terminal {
 			draw(bars, name, info.Size(), client)
 		} else {
-			go tell(name, client)
+			go printProgress(name, client)
 		}
 		clients, outputs = append(clients, client), append(outputs, output)
 	}
@@ -220,7 +220,7 @@ func (p *program) follow(out io.Reader) {
 		p.changed.Broadcast()
 		if first { // from now on it handles the signal
 			first = false
-			go p.keepAsking(asking)
+			go p.requestStatus(asking)
 		}
 	}
 	close(asking)
@@ -235,8 +235,8 @@ func (p *program) follow(out io.Reader) {
 	p.changed.Broadcast()
 }
 
-// keepAsking makes the program tell its state more often than once a second.
-func (p *program) keepAsking(done <-chan struct{}) {
+// requestStatus makes the program report its state more often than once a second.
+func (p *program) requestStatus(done <-chan struct{}) {
 	for {
 		select {
 		case <-done:
@@ -298,8 +298,8 @@ func draw(bars *mpb.Progress, name string, size int64, p *program) {
 	}()
 }
 
-// tell prints a line every second until p ends, where there is no terminal.
-func tell(name string, p *program) {
+// printProgress prints a line every second until p ends, where there is no terminal.
+func printProgress(name string, p *program) {
 	for {
 		select {
 		case <-p.ended:

@@ -16,22 +16,22 @@ import (
 	"multiserver/internal/udp"
 )
 
-// Finding is what a check found of one thing.
+// Finding is the result of one check.
 type Finding = netcheck.Finding
 
 // Constants of the checks.
 const (
 	// checkLimit ends a check whatever happens: looking a name up may take long.
 	checkLimit = 9 * time.Second
-	// checkSearch is how long a server may take to answer: it is asked thrice.
+	// checkSearch is how long a server may take to answer: it is asked three times.
 	checkSearch = 2500 * time.Millisecond
 	// checkQuerier is how long to listen for a querier.
 	checkQuerier = 3 * time.Second
-	// neverQuery is an interval after which no check listens any more.
+	// neverQuery is longer than any check listens.
 	neverQuery = time.Hour
 )
 
-// checker tells the findings of one check. side is the configuration's type.
+// checker reports the findings of one check. side is the configuration's type.
 type checker struct {
 	tell func(Finding)
 	side string
@@ -58,8 +58,8 @@ func (k checker) all(findings []Finding) {
 	}
 }
 
-// network looks at the interfaces, the routes and the kernel's settings. It returns
-// nil if there is no interface to go on with.
+// network checks the interfaces, the routes and the kernel's settings. It returns nil if there
+// is no usable interface.
 func (k checker) network(name string, group netip.Addr) []udp.Interface {
 	interfaces, err := udp.CandidateInterfaces(name, group)
 	if err != nil {
@@ -83,7 +83,7 @@ func (k checker) network(name string, group netip.Addr) []udp.Interface {
 	return interfaces
 }
 
-// oneInterface looks at a candidate; alone tells that there is no other.
+// oneInterface checks a candidate. alone says that there is no other.
 func (k checker) oneInterface(i udp.Interface, alone bool) {
 	speed, up := netcheck.Speed(i.Name)
 	if !up {
@@ -105,11 +105,11 @@ func (k checker) oneInterface(i udp.Interface, alone bool) {
 	k.ok("interface", "%s", text)
 }
 
-// unusable tells of interfaces that are not candidates, and why.
+// unusable reports the interfaces that are not candidates, and why.
 func (k checker) unusable(usable []udp.Interface, group netip.Addr) {
 	all, err := net.Interfaces()
 	if err != nil {
-		return // that of candidateInterfaces has been told
+		return // candidateInterfaces' error has been reported
 	}
 	var others []string
 	for _, each := range all {
@@ -128,11 +128,11 @@ func (k checker) unusable(usable []udp.Interface, group netip.Addr) {
 	}
 }
 
-// route tells which interface the routing table would take; the programs name theirs.
+// route reports which interface the routing table chooses. The programs choose their own.
 func (k checker) route(interfaces []udp.Interface, group netip.Addr) {
 	ifIndex, err := netcheck.Route(group)
 	switch {
-	case err != nil: // the table does not tell
+	case err != nil: // the table cannot be read
 	case ifIndex == 0:
 		k.ok("route", "none to %s, and none is needed: the interface is named to the system", group)
 	case slices.ContainsFunc(interfaces, func(i udp.Interface) bool { return i.Index == ifIndex }):
@@ -142,7 +142,7 @@ func (k checker) route(interfaces []udp.Interface, group netip.Addr) {
 	}
 }
 
-// buffer tells what a socket for a stream gets.
+// buffer reports the size of the stream's receive buffer.
 func (k checker) buffer(stream *udp.Receiver) {
 	got, asked := stream.BufferBytes()
 	if got < asked {
@@ -158,28 +158,25 @@ func (k checker) buffer(stream *udp.Receiver) {
 	}
 }
 
-// membershipPackets are what switches ask for members by, on each interface.
-func membershipPackets(interfaces []udp.Interface, group netip.Addr) (packets []netcheck.Packet) {
+// membershipPackets are the packets by which switches ask for members.
+func membershipPackets(group netip.Addr) []netcheck.Packet {
 	if group.Is6() { // most firewalls let MLD pass: IPv6 cannot do without ICMP
 		return nil
 	}
-	for _, each := range interfaces {
-		packets = append(packets, netcheck.Packet{
-			Name: "IGMP queries", Protocol: netcheck.IGMP, To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 1}), 0),
-			Interface: each.Name, Index: each.Index, Rule: "ip protocol igmp",
-		})
-	}
-	return packets
+	return []netcheck.Packet{{
+		Name: "IGMP queries", Protocol: netcheck.IGMP, Rule: "ip protocol igmp",
+		To: netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 1}), 0),
+	}}
 }
 
-// listenForQuerier begins to listen on the interfaces, and returns what tells of the
-// end of that.
+// listenForQuerier begins to listen for queriers on the interfaces. report waits for the end of
+// that, and reports what was found.
 func (k checker) listenForQuerier(ctx context.Context, interfaces []udp.Interface, group netip.Addr) (report func()) {
 	if group.Is6() || interfaces[0].Loopback {
 		return func() {}
 	}
 	var failed error
-	heard := make(chan string, len(interfaces)) // from each listener, "" if it heard nobody
+	heard := make(chan string, len(interfaces)) // from each listener, "" if it got no query
 	listening := 0
 	limited, cancel := context.WithTimeout(ctx, checkQuerier)
 	for _, each := range interfaces {
@@ -192,7 +189,7 @@ func (k checker) listenForQuerier(ctx context.Context, interfaces []udp.Interfac
 		go func() {
 			_ = querier.Run(limited) // it ends with the time, or the interface
 			line := ""
-			if from, _, ok := querier.Heard(); ok {
+			if from, _, ok := querier.LastQuery(); ok {
 				line = fmt.Sprintf("%s is heard on %s", from, each.Name)
 			}
 			heard <- line

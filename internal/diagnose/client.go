@@ -19,7 +19,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Client is what a client would be started with, its defaults filled in.
+// Client is the configuration of a client, its defaults filled in.
 type Client struct {
 	Group       netip.Addr
 	Port        uint16
@@ -31,8 +31,8 @@ type Client struct {
 	OnlyMXB1    bool
 }
 
-// Check looks at what a client needs, asks for a server and for a few hundred packets to the
-// stream's group. It writes nothing, is no client to the server, and ends within 10 s.
+// Check checks what a client needs. It searches for a server, and requests a few hundred packets
+// to the stream's group. It writes nothing, does not count as a client, and ends within 10 s.
 func (cfg Client) Check(ctx context.Context, tell func(Finding)) error {
 	limited, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
@@ -51,7 +51,7 @@ type clientChecker struct {
 	id  wire.ReceiverID
 }
 
-// search is how the client would look for a server.
+// search returns the search of such a client.
 func (k clientChecker) search(interfaces []udp.Interface) *discover.Search {
 	return &discover.Search{
 		Question:    discover.Question{Receiver: k.id, Group: k.cfg.Group, OnlyMXB1: k.cfg.OnlyMXB1},
@@ -60,7 +60,7 @@ func (k clientChecker) search(interfaces []udp.Interface) *discover.Search {
 	}
 }
 
-// session looks for a server, and at how its stream arrives.
+// session searches for a server, and checks whether its stream arrives.
 func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) {
 	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: netip.AddrPortFrom(k.cfg.Group, k.cfg.Port), Interfaces: interfaces})
 	if err != nil {
@@ -81,9 +81,12 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 
 	search := k.search(interfaces)
 	found, err := search.Find(ctx, conn)
+	if err == nil {
+		err = search.Settle(ctx, conn, &found)
+	}
 	if err != nil {
 		k.noServer(err, search)
-		k.all(netcheck.Firewall(append(k.searchPackets(interfaces), membershipPackets(interfaces, k.cfg.Group)...)))
+		k.all(netcheck.Firewall(append(k.searchPackets(interfaces), membershipPackets(k.cfg.Group)...)))
 		return
 	}
 	in := []udp.Interface{}
@@ -91,7 +94,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 		in = append(in, i)
 	}
 	serves := fmt.Sprintf("%s serves %s of %d bytes, and answers on %s", found.Server, found.Name, found.SizeBytes, udp.InterfaceName(found.IfIndex))
-	packets := membershipPackets(in, k.cfg.Group)
+	packets := membershipPackets(k.cfg.Group)
 	switch {
 	case found.Session == nil:
 		why := "it is one of 2012"
@@ -100,7 +103,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 		}
 		k.ok("server", "%s, over MXB 1", serves)
 		k.note("group", "", "over MXB 1 (%s) nothing can be asked for but the image: whether the group arrives is not checked", why)
-		packets = append(packets, k.streamPacket(in, found.Server, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port))...)
+		packets = append(packets, streamPacket(found.Server, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port)))
 	case !found.Session.Data.IsValid():
 		k.ok("server", "%s, over MXB 2", serves)
 		k.note("group", "", "the server sends by unicast only: there is none to check")
@@ -109,8 +112,11 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 	default:
 		k.ok("server", "%s, over MXB 2", serves)
 		if !k.group(ctx, conn, found, in[0]) {
-			packets = append(packets, k.streamPacket(in, found.Server, found.Session.Data)...)
+			packets = append(packets, streamPacket(found.Server, found.Session.Data))
 		}
+	}
+	if len(in) == 0 {
+		packets = nil
 	}
 	if ctx.Err() == nil {
 		k.all(netcheck.Firewall(packets))
@@ -128,29 +134,26 @@ func (k clientChecker) noServer(err error, search *discover.Search) {
 	}
 }
 
-// searchPackets are those that a search lives by, on each interface.
+// searchPackets are the packets of a search, on each interface.
 func (k clientChecker) searchPackets(interfaces []udp.Interface) (packets []netcheck.Packet) {
 	ask := netip.AddrPortFrom(k.cfg.Group, k.cfg.ControlPort)
 	for _, each := range interfaces {
 		own := ownAddr(each, k.cfg.Group)
-		p := netcheck.Packet{Protocol: netcheck.UDP, Interface: each.Name, Index: each.Index}
+		p := netcheck.Packet{Protocol: netcheck.UDP}
 		p.Name, p.Out, p.To, p.Rule = "questions to servers", true, ask, fmt.Sprintf("udp dport %d", k.cfg.ControlPort)
 		packets = append(packets, p)
 		p.Name, p.Out, p.To, p.Rule = "servers' answers", false, netip.AddrPortFrom(own, k.cfg.FromPort), fmt.Sprintf("udp sport %d", k.cfg.ControlPort)
-		p.From, p.Answer = netip.AddrPortFrom(netip.Addr{}, k.cfg.ControlPort), k.cfg.ControlHost != ""
+		p.From = netip.AddrPortFrom(netip.Addr{}, k.cfg.ControlPort)
 		packets = append(packets, p)
 	}
-	return append(packets, k.streamPacket(interfaces, netip.AddrPort{}, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port))...)
+	return append(packets, streamPacket(netip.AddrPort{}, netip.AddrPortFrom(k.cfg.Group, k.cfg.Port)))
 }
 
-func (k clientChecker) streamPacket(interfaces []udp.Interface, from, to netip.AddrPort) (packets []netcheck.Packet) {
-	for _, each := range interfaces {
-		packets = append(packets, netcheck.Packet{
-			Name: "the stream", Protocol: netcheck.UDP, From: from, To: to,
-			Interface: each.Name, Index: each.Index, Rule: fmt.Sprintf("udp dport %d", to.Port()),
-		})
+func streamPacket(from, to netip.AddrPort) netcheck.Packet {
+	return netcheck.Packet{
+		Name: "the stream", Protocol: netcheck.UDP, From: from, To: to,
+		Rule: fmt.Sprintf("udp dport %d", to.Port()),
 	}
-	return packets
 }
 
 // ownAddr is i's first address of the group's family; not valid if it has none.
@@ -163,7 +166,7 @@ func ownAddr(i udp.Interface, group netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// group asks for trains of probes to the data group, and tells whether it arrives.
+// group asks for trains of probes to the data group, and reports whether it arrives.
 func (k clientChecker) group(ctx context.Context, conn *udp.Conn, found discover.Offer, i udp.Interface) bool {
 	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: found.Session.Data, Interfaces: []udp.Interface{i}})
 	if err != nil {
@@ -186,7 +189,7 @@ type trainListener struct {
 	found discover.Offer
 	id    wire.ReceiverID
 
-	trains  []probe.Train // that are over, and the one that is not
+	trains  []probe.Train // the last may not be over
 	symbols int           // packets of the stream
 	bytes   int           // of them, as on the wire
 	others  int           // packets of other sessions
@@ -196,14 +199,14 @@ type trainListener struct {
 }
 
 const (
-	// checkTrains are enough to tell loss by; they are asked for checkAsks times at most,
-	// with a pause that a server takes no exception to (probe.AskedPause).
+	// checkTrains trains are enough to measure loss. They are requested checkAsks times at
+	// most, with a pause that the server accepts (probe.AskedPause).
 	checkTrains = 3
 	checkAsks   = 5
 	checkPause  = 300 * time.Millisecond
 )
 
-// listen returns when enough has arrived or been asked for.
+// listen returns once enough trains have arrived or been requested.
 func (t *trainListener) listen(ctx context.Context, conn *udp.Conn, stream *udp.Receiver) error {
 	in := udp.NewBatch()
 	t.began = time.Now()
@@ -227,7 +230,7 @@ func (t *trainListener) listen(ctx context.Context, conn *udp.Conn, stream *udp.
 			}
 			now := time.Now()
 			for _, datagram := range in.Datagrams() {
-				t.take(now, datagram.Payload)
+				t.handle(now, datagram.Payload)
 			}
 			if !now.Before(until) { // a stream that runs leaves no pause
 				break
@@ -237,8 +240,8 @@ func (t *trainListener) listen(ctx context.Context, conn *udp.Conn, stream *udp.
 	return nil
 }
 
-// take takes in one packet of the data group.
-func (t *trainListener) take(now time.Time, b []byte) {
+// handle handles one packet of the data group.
+func (t *trainListener) handle(now time.Time, b []byte) {
 	kind, session, err := wire.Peek(b)
 	if err != nil {
 		return
@@ -269,13 +272,13 @@ func (t *trainListener) take(now time.Time, b []byte) {
 
 func (t *trainListener) arrives() bool { return len(t.trains) > 0 || t.symbols > 0 }
 
-// packetSize is that of the session's packets, and what they make an MTU of.
+// packetSize returns the payload of the session's packets, and the MTU that they fill.
 func (t *trainListener) packetSize() (payload, mtu int) {
 	payload = int(t.found.Session.SymbolSize) + wire.SymbolHeaderSize
 	return payload, payload + udp.HeaderBytes(t.found.Session.Data.Addr())
 }
 
-// findings judges what arrived by an interface.
+// findings judges what has arrived on an interface.
 func (t *trainListener) findings(i udp.Interface) (all []Finding) {
 	k := checker{func(f Finding) { all = append(all, f) }, "ClientConfig"}
 	data := t.found.Session.Data
@@ -307,7 +310,7 @@ func (t *trainListener) judgeTrains(k checker, i udp.Interface) {
 	if j.Sent == 0 {
 		return
 	}
-	if lost := max(0, j.Sent-j.Heard); lost > 0 {
+	if lost := max(0, j.Sent-j.Received); lost > 0 {
 		advice := "it is repaired, at the price of time: look at the cable, the duplex, and the switch's counters"
 		if t.drops > 0 {
 			advice = "this host dropped some itself: see the buffer"
@@ -316,7 +319,7 @@ func (t *trainListener) judgeTrains(k checker, i udp.Interface) {
 	} else {
 		k.ok("loss", "none of %d packets lost", j.Sent)
 	}
-	const gigabit = 900_000_000 // with what is late on the way
+	const gigabit = 900_000_000 // with room for late packets
 	switch {
 	case j.Bursts == 0:
 	case j.BitsPerSec >= gigabit:

@@ -64,19 +64,19 @@ func TestTrainFindings(t *testing.T) {
 				for q.Index = range uint32(count) {
 					now = now.Add(c.between)
 					packet := q.AppendTo(nil)
-					l.take(now, packet)
-					l.take(now, packet) // doubled, which counts once
+					l.handle(now, packet)
+					l.handle(now, packet) // doubled, which counts once
 				}
 			}
 		}
 		symbol := wire.Symbol{Session: session, K: 727, Data: make([]byte, 1444)}.AppendTo(nil)
 		for range c.symbols {
-			l.take(now, symbol)
+			l.handle(now, symbol)
 		}
 		for range c.others {
-			l.take(now, wire.Probe{Session: other, Train: 1, Size: probe.SmallBytes}.AppendTo(nil))
+			l.handle(now, wire.Probe{Session: other, Train: 1, Size: probe.SmallBytes}.AppendTo(nil))
 		}
-		l.take(now, []byte("nothing of ours"))
+		l.handle(now, []byte("nothing of ours"))
 
 		got := l.findings(udp.Interface{Name: "eth0", MTU: 1500})
 		if len(got) != len(c.want) {

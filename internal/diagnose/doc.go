@@ -1,7 +1,6 @@
-// Package diagnose looks at what a person would have to ask an expert about when nothing
-// arrives, and says what to do. It looks at the host's settings by netcheck, and at what a
-// server sends by discover and probe.
+// Package diagnose finds out why nothing arrives, and says what to do. It checks the host's
+// settings with netcheck, and the server's packets with discover and probe.
 //
-// Fill in a Server or a Client, with the defaults that the library would use, and call Check: it
-// tells each finding as soon as it is there, on the caller's goroutine.
+// Fill in a Server or a Client, with the library's defaults, and call Check. It reports each
+// finding at once, on the caller's goroutine.
 package diagnose

@@ -12,7 +12,7 @@ import (
 	"multiserver/internal/udp"
 )
 
-// Server is what a server would be started with, its defaults filled in.
+// Server is the configuration of a server, its defaults filled in.
 type Server struct {
 	File           string // "" if none is named
 	Group          netip.Addr
@@ -27,7 +27,7 @@ type Server struct {
 	MTU            int
 }
 
-// Check looks at what a server needs. It sends nothing and ends within 10 s.
+// Check checks what a server needs. It sends nothing and ends within 10 s.
 func (cfg Server) Check(ctx context.Context, tell func(Finding)) error {
 	limited, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
@@ -41,7 +41,7 @@ func (cfg Server) Check(ctx context.Context, tell func(Finding)) error {
 		for _, each := range interfaces {
 			k.sending(each)
 		}
-		k.all(netcheck.Firewall(append(k.packets(interfaces), membershipPackets(interfaces, cfg.Group)...)))
+		k.all(netcheck.Firewall(append(k.packets(interfaces), membershipPackets(cfg.Group)...)))
 		querier()
 	}
 	return ctx.Err()
@@ -52,7 +52,7 @@ type serverChecker struct {
 	cfg Server
 }
 
-// file looks whether the image can be served.
+// file checks that the image can be served.
 func (k serverChecker) file() {
 	source, err := image.Open(k.cfg.File)
 	if err != nil {
@@ -71,7 +71,7 @@ func (k serverChecker) file() {
 	k.ok("file", "%s can be read, %d bytes", k.cfg.File, source.Size())
 }
 
-// control looks whether the control port can be had.
+// control checks that the control port is free.
 func (k serverChecker) control(interfaces []udp.Interface) {
 	conn, err := udp.Listen(udp.ConnConfig{
 		Addr:       netip.AddrPortFrom(k.cfg.ControlHost, k.cfg.ControlPort),
@@ -90,7 +90,7 @@ func (k serverChecker) control(interfaces []udp.Interface) {
 	}
 }
 
-// sending looks at what sets the pace on an interface, and at the size of packets.
+// sending checks what limits the rate on an interface, and the size of packets.
 func (k serverChecker) sending(i udp.Interface) {
 	queue := netcheck.Queue(i.Index)
 	speed, _ := netcheck.Speed(i.Name)
@@ -111,14 +111,14 @@ func (k serverChecker) sending(i udp.Interface) {
 	}
 }
 
-// packets are those that a server lives by, on each interface.
+// packets are a server's packets, on each interface.
 func (k serverChecker) packets(interfaces []udp.Interface) (packets []netcheck.Packet) {
 	stream := netip.AddrPortFrom(k.cfg.Group, k.cfg.Port)
 	if k.cfg.DataGroup.IsValid() {
 		stream = netip.AddrPortFrom(k.cfg.DataGroup, k.cfg.Port)
 	}
 	for _, each := range interfaces {
-		p := netcheck.Packet{Protocol: netcheck.UDP, Interface: each.Name, Index: each.Index}
+		p := netcheck.Packet{Protocol: netcheck.UDP}
 		p.Name, p.Rule = "clients' questions", fmt.Sprintf("udp dport %d", k.cfg.ControlPort)
 		for _, to := range []netip.Addr{k.cfg.Group, ownAddr(each, k.cfg.Group)} {
 			p.To = netip.AddrPortFrom(to, k.cfg.ControlPort)

@@ -111,17 +111,134 @@ func TestRivals(t *testing.T) {
 			a.send(conn, c.first)
 			b.send(conn, c.second)
 			offer, err := search.Find(t.Context(), conn)
+			if err == nil {
+				if offer.Stands() != c.host {
+					t.Errorf("it stands at once: %v", offer.Stands())
+				}
+				err = search.Settle(t.Context(), conn, &offer)
+			}
 			if c.rivals {
 				if !errors.Is(err, failure.Integrity) || !strings.Contains(err.Error(), "ClientConfig.ControlHost") {
 					t.Errorf("it found %+v, %v", offer, err)
 				}
 				return
 			}
-			if err != nil || offer.Server != a.addr || offer.Name != "a.img" {
+			if err != nil || offer.Server != a.addr || offer.Name != "a.img" || !offer.Stands() {
 				t.Errorf("it found %+v, %v", offer, err)
 			}
 		})
 	}
+}
+
+// TestReaderSettles: beside a session, servers that answer before the offer stands end the client
+// as Settle would, and only without one it stands.
+func TestReaderSettles(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		first, second []byte
+		rivals        bool
+	}{
+		{"nobody else", description(us, "a.img"), nil, false},
+		{"one image", description(us, "a.img"), description(us, "a.img"), false},
+		{"two images", description(us, "a.img"), description(us, "b.img"), true},
+		{"two protocols", description(us, "a.img"), original("a.img"), true},
+		{"to somebody else", description(us, "a.img"), description(somebodyElse, "b.img"), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := newServer(t), newServer(t)
+			search, conn := searching(t, a)
+			if c.rivals {
+				search.Grace = time.Hour
+			}
+			a.send(conn, c.first)
+			offer, err := search.Find(t.Context(), conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.second != nil {
+				b.send(conn, c.second)
+			}
+			r := NewReader(conn, search, offer, nil)
+			failed := make(chan error, 2)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				r.Run(func(err error) { failed <- err })
+			}()
+			select {
+			case <-r.Settled():
+				if c.rivals {
+					t.Error("the offer stands beside another")
+				}
+			case err := <-failed:
+				if !c.rivals || !errors.Is(err, failure.Integrity) || err.Error() != offer.rivals(&Offer{
+					Server: b.addr, Name: nameOf(t, c.second), SizeBytes: sizeOf(t, c.second),
+				}).Error() {
+					t.Errorf("it failed: %v", err)
+				}
+			}
+			conn.Close()
+			<-ended
+			if len(failed) > 0 {
+				t.Errorf("it failed again: %v", <-failed)
+			}
+		})
+	}
+}
+
+// TestDrained: what waits in the socket when the grace is over came before its end.
+func TestDrained(t *testing.T) {
+	a, b := newServer(t), newServer(t)
+	search, conn := searching(t, a)
+	search.Grace = 1 // over before anything else is read
+	a.send(conn, description(us, "a.img"))
+	offer, err := search.Find(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.send(conn, description(us, "b.img"))
+	if err := search.Settle(t.Context(), conn, &offer); !errors.Is(err, failure.Integrity) {
+		t.Errorf("settled with %v", err)
+	}
+	b.send(conn, description(us, "b.img"))
+	r := NewReader(conn, search, offer, nil)
+	r.began = time.Time{} // too early for a late rival
+	failed := make(chan error, 1)
+	go r.Run(func(err error) {
+		conn.SetReadDeadline(time.Unix(1, 0)) // now all of the grace is over
+		failed <- err
+	})
+	select {
+	case <-r.Settled():
+		t.Fatal("the offer stands beside another")
+	case err := <-failed:
+		if !errors.Is(err, failure.Integrity) {
+			t.Errorf("it failed: %v", err)
+		}
+	}
+	a.send(conn, description(us, "a.img"))
+	<-r.Answers() // which is read after the end of the grace
+	select {
+	case <-r.Settled():
+		t.Error("the offer stands in the end")
+	default:
+	}
+	conn.Close()
+	for range r.Answers() { // until Run has ended
+	}
+}
+
+func nameOf(t *testing.T, packet []byte) string { return parsed(t, packet).Name }
+
+func sizeOf(t *testing.T, packet []byte) uint64 { return parsed(t, packet).SizeBytes }
+
+func parsed(t *testing.T, packet []byte) Offer {
+	t.Helper()
+	o, err := parse(packet, us)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 // TestForeignAnswer: an answer to another client is none, over MXB 2.

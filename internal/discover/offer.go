@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"time"
 
 	"multiserver/internal/codec"
 	"multiserver/internal/failure"
@@ -24,11 +25,18 @@ type Offer struct {
 	Session    *wire.Description // of MXB 2; nil if the server speaks MXB 1
 
 	Server  netip.AddrPort
-	IfIndex int // of the interface that the answer came in by
+	IfIndex int // of the interface that the answer came in on
 	AskFrom int // of the interface to ask by; 0 leaves it to the routing table
+
+	// standsAt is when other servers have had their time to answer. It is zero once they have,
+	// and if a host was named.
+	standsAt time.Time
 }
 
-// Same tells whether other is of the same image.
+// Stands reports whether no other server may answer any more that would make the offer one of two.
+func (o *Offer) Stands() bool { return o.standsAt.IsZero() }
+
+// Same reports whether other is of the same image.
 func (o *Offer) Same(other *Offer) bool {
 	return other.SizeBytes == o.SizeBytes && other.Name == o.Name && other.Identity == o.Identity && other.HasTrailer == o.HasTrailer
 }
@@ -41,8 +49,8 @@ func (o *Offer) Protocol() string {
 	return "mxb1"
 }
 
-// SectorSize is that of the disks that the image is made for. 0 means that nobody knows: an
-// original server does not tell.
+// SectorSize is the sector size of the disks that the image is made for. It is 0 if that is not
+// known: an original server does not send it.
 func (o *Offer) SectorSize() uint32 {
 	if o.Session == nil {
 		return 0
@@ -50,17 +58,17 @@ func (o *Offer) SectorSize() uint32 {
 	return o.Session.SectorSize
 }
 
-// rivals is the error of two servers that offer different images.
+// rivals is the error for two servers that offer different images.
 func (o *Offer) rivals(other *Offer) error {
 	return failure.New(failure.Integrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with ClientConfig.ControlHost",
 		o.Server, o.Name, o.SizeBytes, other.Server, other.Name, other.SizeBytes)
 }
 
-// errNotOurs is of a description that answers another client's question.
+// errNotOurs: a description answers another client's question.
 var errNotOurs = errors.New("the answer is to somebody else")
 
-// parse reads what answers a map request: a description of either protocol. Of MXB 2 it must be
-// to that receiver.
+// parse reads the answer to a map request: a description of either protocol. One of MXB 2 must be
+// for that receiver.
 func parse(b []byte, receiver wire.ReceiverID) (Offer, error) {
 	if h, payload, err := mxb1.Parse(b); err == nil {
 		if h.Op != mxb1.OpDescription {

@@ -4,14 +4,15 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
 
-// answersRoom is how many answers may wait for the session. What finds no room is dropped, as
-// any packet may be.
+// answersRoom is how many answers may wait for the session. More are dropped, as any packet may
+// be.
 const answersRoom = 8
 
 // Reader reads the control socket of a client that has found its server.
@@ -21,29 +22,50 @@ type Reader struct {
 	offer   Offer
 	began   time.Time
 	answers chan Offer
+	settled chan struct{} // Run closes it once the offer stands
 	divert  func(from netip.AddrPort, packet []byte) bool
 }
 
 // NewReader returns the reader of conn, for the server of that offer. If divert is not nil, it
-// is called, on Run's goroutine, with each packet first; what it takes is no answer. It may not
-// keep the packet.
+// is called first, on Run's goroutine, with each packet. If it returns true, the packet is no
+// answer. It may not keep the packet.
 func NewReader(conn *udp.Conn, s *Search, offer Offer, divert func(from netip.AddrPort, packet []byte) bool) *Reader {
-	return &Reader{conn: conn, search: s, offer: offer, began: time.Now(), answers: make(chan Offer, answersRoom), divert: divert}
+	return &Reader{conn: conn, search: s, offer: offer, began: time.Now(), answers: make(chan Offer, answersRoom), settled: make(chan struct{}), divert: divert}
 }
+
+// Settled is closed by Run once the offer stands: other servers have had their time to answer
+// too, and none has another image.
+func (r *Reader) Settled() <-chan struct{} { return r.settled }
 
 // Answers has what the server answers, until Run ends, which closes it.
 func (r *Reader) Answers() <-chan Offer { return r.answers }
 
-// Run reads until conn is closed. If another server, of another image, answers this client's own
-// question late, and no host was named, fail gets an error.
+// Run reads until conn is closed. fail gets an error if another server answers with another image
+// before the offer stands, or, to this client's own question and if no host was named, late.
 func (r *Reader) Run(fail func(error)) {
 	defer close(r.answers)
 	buf := make([]byte, wire.MaxPacketSize)
-	r.conn.SetReadDeadline(time.Time{})
+	waits, drained := !r.offer.Stands(), false
+	r.conn.SetReadDeadline(r.offer.standsAt)
+	if !waits {
+		close(r.settled)
+	}
 	for {
 		n, from, _, err := r.conn.ReadFrom(buf)
-		if errors.Is(err, net.ErrClosed) {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
+		case errors.Is(err, os.ErrDeadlineExceeded) && !drained:
+			drained = true
+			r.conn.SetReadDeadline(time.Now().Add(drainTime))
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			r.conn.SetReadDeadline(time.Time{})
+			if waits {
+				waits = false
+				close(r.settled)
+			}
+			continue
 		}
 		if err != nil || r.divert != nil && r.divert(from, buf[:n]) {
 			continue
@@ -54,11 +76,16 @@ func (r *Reader) Run(fail func(error)) {
 			continue
 		}
 		o.Server = from
-		if from != r.offer.Server || (o.Session == nil) != (r.offer.Session == nil) {
+		foreign := from != r.offer.Server || (o.Session == nil) != (r.offer.Session == nil)
+		if foreign {
 			r.search.Account.ForeignAnswer()
-			if r.isRival(&o) {
-				fail(r.offer.rivals(&o))
-			}
+		}
+		if waits && !r.offer.Same(&o) || foreign && r.isRival(&o) {
+			waits = false // for good: the offer never stands
+			fail(r.offer.rivals(&o))
+			continue
+		}
+		if foreign {
 			continue
 		}
 		select {
@@ -68,7 +95,7 @@ func (r *Reader) Run(fail func(error)) {
 	}
 }
 
-// isRival tells whether o is another server's answer to the question that found ours.
+// isRival reports whether o is another server's late answer to the question that found ours.
 func (r *Reader) isRival(o *Offer) bool {
 	return o.Session != nil && r.offer.Session != nil && r.search.ControlHost == "" &&
 		o.Server != r.offer.Server && !r.offer.Same(o) && time.Since(r.began) < lateGrace

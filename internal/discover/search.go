@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,28 +20,30 @@ import (
 const (
 	// askInterval is how often the description is asked for.
 	askInterval = time.Second
-	// askStep is between asking by multicast, by broadcast, and at the original's
-	// address, so that a server that hears the first is not asked thrice.
+	// askStep is the pause between questions by multicast, by broadcast and to the original's
+	// address, so that a server that answers the first is not asked again.
 	askStep = 250 * time.Millisecond
 	// grace is how long other servers may take to answer after the first: with two images on
-	// the network nobody can tell which one is meant. Over MXB 2 one that answers within
-	// lateGrace still ends the client.
+	// the network nobody can tell which one is meant. Before it is over nothing is done to a
+	// target. Over MXB 2 a server that answers within lateGrace still ends the client.
 	grace     = 60 * time.Millisecond
 	lateGrace = time.Second
+	// drainTime is how long the socket is read after the grace: what waits in it came before.
+	drainTime = time.Millisecond
 	// tick is how long one wait for an answer lasts at most.
 	tick = 50 * time.Millisecond
-	// silentAfter is how long nobody may answer before a person is told.
+	// silentAfter is how long no server may answer before the user is told.
 	silentAfter = 3 * time.Second
-	// answerBytes is the room for an answer; what is larger is none.
+	// answerBytes is the room for an answer; no answer is larger.
 	answerBytes = 4096
 )
 
-// Range of the port that is asked from, as the original's.
+// Range of the client's port, as the original's.
 const (
 	MinFromPort, MaxFromPort = 32767, 65533
 )
 
-// originalServer is where an original client asks that is told no host.
+// originalServer is the address that an original client asks by default.
 var originalServer = netip.AddrFrom4([4]byte{192, 168, 1, 1})
 
 // Listen opens the control socket at a port, or at a random one if that is 0.
@@ -70,16 +73,19 @@ type Search struct {
 	Question
 	ControlHost string // "" if any server will do
 	ControlPort uint16
-	Interface   string          // the only one to use, "" if there is none such
+	Interface   string          // the only one to use; "" for any
 	Interfaces  []udp.Interface // to ask on, at least one
+	// Grace is how long other servers may take to answer after the first. Tests alone set it; 0 is
+	// the protocol's.
+	Grace time.Duration
 	// Limit ends the search; 0 is none.
 	Limit   time.Duration
 	Account *account.Client
 	Log     *slog.Logger
 }
 
-// Find asks for a description once a second until one comes. Where no host is named, it fails
-// with failure.Integrity if two servers offer different images.
+// Find asks for a description once a second until one comes. Unless a host is named, other
+// servers may still answer then: the caller calls Settle, or lets a Reader watch for them.
 func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 	var host netip.Addr
 	if s.ControlHost != "" {
@@ -88,8 +94,6 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 			return Offer{}, err
 		}
 	}
-	var first *Offer
-	var until time.Time // when the first answer stands
 	start := time.Now()
 	step, next := 0, start
 	buf := make([]byte, answerBytes)
@@ -98,11 +102,9 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 		switch {
 		case ctx.Err() != nil:
 			return Offer{}, ctx.Err()
-		case first != nil && now.After(until):
-			return *first, nil
 		case s.Limit > 0 && now.Sub(start) > s.Limit:
 			return Offer{}, failure.New(failure.TimeLimit, "no server answered for %s: %s", s.Limit, s.Hint())
-		case first == nil && !now.Before(next):
+		case !now.Before(next):
 			next = now.Add(s.ask(conn, host, step))
 			step++
 		}
@@ -115,34 +117,61 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 			wake = next
 		}
 		conn.SetReadDeadline(wake)
-		n, from, ifIndex, err := conn.ReadFrom(buf)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		o, ok, err := s.read(conn, buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil && !ok {
 			continue
 		}
-		if err != nil {
-			return Offer{}, fmt.Errorf("wait for a server's answer: %w", err)
+		if err == nil && !host.IsValid() {
+			o.AskFrom, o.standsAt = o.IfIndex, time.Now().Add(cmp.Or(s.Grace, grace))
 		}
-		o, err := parse(buf[:n], s.Receiver)
-		if err != nil {
-			s.Account.BadAnswer()
-			s.Log.Debug("no description that can be used", "server", from, "err", err)
-			continue
-		}
-		o.Server, o.IfIndex = from, ifIndex
-		if host.IsValid() {
-			return o, nil
-		}
-		o.AskFrom = ifIndex
-		if first == nil {
-			first, until = &o, time.Now().Add(grace)
-		} else if !first.Same(&o) {
-			return Offer{}, first.rivals(&o)
-		}
+		return o, err
 	}
 }
 
-// ask sends a map request to where step of a search looks, and returns how long to wait before
-// the next step.
+// Settle waits until other servers have had their time to answer after the first, whose offer
+// Find returned. It fails with failure.Integrity if one of them has another image.
+func (s *Search) Settle(ctx context.Context, conn *udp.Conn, first *Offer) error {
+	if first.Stands() {
+		return nil
+	}
+	buf := make([]byte, answerBytes)
+	conn.SetReadDeadline(first.standsAt)
+	for drained := false; ctx.Err() == nil; {
+		o, ok, err := s.read(conn, buf)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && drained:
+			first.standsAt = time.Time{}
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			drained = true
+			conn.SetReadDeadline(time.Now().Add(drainTime))
+		case err != nil:
+			return err
+		case ok && !first.Same(&o):
+			return first.rivals(&o)
+		}
+	}
+	return ctx.Err()
+}
+
+// read reads one packet of the control socket, and tells whether it is an offer.
+func (s *Search) read(conn *udp.Conn, buf []byte) (o Offer, ok bool, err error) {
+	n, from, ifIndex, err := conn.ReadFrom(buf)
+	if err != nil {
+		return o, false, fmt.Errorf("wait for a server's answer: %w", err)
+	}
+	o, err = parse(buf[:n], s.Receiver)
+	if err != nil {
+		s.Account.BadAnswer()
+		s.Log.Debug("no description that can be used", "server", from, "err", err)
+		return o, false, nil
+	}
+	o.Server, o.IfIndex = from, ifIndex
+	return o, true, nil
+}
+
+// ask sends the map request of a step of the search. It returns how long to wait before the next
+// step.
 func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 	mtu := s.Interfaces[0].MTU
 	for _, each := range s.Interfaces {
@@ -158,7 +187,7 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 		send(host, 0)
 		return askInterval
 	}
-	if s.Group.Is6() { // which has no broadcast, and the original no address in it
+	if s.Group.Is6() { // it has no broadcast, and the original no address
 		for _, each := range s.Interfaces {
 			send(s.Group, each.Index)
 		}
@@ -186,7 +215,7 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 	}
 }
 
-// Hint says what to look at if no server answers.
+// Hint says what to check if no server answers.
 func (s *Search) Hint() string {
 	if s.ControlHost != "" {
 		return fmt.Sprintf("is multiserver running on %s, and does its firewall let UDP port %d in?", s.ControlHost, s.ControlPort)

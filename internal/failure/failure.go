@@ -3,7 +3,8 @@
 //
 // Make one with New, or with Setting if a field of a configuration is at fault. Ask for
 // the kind with errors.Is, and for the field with errors.As and an *Error. The library's
-// root gives the kinds their public names; exit codes are the programs' business.
+// root gives the kinds their public names, all but PacketSize, which is a failure while
+// running there; exit codes are the programs' business.
 package failure
 
 import (

@@ -76,7 +76,7 @@ func (d *Decoder) Reset(block []byte, symbolSize int) error {
 // dependent; with exactly K symbols it does so about once in 250 times.
 func (d *Decoder) Needed() int { return max(0, d.missing-len(d.rows)) }
 
-// Add takes a symbol of symbolSize bytes, and tells whether it is of use: one that
+// Add takes a symbol of symbolSize bytes, and reports whether it is of use: one that
 // is here already, or that nothing needs, is not. Data is copied and not kept; that
 // of a source symbol may already be in its place in the block. The data of source
 // symbol K-1 may be short, down to one byte: zeros follow. It may not be longer than
@@ -155,7 +155,7 @@ func (d *Decoder) Solve() error {
 }
 
 // eliminate brings rows to the front that are independent in the e missing columns,
-// and drops those that depend on them. It tells whether there are e.
+// and drops those that depend on them. It reports whether there are e.
 //
 // By Gauss-Jordan elimination it makes line t of system: e factors of the missing
 // columns, which end up as a 1 in column pivots[t] and zeros; then e factors of the
@@ -220,7 +220,7 @@ func (d *Decoder) subtractPresent() {
 			tile[i] = d.held(first + i)
 			line := d.coefficients[i*count:][:count]
 			fillRow(line, d.rows[first+i])
-			// What stands in the places of missing symbols is of no account.
+			// What stands in the places of missing symbols does not matter.
 			for _, column := range d.columns {
 				line[column] = 0
 			}

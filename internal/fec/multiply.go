@@ -19,7 +19,7 @@ const polynomial = 0x11D
 // galois multiplies by whatever instructions the processor has.
 var galois reedsolomon.LowLevel
 
-// useTable tells that it has none that galois knows. Galois then takes a table of
+// useTable reports that it has none that galois knows. Galois then takes a table of
 // 128 KiB for each factor, which no cache holds: five to ten times slower than
 // mulAddTable, and 32 MiB of memory.
 var useTable = !cpuid.CPU.Supports(cpuid.SSSE3) && !cpuid.CPU.Supports(cpuid.ASIMD)

@@ -13,7 +13,7 @@ const (
 	gfniColumns = 16
 )
 
-// useGFNI tells that the processor multiplies 32 bytes by an 8×8 bit matrix at
+// useGFNI reports that the processor multiplies 32 bytes by an 8×8 bit matrix at
 // once: Intel since 2021 (Ice Lake, Alder Lake), AMD since 2022 (Zen 4).
 var useGFNI = cpuid.CPU.Supports(cpuid.AVX2, cpuid.GFNI)
 

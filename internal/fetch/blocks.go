@@ -13,22 +13,24 @@ import (
 	"multiserver/internal/wire"
 )
 
-// blocks is the way of the blocks: from symbols through slots and the proof to the disk, and
-// from what the target held. The session's goroutine owns it.
+// blocks takes each block from its symbols, or from the target's old content, through slots and
+// the proof to the disk. The session's goroutine owns it.
 type blocks struct {
 	engine  *receiver.Engine
 	slots   *slots
 	proof   *proof
 	disk    *disk
 	content *oldContent
-	working int // slots and runs of zeros with the other goroutines
+	ready   bool          // the target is prepared
+	stands  time.Duration // since when it is being prepared, 0 before
+	working int           // slots and runs of zeros with the other goroutines
 	counts  account.Counts
 	output  string // the target's name
 	log     *slog.Logger
 }
 
-// handleSymbol puts a symbol where the engine wants it. It tells whether the symbol could be one
-// of the session's.
+// handleSymbol puts a symbol where the engine wants it. It reports whether the symbol can belong
+// to the session.
 func (b *blocks) handleSymbol(now time.Duration, y *wire.Symbol) (valid bool) {
 	size := b.slots.symbolSize
 	if len(y.Data) != size && (len(y.Data) > size || int(y.Symbol) != int(y.K)-1) {
@@ -71,7 +73,7 @@ func (b *blocks) rebuild(at int) {
 	b.slots.rebuild(at)
 }
 
-// writeZeros lets runs of blocks become zeros on the target.
+// writeZeros has runs of zero blocks written to the target.
 func (b *blocks) writeZeros(runs []block.Range) {
 	for _, run := range runs {
 		b.proof.addZeros(run)
@@ -80,9 +82,14 @@ func (b *blocks) writeZeros(runs []block.Range) {
 	}
 }
 
-// handle handles what another goroutine tells.
+// handle handles an event of another goroutine.
 func (b *blocks) handle(now time.Duration, e event) error {
 	switch e := e.(type) {
+	case offerStands:
+		b.engine.TargetReady()
+		b.stands = now
+	case targetPrepared:
+		b.ready = true
 	case needMoreSymbols:
 		b.working--
 		b.engine.BlockNeedsMore(now, e.slot, e.more)
@@ -115,8 +122,8 @@ func (b *blocks) handle(now time.Duration, e event) error {
 	return nil
 }
 
-// handleVerified holds a block's digest against the manifest, if that is there already, and
-// lets the block be written.
+// handleVerified compares a block's digest with the manifest, if that has come, and has the
+// block written.
 func (b *blocks) handleVerified(now time.Duration, at int) error {
 	b.engine.BlockVerified(at)
 	p := &b.slots.all[at]
@@ -142,8 +149,7 @@ func (b *blocks) handleVerified(now time.Duration, at int) error {
 	return nil
 }
 
-// handleSeed does what seed's engine has decided. r is the result that it decided on, if it was
-// one.
+// handleSeed carries out a decision of seed's engine. r is the result that it is about, or nil.
 func (b *blocks) handleSeed(now time.Duration, out *seed.Outcome, r *contentResult) {
 	if out.Began {
 		b.log.Info("the target holds some of the image already: only what differs is asked for", "output", b.output)
@@ -153,7 +159,7 @@ func (b *blocks) handleSeed(now time.Duration, out *seed.Outcome, r *contentResu
 	if out.Seed.K == 0 {
 		return
 	}
-	// What the target holds of a block goes into the window, as if it had come.
+	// Symbols from the target go into the window as if they had arrived.
 	id, k, have := out.Seed.Block, out.Seed.K, out.Seed.Have
 	at := b.engine.SeedSlot(now, id, k, have)
 	if at.Verdict != receiver.Keep {

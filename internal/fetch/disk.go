@@ -5,12 +5,12 @@ import (
 	"multiserver/internal/writer"
 )
 
-// disk hands the writer what there is to write, and no more runs of zeros at a time than
-// leave room for every slot.
+// disk hands blocks and runs of zeros to the writer. It limits the runs of zeros, so that the
+// writer's queue has room for every slot.
 type disk struct {
 	writer        *writer.Writer
 	window        int
-	zeros         []block.Range // that were not handed over
+	zeros         []block.Range // not yet handed over
 	zerosUnderWay int
 }
 
@@ -43,5 +43,5 @@ func (d *disk) zerosWritten() {
 	d.handZeros()
 }
 
-// busy tells whether the target does not keep up.
+// busy reports whether the target does not keep up.
 func (d *disk) busy() bool { return d.writer.Waiting() >= max(1, d.window/4) }

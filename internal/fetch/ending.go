@@ -13,14 +13,14 @@ import (
 
 var errSocketClosed = errors.New("the control socket was closed")
 
-// goodbye tells the server how it ended, until that is acknowledged or given up.
+// goodbye reports the outcome to the server, until it is acknowledged or given up.
 func (s *session) goodbye(err error) {
 	outcome, reason := outcomeOf(err)
 	s.engine.Leave(s.now(), outcome, string(wire.Text(reason)))
 	s.leaving = true
 	for limit := time.Now().Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
 		s.sendFeedback()
-		packets, err := s.streams.receive(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond)))
+		packets, _, err := s.streams.receive(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond)))
 		if err != nil {
 			return
 		}
@@ -32,7 +32,7 @@ func (s *session) goodbye(err error) {
 	}
 }
 
-// outcomeOf puts an error into the goodbye's terms.
+// outcomeOf returns the goodbye's outcome and reason for an error.
 func outcomeOf(err error) (wire.Outcome, string) {
 	if err == nil {
 		return wire.OutcomeDone, ""
@@ -57,7 +57,7 @@ func outcomeOf(err error) (wire.Outcome, string) {
 	return wire.OutcomeFailed, err.Error()
 }
 
-// gaveUp puts the engine's reason into an error.
+// gaveUp returns an error with the engine's reason.
 func (s *session) gaveUp(o wire.Outcome, reason string) error {
 	name, server := s.description.FileName, s.cfg.Offer.Server
 	switch o {

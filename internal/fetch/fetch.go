@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"multiserver/internal/account"
+	"multiserver/internal/block"
 	"multiserver/internal/codec"
 	"multiserver/internal/discover"
 	"multiserver/internal/probe"
@@ -23,14 +24,16 @@ import (
 const (
 	// windowBytes is how much may be incomplete or on its way to the disk.
 	windowBytes = 64 << 20
-	// leastWindow is the least count of blocks of it, and spareSlots what a small image has
-	// beside its own: for the manifest.
+	// leastWindow is the smallest window in blocks. A small image gets spareSlots more than
+	// it has blocks, for the manifest.
 	leastWindow, spareSlots = 4, 4
 	// tick is how long one wait for packets lasts at most.
 	tick = 50 * time.Millisecond
-	// busyTick is the same while other goroutines are at work, whose end nothing else
-	// tells.
+	// busyTick is the same while other goroutines are at work: their events do not end
+	// the wait.
 	busyTick = 2 * time.Millisecond
+	// stopAfter: steps take milliseconds, and one that took so long was interrupted.
+	stopAfter = time.Second
 	// goodbyeTime is how long the server may take to acknowledge a goodbye. How the client
 	// ends does not depend on it.
 	goodbyeTime = 2 * time.Second
@@ -41,27 +44,30 @@ type Config struct {
 	// Conn is the control socket. Run closes it.
 	Conn   *udp.Conn
 	Search *discover.Search // that found Offer
-	Offer  discover.Offer   // with a Session
-	Target target.Target    // prepared
+	// Offer is with a Session. If it does not stand yet, Run waits for that beside receiving, and
+	// ends if another server has another image.
+	Offer discover.Offer
+	// Target is open. Run prepares it once the offer stands, and does nothing to it before.
+	Target target.Target
 	// Unicast says when the stream may come by unicast.
 	Unicast reach.Unicast
-	// SilenceLimit is how long nothing may come; 0 is for ever.
+	// SilenceLimit ends the reception when nothing has come for that long; 0 is never.
 	SilenceLimit time.Duration
-	// Update compares all that the target holds before anything is asked for, and Fresh
-	// compares nothing. Verify reads everything back in the end.
+	// Update compares the whole target before anything is requested. Fresh compares
+	// nothing. Verify reads everything back in the end.
 	Update, Fresh, Verify bool
 	Account               *account.Client
 	Log                   *slog.Logger
 }
 
-// Run receives the image. It returns nil once all of it is on the target, verified and synced,
-// and it tells the server how it ended.
+// Run receives the image, and reports the outcome to the server. It returns nil once the whole
+// image is on the target, verified and synced.
 func Run(ctx context.Context, cfg Config) error {
 	defer cfg.Conn.Close()
-	content := earlierContent(&cfg) // before the clocks start: it may outlast their limits
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s, err := newSession(cfg, content, cancel)
+	line := newStartLine(&cfg)
+	s, err := newSession(cfg, line.held(), cancel)
 	if err != nil {
 		return err
 	}
@@ -71,8 +77,10 @@ func Run(ctx context.Context, cfg Config) error {
 	go answers.Run(cancel)
 	var work sync.WaitGroup
 	work.Go(func() { s.blocks.slots.solve(s.events) })
-	work.Go(s.blocks.disk.writer.Run)
-	s.blocks.content.start(&work, s.events)
+	work.Go(func() { line.prepare(ctx, answers.Settled(), s.events, cancel) })
+	line.behind(&work, s.blocks.disk.writer.Run)
+	s.blocks.content.start(line, &work, s.events)
+	// ended: nothing is sent. The goroutine below closes it when all of work has returned.
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -83,10 +91,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err == nil {
 		err = s.finish(ctx, answers.Answers())
 	}
+	close(line.ended)
 	s.blocks.slots.close()
 	s.blocks.disk.writer.Close()
 	s.blocks.content.close()
-	for over := false; !over; { // what the others still tell is of no use
+	for over := false; !over; { // their last events are not needed
 		select {
 		case <-s.events:
 		case <-ended:
@@ -100,21 +109,8 @@ func Run(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// earlierContent is what the target held, if that may be of use, once it is on the device.
-func earlierContent(cfg *Config) target.Held {
-	content := target.Content(cfg.Target)
-	if content == nil || cfg.Fresh {
-		return nil
-	}
-	if err := content.FlushCache(); err != nil {
-		cfg.Log.Debug("what the target holds is not looked at", "err", err)
-		return nil
-	}
-	return content
-}
-
 // newSession puts the parts together. fail ends the session.
-func newSession(cfg Config, content target.Held, fail func(error)) (*session, error) {
+func newSession(cfg Config, content target.ContentReader, fail func(error)) (*session, error) {
 	d := cfg.Offer.Session
 	g := d.Geometry
 	window := max(leastWindow, min(windowBytes/int(g.BlockSize), int(g.BlockCount())+spareSlots))
@@ -126,7 +122,7 @@ func newSession(cfg Config, content target.Held, fail func(error)) (*session, er
 	}
 	s.engine = receiver.New(0, receiver.Config{
 		Receiver: cfg.Search.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
-		SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
+		TargetWaits: true, SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
 	}, sessionOf(d))
 	s.blocks = &blocks{
 		engine: s.engine, slots: newSlots(window, g, int(d.SymbolSize)), proof: newProof(g, d.FileName),
@@ -180,9 +176,11 @@ func (s *session) finish(ctx context.Context, answers <-chan discover.Offer) err
 	manifest := s.blocks.proof.manifest
 	ending := writer.Ending{
 		Target: s.cfg.Target, SizeBytes: s.blocks.proof.image.ImageSize, Verify: s.cfg.Verify, StepBytes: step,
-		Matches: func(off uint64, p []byte) bool { return codec.Sum(p) == manifest.Digest(uint32(off/step)) },
+		Matches: func(off uint64, p []byte) bool { return codec.Sum(p) == manifest.Digest(block.ID(off/step)) },
 		Account: s.cfg.Account, Log: s.cfg.Log,
 	}
+	// finished goes from the goroutine below to this one, once. It has room for that, so that
+	// the goroutine never waits; nobody closes it.
 	finished := make(chan error, 1)
 	go func() { finished <- ending.Finish(ctx) }()
 	s.leaving = true

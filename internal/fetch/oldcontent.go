@@ -14,10 +14,10 @@ import (
 // checkers read and digest the target side by side.
 const checkers = 2
 
-// oldContent reads what the target held before, as seed's engine says.
+// oldContent reads the target's old content, as seed's engine says.
 type oldContent struct {
 	engine     *seed.Engine
-	content    target.Held // nil if nothing there can be of use
+	content    target.ContentReader // nil if it is not used
 	image      block.Geometry
 	symbolSize int
 	// jobs go from hand to check, and close closes it. It has room for all of them.
@@ -31,31 +31,31 @@ type contentJob struct {
 	buf []byte // room for the encoded block, if its sub-blocks are compared
 }
 
-// contentResult is what came of a contentJob.
+// contentResult is the result of a contentJob.
 type contentResult struct {
 	seed.Result
-	buf []byte // the block as the server encodes it, where sub-blocks are the image's
+	buf []byte // the block as the server encodes it, as far as its sub-blocks match
 }
 
-func newOldContent(content target.Held, image block.Geometry, symbolSize int, engine *seed.Engine) *oldContent {
+func newOldContent(content target.ContentReader, image block.Geometry, symbolSize int, engine *seed.Engine) *oldContent {
 	return &oldContent{
 		engine: engine, content: content, image: image, symbolSize: symbolSize,
 		jobs: make(chan contentJob, seed.MaxJobs),
 	}
 }
 
-func (o *oldContent) start(work *sync.WaitGroup, done chan<- event) {
+func (o *oldContent) start(line *startLine, work *sync.WaitGroup, done chan<- event) {
 	if o.content == nil {
 		return
 	}
 	for range checkers {
-		work.Go(func() { o.check(done) })
+		line.behind(work, func() { o.check(done) })
 	}
 }
 
 func (o *oldContent) close() { close(o.jobs) }
 
-// hand hands out what is to be done next.
+// hand hands out the next jobs.
 func (o *oldContent) hand(diskBusy bool) {
 	if o.content == nil {
 		return
@@ -73,7 +73,7 @@ func (o *oldContent) hand(diskBusy bool) {
 	}
 }
 
-// spareBlock is room for an encoded block and the padding of its last symbol.
+// spareBlock returns memory for an encoded block and the padding of its last symbol.
 func (o *oldContent) spareBlock() []byte {
 	if n := len(o.spare); n > 0 {
 		b := o.spare[n-1]
@@ -105,8 +105,8 @@ func (o *oldContent) check(done chan<- event) {
 	}
 }
 
-// digest reads a run of blocks. What cannot be read is written anew, which mends what can be
-// mended.
+// digest reads a run of blocks. A block that cannot be read is received and written again: a
+// write may repair a bad sector.
 func (o *oldContent) digest(r *contentResult, plain []byte) {
 	for i := range r.Blocks.Len() {
 		id := block.ID(r.Blocks.Lo + i)
@@ -119,7 +119,7 @@ func (o *oldContent) digest(r *contentResult, plain []byte) {
 	o.content.DropCache(o.image.Offset(block.ID(r.Blocks.Lo)), r.Blocks.Len()*uint64(o.image.BlockSize))
 }
 
-// compare reads one block and looks which sub-blocks are the image's.
+// compare reads one block and finds the sub-blocks that match the image.
 func (o *oldContent) compare(r *contentResult, there []codec.SubblockDigest) []codec.SubblockDigest {
 	id := block.ID(r.Blocks.Lo)
 	n := o.image.Size(id)
@@ -129,15 +129,15 @@ func (o *oldContent) compare(r *contentResult, there []codec.SubblockDigest) []c
 	}
 	r.Readable = 1
 	there = codec.AppendSubblockDigests(there[:0], plain)
-	r.Have = seed.SymbolsHeld(r.Subblocks, there, n, o.symbolSize)
+	r.Have = seed.SymbolsPresent(r.Subblocks, there, n, o.symbolSize)
 	header := codec.Header{Codec: codec.Raw, PlainSize: uint32(n), BodySize: uint32(n), Digest: r.Digest}
 	header.AppendTo(r.buf[:0])
 	clear(r.buf[codec.HeaderSize+n:])
 	return there
 }
 
-// eachSymbol calls f with each source symbol in have, a bit each, of an encoded block.
-func eachSymbol(have []uint64, encoded []byte, symbolSize int, f func(id fec.SymbolID, data []byte)) {
+// eachSymbol calls f with each source symbol in have of an encoded block.
+func eachSymbol(have block.Bits, encoded []byte, symbolSize int, f func(id fec.SymbolID, data []byte)) {
 	for w, set := range have {
 		for ; set != 0; set &= set - 1 {
 			i := w*64 + bits.TrailingZeros64(set)

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +39,8 @@ type memory struct {
 	did     []string
 	content bool // what it held may be read
 	inOrder bool
+
+	refuses, flushFails error
 }
 
 func (m *memory) log(format string, args ...any) {
@@ -55,15 +56,25 @@ func (m *memory) done() []string {
 	return slices.Clone(m.did)
 }
 
-func (m *memory) Prepare(uint64, uint32) error { return nil }
-func (m *memory) Close() error                 { return nil }
-func (m *memory) Name() string                 { return "memory" }
-func (m *memory) InOrder() bool                { return m.inOrder }
-func (m *memory) HoldsContent() bool           { return m.content }
-func (m *memory) FlushCache() error            { return nil }
-func (m *memory) DropCache(uint64, uint64)     {}
+func (m *memory) Prepare(uint64, uint32) error {
+	m.log("prepare")
+	return m.refuses
+}
+
+func (m *memory) Close() error       { return nil }
+func (m *memory) Name() string       { return "memory" }
+func (m *memory) InOrder() bool      { return m.inOrder }
+func (m *memory) HoldsContent() bool { return m.content }
+
+func (m *memory) FlushCache() error {
+	m.log("flush")
+	return m.flushFails
+}
+
+func (m *memory) DropCache(uint64, uint64) {}
 
 func (m *memory) ReadAt(p []byte, off uint64) error {
+	m.log("read %d", off/blockBytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if copy(p, m.image[off:]) < len(p) {
@@ -93,7 +104,7 @@ func (m *memory) Sync() error {
 	return nil
 }
 
-var _ target.Held = (*memory)(nil)
+var _ target.ContentReader = (*memory)(nil)
 
 // peer is a fake server on the loopback interface, which serves by unicast.
 type peer struct {
@@ -108,7 +119,8 @@ type peer struct {
 	sequence wire.Sequence
 	session  wire.SessionID
 	goodbye  wire.Goodbye
-	atEnd    []string // what had been done to the target when the goodbye came
+	report   func(wire.Report) // if not nil, takes each report
+	atEnd    []string          // what had been done to the target when the goodbye came
 }
 
 // newPeer serves an image of count blocks, of which those in zeros are zeros.
@@ -134,11 +146,11 @@ func newPeer(t *testing.T, count int, zeros ...uint32) *peer {
 
 func manifestOf(t *testing.T, image []byte) *codec.Manifest {
 	t.Helper()
-	builder, err := codec.NewManifestBuilder(codec.Sizes{ImageSize: uint64(len(image)), BlockSize: blockBytes})
+	builder, err := codec.NewManifestBuilder(block.Geometry{ImageSize: uint64(len(image)), BlockSize: blockBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id := range uint32(len(image) / blockBytes) {
+	for id := range block.ID(len(image) / blockBytes) {
 		plain := image[id*blockBytes:][:blockBytes]
 		set := func() error { return builder.Set(id, codec.Sum(plain)) }
 		if codec.IsZero(plain) {
@@ -260,6 +272,13 @@ func (p *peer) serve(script func()) {
 			}
 			p.client = from
 			script()
+		case wire.TypeReport:
+			r, err := wire.ParseReport(buf[:n])
+			if err != nil {
+				p.t.Errorf("a report: %v", err)
+			} else if p.report != nil {
+				p.report(r)
+			}
 		case wire.TypeWanted, wire.TypeWantedSymbols:
 			p.sendImage()
 			p.sendManifest()
@@ -339,9 +358,9 @@ func loopback(t *testing.T) udp.Interface {
 	return udp.Interface{}
 }
 
-// wrote tells whether anything was written to a block of the target.
+// wrote reports whether anything was written to a block of the target.
 func (m *memory) wrote(id int) bool {
 	return slices.ContainsFunc(m.done(), func(did string) bool {
-		return strings.HasSuffix(did, fmt.Sprintf(" %d", id))
+		return did == fmt.Sprintf("write %d", id) || did == fmt.Sprintf("zeros %d", id)
 	})
 }

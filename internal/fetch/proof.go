@@ -7,14 +7,14 @@ import (
 	"multiserver/internal/wire"
 )
 
-// proof holds what arrives against the manifest: at once, or when the manifest comes.
+// proof compares what arrives with the manifest: at once, or when the manifest comes.
 type proof struct {
 	image    block.Geometry
 	name     string          // of the image, for messages
 	digest   codec.Digest    // of the image, as the session describes it
 	bytes    []byte          // of the manifest; nil while its size is not known
 	missing  uint32          // blocks of it
-	manifest *codec.Manifest // nil until it is complete and right
+	manifest *codec.Manifest // nil until it is complete and verified
 
 	// Until the manifest: the digests of the blocks in known, and the blocks that a run of
 	// zeros has claimed.
@@ -36,47 +36,45 @@ func (p *proof) geometry() block.Geometry {
 	return block.Geometry{ImageSize: uint64(len(p.bytes)), BlockSize: p.image.BlockSize}
 }
 
-// expect takes what the session says of its manifest, and makes room for it once the size is
-// known. 0 is not known.
+// expect makes room for the manifest once the session knows its size; a size of 0 is unknown.
 func (p *proof) expect(c wire.Completion) {
 	p.digest = codec.Digest(c.ImageDigest)
 	size := c.ManifestSize
-	sizes := codec.Sizes(p.image)
-	if p.bytes != nil || size < sizes.MinManifestSize() || size > sizes.MaxManifestSize() {
+	if p.bytes != nil || size < codec.MinManifestSize(p.image) || size > codec.MaxManifestSize(p.image) {
 		return
 	}
 	p.bytes = make([]byte, size)
 	p.missing = p.geometry().BlockCount()
 }
 
-// expected tells whether there is room for the manifest.
+// expected reports whether there is room for the manifest.
 func (p *proof) expected() bool { return p.bytes != nil }
 
-// mayBeZeros tells whether the manifest, if it is there, says that these blocks are zeros.
+// mayBeZeros reports whether these blocks can be zeros. Without a manifest, any can.
 func (p *proof) mayBeZeros(z wire.ZeroRun) bool {
 	if p.manifest == nil {
 		return true
 	}
 	for id := uint64(z.First); id < min(uint64(z.First)+uint64(z.Count), uint64(p.image.BlockCount())); id++ {
-		if !p.manifest.IsZeroBlock(uint32(id)) {
+		if !p.manifest.IsZeroBlock(block.ID(id)) {
 			return false
 		}
 	}
 	return true
 }
 
-// addZeros takes blocks that are made zeros. Without a manifest that is on trust.
+// addZeros records a run of zero blocks, to be checked when the manifest comes.
 func (p *proof) addZeros(run block.Range) {
 	if p.manifest == nil {
 		p.zeros.Add(run)
 	}
 }
 
-// addBlock takes the digest of a block of the image, which its bytes have.
+// addBlock checks the digest of a block, or records it until the manifest comes.
 func (p *proof) addBlock(id block.ID, digest codec.Digest) error {
 	if p.manifest != nil {
-		if p.manifest.Digest(uint32(id)) != digest {
-			return p.notTheImage(uint32(id))
+		if p.manifest.Digest(id) != digest {
+			return p.notTheImage(id)
 		}
 		return nil
 	}
@@ -85,31 +83,30 @@ func (p *proof) addBlock(id block.ID, digest codec.Digest) error {
 	return nil
 }
 
-// addManifest takes a block of the manifest, each once, and tells whether it was the last.
+// addManifest adds a block of the manifest, each once, and reports whether it was the last.
 func (p *proof) addManifest(id block.ID, plain []byte) (complete bool) {
 	copy(p.bytes[p.geometry().Offset(id):], plain)
 	p.missing--
 	return p.missing == 0
 }
 
-// check parses the manifest, of which nothing is missing, and holds everything that came so far
-// against it.
+// check parses the complete manifest and compares everything that has come so far with it.
 func (p *proof) check() error {
-	m, err := codec.ParseManifest(p.bytes, codec.Sizes(p.image))
+	m, err := codec.ParseManifest(p.bytes, p.image)
 	if err != nil {
 		return failure.New(failure.Integrity, "the manifest of %s: %w", p.name, err)
 	}
 	if m.ImageDigest() != p.digest {
 		return failure.New(failure.Integrity, "the manifest of %s is not that of the session", p.name)
 	}
-	err = each(p.zeros, func(id uint32) error {
+	err = each(p.zeros, func(id block.ID) error {
 		if !m.IsZeroBlock(id) {
 			return p.notTheImage(id)
 		}
 		return nil
 	})
 	if err == nil {
-		err = each(p.known, func(id uint32) error {
+		err = each(p.known, func(id block.ID) error {
 			if m.Digest(id) != p.digests[id] {
 				return p.notTheImage(id)
 			}
@@ -124,19 +121,19 @@ func (p *proof) check() error {
 	return nil
 }
 
-func (p *proof) notTheImage(id uint32) error {
+func (p *proof) notTheImage(id block.ID) error {
 	return failure.New(failure.Integrity, "block %d is not what the manifest of %s says: the image changed while it was served", id, p.name)
 }
 
 // each calls f with each block of a set, until one fails.
-func each(set *block.Set, f func(id uint32) error) error {
+func each(set *block.Set, f func(id block.ID) error) error {
 	for at := uint64(0); ; {
 		run, ok := set.Next(at)
 		if !ok {
 			return nil
 		}
 		for at = run.Lo; at < run.Hi; at++ {
-			if err := f(uint32(at)); err != nil {
+			if err := f(block.ID(at)); err != nil {
 				return err
 			}
 		}

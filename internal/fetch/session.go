@@ -27,16 +27,19 @@ type session struct {
 	reach    *reach.Engine
 	observer *probe.Observer
 	streams  *streams
+	intake   intake
 	blocks   *blocks
 
-	// events come from all other goroutines. It is never closed, and the session never waits
-	// for those who send.
+	// events come from all other goroutines. Nobody closes it, and the session never waits
+	// for a sender.
 	events chan event
+
+	stepped time.Duration // when the last step began
 
 	packet  []byte        // scratch
 	runs    []block.Range // scratch
-	leaving bool          // the stream is of no use any more
-	over    bool          // the server said that the session is
+	leaving bool          // the stream is no longer needed
+	over    bool          // the server has ended the session
 }
 
 func (s *session) now() time.Duration { return time.Since(s.origin) }
@@ -60,28 +63,31 @@ func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error
 	}
 }
 
-// step waits for packets, or what else there is to do, and does it.
+// step waits for packets and events, and handles them.
 func (s *session) step(answers <-chan discover.Offer) error {
+	s.recordStop(s.now())
 	if err := s.drain(answers); err != nil {
 		return err
+	}
+	if s.isBusy() {
+		s.reach.Busy(s.now())
 	}
 	s.follow(s.reach.Next(s.now(), s.description.Token != 0, s.engine.Gone()))
 	s.blocks.content.hand(s.blocks.disk.busy())
 	s.sendFeedback()
 	wait := tick
-	if s.blocks.working > 0 || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
+	if s.blocks.working > 0 || !s.blocks.ready || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
 		wait = busyTick
 	}
 	now := s.now()
 	wait = min(wait, max(s.engine.Deadline()-now, 0), s.observer.Due(now))
-	if wait > 0 {
-		packets, err := s.streams.receive(wait)
-		if err != nil {
+	if hold := s.intake.hold(now, s.engine.Crowded()); wait > 0 && hold > 0 && s.streams.mayHold() {
+		if err := s.awaitResult(min(wait, hold)); err != nil {
 			return err
 		}
-		now = s.now()
-		for _, packet := range packets {
-			s.handlePacket(now, packet)
+	} else if wait > 0 {
+		if err := s.receive(wait); err != nil {
+			return err
 		}
 	}
 	s.recordDrops()
@@ -89,7 +95,55 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if outcome, reason, ok := s.engine.GaveUp(); ok {
 		return s.gaveUp(outcome, reason)
 	}
+	if limit := s.cfg.SilenceLimit; limit > 0 && s.reach.Unserved(s.now()) > limit && !s.leaving {
+		return failure.New(failure.TimeLimit, "%s", s.silence())
+	}
 	return s.judgeSize()
+}
+
+// recordStop tells the engines if the session stood still since the last step began: the process
+// was stopped, or its machine.
+func (s *session) recordStop(now time.Duration) {
+	if during := now - s.stepped; during > stopAfter {
+		s.engine.Stopped(now, during)
+		s.reach.Stopped(now, during)
+		s.cfg.Log.Debug("this client did not run", "for", during.Round(time.Millisecond))
+	}
+	s.stepped = now
+}
+
+// isBusy reports whether the session would be quiet although the server serves it: it has something
+// to do with the target, or waits for the manifest, or has all.
+func (s *session) isBusy() bool {
+	b := s.blocks
+	return b.working > 0 || !b.ready || s.engine.Missing() == 0 || s.engine.Unverified() > 0 ||
+		b.content.engine.NeedsManifest() && !b.proof.expected()
+}
+
+// receive waits for packets and handles them.
+func (s *session) receive(wait time.Duration) error {
+	packets, more, err := s.streams.receive(wait)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	s.intake.received(now, more)
+	for _, packet := range packets {
+		s.handlePacket(now, packet)
+	}
+	return nil
+}
+
+// awaitResult waits for what another goroutine has to tell, and handles that.
+func (s *session) awaitResult(wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case e := <-s.events:
+		return s.blocks.handle(s.now(), e)
+	case <-timer.C:
+		return nil
+	}
 }
 
 // drain handles what the other goroutines have to tell.
@@ -113,7 +167,7 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 	}
 }
 
-// follow does what reach's engine wants.
+// follow carries out what reach's engine wants.
 func (s *session) follow(a reach.Actions) {
 	if a.AskSession {
 		mtu := packetMTU(&s.description, s.cfg.Search.Group)
@@ -124,7 +178,7 @@ func (s *session) follow(a reach.Actions) {
 		if err := s.streams.group.Rejoin(s.streams.iface); err != nil {
 			s.cfg.Log.Debug("join the group again", "interface", s.streams.iface.Name, "err", err)
 		} else {
-			s.cfg.Log.Debug("nothing is heard; joined the group again", "interface", s.streams.iface.Name)
+			s.cfg.Log.Debug("nothing arrives; joined the group again", "interface", s.streams.iface.Name)
 		}
 	}
 	if a.Switch {
@@ -142,7 +196,7 @@ func (s *session) follow(a reach.Actions) {
 	}
 }
 
-// handleAnswer goes on in the session that the server describes now.
+// handleAnswer continues in the session that the server describes now.
 func (s *session) handleAnswer(d *wire.Description) error {
 	old := &s.description
 	if d.Identity != old.Identity || d.Geometry != old.Geometry {
@@ -172,7 +226,7 @@ func (s *session) handleAnswer(d *wire.Description) error {
 	return nil
 }
 
-// sendFeedback sends what the engines want said.
+// sendFeedback sends the engines' packets.
 func (s *session) sendFeedback() {
 	for {
 		packet, ok := s.engine.Poll(s.now(), s.packet[:0])
@@ -192,7 +246,7 @@ func (s *session) sendProbeReport(r wire.ProbeReport) {
 	s.send(r.AppendTo(nil))
 }
 
-// send sends a packet to the server. A failure is not final: engines say things again.
+// send sends a packet to the server. A failure is not final: the engines repeat packets.
 func (s *session) send(packet []byte) {
 	if err := s.cfg.Conn.WriteTo(packet, s.cfg.Offer.Server, s.cfg.Offer.AskFrom); err != nil {
 		s.cfg.Log.Debug("send to the server", "err", err)
@@ -209,6 +263,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 		}
 		if !wire.Intact(b) {
 			s.blocks.counts.BadPackets++
+			s.reach.Damaged(now)
 			return
 		}
 		if s.reach.Packet(now); s.blocks.handleSymbol(now, &y) {
@@ -257,7 +312,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 			s.blocks.content.engine.HandleSubblocks(now, d)
 		}
 	case wire.TypeDescription:
-		return // the announcement of this very session
+		return // it announces this session
 	default:
 		err = wire.ErrType
 	}
@@ -285,7 +340,7 @@ func (s *session) handleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	s.blocks.proof.expect(s.description.Completion)
 }
 
-// recordDrops tells the engines what the own socket had no room for.
+// recordDrops reports drops at this host's socket to the engines.
 func (s *session) recordDrops() {
 	times, packetsEach := s.streams.drops()
 	if more := times - s.blocks.counts.SocketDrops; more > 0 {
@@ -302,8 +357,8 @@ func (s *session) publish() {
 	s.cfg.Account.Publish(s.blocks.counts, s.silence(), s.engine.Missing() == 0)
 }
 
-// judgeSize fails if small packets arrive and those of the session's size do not. If the stream
-// runs and nothing of it comes, a train of probes is asked for that shows it.
+// judgeSize fails if small packets arrive but packets of the session's size do not. If the
+// stream runs and nothing of it arrives, it requests a train of probes to find out.
 func (s *session) judgeSize() error {
 	if s.blocks.counts.PacketsReceived > 0 {
 		return nil

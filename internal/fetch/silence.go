@@ -9,11 +9,17 @@ import (
 	"multiserver/internal/udp"
 )
 
+// preparedAfter is how long preparing the target may take before a person is told.
+const preparedAfter = 3 * time.Second
+
 // silence says what has not come for a while, and the likely cause; "" while all is well, or
 // nothing is missing.
 func (s *session) silence() string {
 	if s.engine.Missing() == 0 && s.engine.Complete() {
 		return ""
+	}
+	if b := s.blocks; !b.ready && b.stands > 0 && s.now()-b.stands > preparedAfter {
+		return fmt.Sprintf("%s is prepared: what was written to it before goes to the device first", s.cfg.Target.Name())
 	}
 	needsManifest := s.blocks.content.engine.NeedsManifest() && !s.blocks.proof.expected()
 	silence := s.reach.Silence(s.now(), needsManifest)
@@ -23,7 +29,7 @@ func (s *session) silence() string {
 	return silenceText(silence, s.cfg.Offer.Server, s.description.Data, s.cfg.Target.Name())
 }
 
-// hint names the likely cause of a stream that stays away.
+// hint names the likely cause of a stream that does not arrive.
 func (s *session) hint() string { return causeText(s.reach.Cause(s.now()), s.description.Data) }
 
 func silenceText(s reach.Silence, server, data netip.AddrPort, output string) string {
@@ -37,6 +43,9 @@ func silenceText(s reach.Silence, server, data netip.AddrPort, output string) st
 		return fmt.Sprintf("%s waits for more clients before it begins", server)
 	case reach.ServerStalled:
 		return fmt.Sprintf("no block for %s: %s reads its image, and that disk does not answer", during, server)
+	case reach.Unserved:
+		return fmt.Sprintf("no block for %s, while %s sends that it lives: what this client asks for does not reach it (a firewall at the server, UDP port %d?), or its blocks do not arrive",
+			during, server, server.Port())
 	}
 	return ""
 }
@@ -45,6 +54,8 @@ func causeText(c reach.Cause, data netip.AddrPort) string {
 	switch c {
 	case reach.SocketFull:
 		return "all that arrives is dropped for lack of room in the receive buffer: this machine is too busy, or stopped for a while"
+	case reach.Damaged:
+		return "what arrives is not what was sent: a cable, a switch or this machine's network card damages packets"
 	case reach.UnicastBlocked:
 		return "the server answers, but its stream by unicast does not arrive: a firewall in between"
 	case reach.GroupLost:
@@ -53,7 +64,7 @@ func causeText(c reach.Cause, data netip.AddrPort) string {
 		return fmt.Sprintf("the server answers, but its stream to %s does not arrive: a firewall here (UDP port %d, %s), or a network without multicast",
 			data, data.Port(), udp.MembershipProtocol(data.Addr()))
 	case reach.ServerGone:
-		return "it does not answer either: it was ended, or the network is interrupted"
+		return "it does not answer either: it was ended, the network is interrupted, or this machine is too busy to receive"
 	}
 	return "it does not answer any more: it was ended, or a firewall drops what it sends"
 }

@@ -9,8 +9,8 @@ import (
 	"multiserver/internal/wire"
 )
 
-// slots is the memory of the receiver's window: a block a slot, from its first symbol until
-// it is written.
+// slots is the memory of the receiver's window. Each slot holds one block, from its first
+// symbol until it is written.
 type slots struct {
 	all        []slot
 	blockBytes int // of the image's blocks
@@ -61,7 +61,7 @@ func (s *slots) add(at int, id fec.SymbolID, data []byte) {
 	}
 }
 
-// rebuild hands a block over whose symbols are in.
+// rebuild hands over a block that has enough symbols.
 func (s *slots) rebuild(at int) { s.toSolve <- at }
 
 // solve rebuilds and verifies blocks until close.

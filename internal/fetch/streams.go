@@ -14,29 +14,29 @@ import (
 )
 
 const (
-	// unicastRoom holds what comes by unicast while the session is busy.
+	// unicastRoom is for packets that come by unicast while the session is busy.
 	unicastRoom = 4096
-	// maxJoined is how many packets the kernel joins to one datagram, at most, which it
-	// then drops as one (net/ipv4/udp_offload.c, UDP_GRO_CNT_MAX).
+	// maxJoined is how many packets the kernel joins to one datagram at most. It drops
+	// such a datagram as one (net/ipv4/udp_offload.c, UDP_GRO_CNT_MAX).
 	maxJoined = 64
 )
 
-// streams is where the session's packets come from: the group, or by unicast the control
-// socket. Its methods but divert are the session's goroutine's.
+// streams receives the session's packets: from the group, or by unicast from the control
+// socket. The session's goroutine calls all methods but divert.
 type streams struct {
-	group  *udp.Receiver // nil if all comes by unicast from the beginning on
+	group  *udp.Receiver // nil if everything comes by unicast from the start
 	iface  udp.Interface // that the group is joined on
 	server netip.AddrPort
 	batch  *udp.Batch
 	inbox  [][]byte // of the last receive
 
-	// unicast goes from divert to receive. What finds it full is dropped and counted.
+	// unicast goes from divert to receive. Packets that do not fit are dropped and counted.
 	unicast chan []byte
 	wanted  atomic.Bool // by unicast
 	dropped atomic.Uint64
 }
 
-// newStreams joins the session's group, unless all comes by unicast.
+// newStreams joins the session's group, unless everything comes by unicast.
 func newStreams(cfg *Config, byUnicast bool) (*streams, error) {
 	iface, err := udp.InterfaceByName(udp.InterfaceName(cfg.Offer.IfIndex))
 	if err != nil {
@@ -57,8 +57,8 @@ func (s *streams) close() {
 	}
 }
 
-// divert takes a packet of the stream that came to the control socket. It runs on the goroutine
-// that reads that.
+// divert takes a packet of the stream that came to the control socket. It runs on that
+// socket's reading goroutine.
 func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
 	if from != s.server || !s.wanted.Load() {
 		return false
@@ -74,22 +74,26 @@ func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
 	return true
 }
 
-// receive waits for packets. They are valid until the next call.
-func (s *streams) receive(wait time.Duration) ([][]byte, error) {
+// receive waits for packets, and tells whether more may be waiting. They are valid until the next
+// call.
+func (s *streams) receive(wait time.Duration) (packets [][]byte, more bool, err error) {
 	s.inbox = s.inbox[:0]
 	if s.wanted.Load() {
 		s.receiveUnicast(wait)
-		return s.inbox, nil
+		return s.inbox, false, nil
 	}
 	s.group.SetReadDeadline(time.Now().Add(wait))
 	if err := s.group.Receive(s.batch); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, fmt.Errorf("receive the stream: %w", err)
+		return nil, false, fmt.Errorf("receive the stream: %w", err)
 	}
 	for _, datagram := range s.batch.Datagrams() {
 		s.inbox = append(s.inbox, datagram.Payload)
 	}
-	return s.inbox, nil
+	return s.inbox, s.batch.More(), nil
 }
+
+// mayHold tells whether there is room where packets would wait.
+func (s *streams) mayHold() bool { return !s.wanted.Load() || len(s.unicast) <= cap(s.unicast)/2 }
 
 func (s *streams) receiveUnicast(wait time.Duration) {
 	timer := time.NewTimer(wait)
@@ -113,8 +117,8 @@ func (s *streams) receiveUnicast(wait time.Duration) {
 // switchTo changes between the group and unicast.
 func (s *streams) switchTo(unicast bool) { s.wanted.Store(unicast) }
 
-// drops is how often this host had no room for what arrived, and how many packets one may
-// have been.
+// drops returns how often this host had no room for a datagram, and how many packets a
+// datagram may have held.
 func (s *streams) drops() (times, packetsEach uint64) {
 	times, packetsEach = s.dropped.Load(), 1
 	if s.group != nil {

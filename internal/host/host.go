@@ -26,8 +26,8 @@ type Config struct {
 	// Group is joined on Interfaces: clients ask there.
 	Group      netip.Addr
 	Interfaces []udp.Interface
-	// Control is where requests are heard, and the source of every packet; port 0 is any
-	// free one.
+	// Control is the address that requests come to, and the source of every packet. Port 0
+	// is any free one.
 	Control netip.AddrPort
 	// TTL is how many routers packets may pass, plus one.
 	TTL int
@@ -112,7 +112,7 @@ func (h *Host) ServeLegacy(cfg legacy.ServerConfig) (*legacy.Server, error) {
 	return h.legacy, err
 }
 
-// Figures returns the state of the moment.
+// Figures returns the present state.
 func (h *Host) Figures() Figures {
 	return Figures{Sent: h.transmitter.Figures(), BadPackets: h.bad.Load()}
 }
@@ -134,7 +134,7 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return h.listen(inner) })
 	group.Go(func() error { return h.transmitter.Run(inner) })
-	group.Go(func() error { return h.keepGroups(inner) })
+	group.Go(func() error { return h.runQueriers(inner) })
 	group.Go(func() error {
 		<-inner.Done()
 		lastWords.Wait()
@@ -143,7 +143,7 @@ func (h *Host) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// listen hands on what the control socket hears.
+// listen reads the control socket and dispatches the packets.
 func (h *Host) listen(ctx context.Context) error {
 	buf := make([]byte, 2048)
 	for {
@@ -158,11 +158,11 @@ func (h *Host) listen(ctx context.Context) error {
 	}
 }
 
-// handle hands a packet to whom it is for.
+// handle dispatches a packet.
 func (h *Host) handle(ctx context.Context, packet []byte, from netip.AddrPort, ifIndex int) {
 	header, payload, err := mxb1.Parse(packet)
 	switch {
-	case err != nil && h.session != nil: // a packet of MXB 2, or of nobody
+	case err != nil && h.session != nil: // a packet of MXB 2, or of no protocol
 		h.session.Handle(packet, from, ifIndex)
 	case err == nil && h.session != nil && header.Op == mxb1.OpMapRequest && isOffer(payload):
 		h.session.Handle(payload, from, ifIndex)

@@ -21,8 +21,8 @@ import (
 	"multiserver/internal/wire"
 )
 
-// patience is when a test gives up on what has to come.
-const patience = 20 * time.Second
+// testTimeout is when a test gives up on what has to come.
+const testTimeout = 20 * time.Second
 
 // room is a Host on the loopback interface.
 type room struct {
@@ -80,7 +80,7 @@ func (r *room) send(packet []byte) {
 func (r *room) read() []byte {
 	r.Helper()
 	buf := make([]byte, 2048)
-	r.client.SetReadDeadline(time.Now().Add(patience))
+	r.client.SetReadDeadline(time.Now().Add(testTimeout))
 	n, err := r.client.Read(buf)
 	if err != nil {
 		r.Fatalf("no answer: %v", err)
@@ -121,7 +121,7 @@ func TestHandsOn(t *testing.T) {
 	}
 	r.send(wire.Report{Session: s.ID(), Receiver: 7, Number: 1}.AppendTo(nil))
 	r.send([]byte("nobody's packet"))
-	for limit := time.Now().Add(patience); s.Figures().BadPackets < 1 || len(s.Figures().Receivers) < 1; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(testTimeout); s.Figures().BadPackets < 1 || len(s.Figures().Receivers) < 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("the session knows of %+v", s.Figures())
 		}
@@ -140,7 +140,7 @@ func TestNobody(t *testing.T) {
 	stop := r.run()
 	r.send(mxb1.AppendMapRequest(nil, nil))
 	r.send([]byte("nobody's packet"))
-	for limit := time.Now().Add(patience); r.Figures().BadPackets < 2; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(testTimeout); r.Figures().BadPackets < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("%d bad packets", r.Figures().BadPackets)
 		}
@@ -166,7 +166,7 @@ func TestSessionEnds(t *testing.T) {
 		if err == nil || errors.Is(err, context.Canceled) {
 			t.Errorf("it ends with %v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Error("it does not end")
 	}
 }
@@ -184,6 +184,6 @@ func TestQueriers(t *testing.T) {
 		t.Errorf("%v are served, want 3 and 4", got)
 	}
 	if len(q.changed) != 1 {
-		t.Error("keepGroups is not told")
+		t.Error("runQueriers is not told")
 	}
 }

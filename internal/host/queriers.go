@@ -11,7 +11,7 @@ import (
 	"multiserver/internal/udp"
 )
 
-// owner is who sends on an interface.
+// owner is a part of the server that sends on an interface.
 type owner int
 
 const (
@@ -20,10 +20,10 @@ const (
 	owners
 )
 
-// queriers knows which interfaces are served, and whom keepGroups has to ask there.
+// queriers records which interfaces are served, and by which owners.
 type queriers struct {
 	log *slog.Logger
-	// changed goes from serve to keepGroups. It has room for one: keepGroups then looks at
+	// changed goes from serve to runQueriers. It has room for one: runQueriers then looks at
 	// all interfaces.
 	changed chan struct{}
 
@@ -35,7 +35,7 @@ func newQueriers(log *slog.Logger) *queriers {
 	return &queriers{log: log, changed: make(chan struct{}, 1)}
 }
 
-// serve tells on which interfaces an owner sends from now on.
+// serve records the interfaces that an owner sends on from now on.
 func (q *queriers) serve(o owner, interfaces []int) {
 	q.mu.Lock()
 	q.served[o] = interfaces
@@ -46,7 +46,7 @@ func (q *queriers) serve(o owner, interfaces []int) {
 	}
 }
 
-// interfaces are all that are served.
+// interfaces returns all interfaces that are served.
 func (q *queriers) interfaces() (all []int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -57,9 +57,9 @@ func (q *queriers) interfaces() (all []int) {
 	return slices.Compact(all)
 }
 
-// keepGroups keeps switches from forgetting the groups on the interfaces that are served,
+// runQueriers keeps switches from forgetting the groups on the interfaces that are served,
 // until ctx ends. Over IPv6 it does nothing: MLD's queries are left to routers.
-func (h *Host) keepGroups(ctx context.Context) error {
+func (h *Host) runQueriers(ctx context.Context) error {
 	stops := map[int]func(){} // by interface
 	defer func() {
 		for _, stop := range stops {
@@ -123,7 +123,7 @@ func (q *queriers) start(ctx context.Context, ifIndex int) (stop func(), err err
 	}, nil
 }
 
-// withoutQueries says what it means that a querier failed with err.
+// withoutQueries is the warning for a querier that failed with err.
 func withoutQueries(err error) string {
 	const meaning = "no IGMP queries from here: switches that snoop may forget the group after some minutes"
 	if errors.Is(err, os.ErrPermission) {

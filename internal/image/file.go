@@ -229,7 +229,7 @@ func (s *File) Identity() (string, error) {
 }
 
 // CacheKey is the absolute path and the Identity, or "" for a block device: nothing but
-// its bytes tells whether they changed.
+// its bytes reports whether they changed.
 func (s *File) CacheKey() string {
 	if s.device {
 		return ""

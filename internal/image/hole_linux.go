@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsHole tells whether the file system keeps nothing for the bytes from off on, which
+// IsHole reports whether the file system keeps nothing for the bytes from off on, which
 // then read as zeros (lseek(2), SEEK_DATA). False says nothing: a device, or a file
 // system that does not tell.
 func (s *File) IsHole(off, length uint64) bool {

@@ -28,7 +28,7 @@ type Source interface {
 	// ReadScattered fills the slots, one after the other and each whole, with the image's
 	// bytes from offset off on. All of them must lie within Size.
 	ReadScattered(slots [][]byte, off uint64) error
-	// IsHole tells that the bytes from off on are zeros and need not be read. False says
+	// IsHole reports that the bytes from off on are zeros and need not be read. False says
 	// nothing.
 	IsHole(off, length uint64) bool
 	// Identity tells this image, in this version, from others, also after a restart.
@@ -44,16 +44,16 @@ type Source interface {
 // The optional interfaces of a reader that FromReader is given. Without Identifier a
 // restarted server serves another image, as far as its clients know.
 type (
-	// HoleTeller tells which parts are zeros: Source's IsHole.
-	HoleTeller interface {
+	// HoleReporter reports which parts are zeros: Source's IsHole.
+	HoleReporter interface {
 		IsHole(off, length uint64) bool
 	}
 	// Identifier tells versions apart: equal identities promise equal bytes.
 	Identifier interface {
 		Identity() (string, error)
 	}
-	// ChangeTeller returns an error if the bytes are not any more what they were.
-	ChangeTeller interface {
+	// ChangeReporter returns an error if the bytes are not any more what they were.
+	ChangeReporter interface {
 		Changed() error
 	}
 )
@@ -121,7 +121,7 @@ func (s *reader) ReadScattered(slots [][]byte, off uint64) error {
 }
 
 func (s *reader) IsHole(off, length uint64) bool {
-	holes, ok := s.r.(HoleTeller)
+	holes, ok := s.r.(HoleReporter)
 	return ok && holes.IsHole(off, length)
 }
 
@@ -135,8 +135,8 @@ func (s *reader) Identity() (string, error) {
 }
 
 func (s *reader) Changed() error {
-	if teller, ok := s.r.(ChangeTeller); ok {
-		if err := teller.Changed(); err != nil {
+	if reporter, ok := s.r.(ChangeReporter); ok {
+		if err := reporter.Changed(); err != nil {
 			return fmt.Errorf("image %s %w: %w", s.name, ErrChanged, err)
 		}
 	}

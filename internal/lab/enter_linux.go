@@ -17,7 +17,7 @@ import (
 // workers are the test binary run once more.
 const insideVariable = "MULTISERVER_LAB_INSIDE"
 
-// ErrUnavailable tells that this machine, or this user, may not have the
+// ErrUnavailable reports that this machine, or this user, may not have the
 // namespaces that a lab is made of.
 var ErrUnavailable = errors.New("no lab here")
 
@@ -137,7 +137,7 @@ func settle() error {
 	return nil
 }
 
-// isRefusal tells whether the kernel would not, rather than failed to.
+// isRefusal reports whether the kernel would not, rather than failed to.
 func isRefusal(err error) bool {
 	for _, refusal := range []error{
 		unix.EPERM, unix.EACCES,

@@ -386,7 +386,7 @@ func TestSnooping(t *testing.T) {
 	from := open(t, server, "", 0)
 	joined, bystander := join(t, member), open(t, other, "", broadcastPort)
 	payload := make([]byte, 1400)
-	// floods tells whether the other host gets the group's packets. IGMP's
+	// floods reports whether the other host gets the group's packets. IGMP's
 	// are much smaller.
 	floods := func() bool {
 		before := counters(t, other).ReceivedBytes

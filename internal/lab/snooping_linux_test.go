@@ -74,7 +74,7 @@ func (r *snoopingRoom) must(err error) {
 	}
 }
 
-// carries tells whether a host gets the group's packets.
+// carries reports whether a host gets the group's packets.
 func (r *snoopingRoom) carries(i *Interface) bool {
 	r.Helper()
 	before := counters(r.T, i).ReceivedBytes
@@ -142,7 +142,7 @@ func TestQuerierKeepsTheGroup(t *testing.T) {
 			t.Fatal("the switch floods")
 		}
 	}
-	if from, _, ok := q.Heard(); ok {
+	if from, _, ok := q.LastQuery(); ok {
 		t.Errorf("heard a query from %v", from)
 	}
 }
@@ -231,17 +231,17 @@ func TestQuerierGivesWay(t *testing.T) {
 	q, _ := r.query(every)
 	await(t, "a query is heard", func() bool {
 		ask()
-		_, _, ok := q.Heard()
+		_, _, ok := q.LastQuery()
 		return ok
 	})
 	for start := time.Now(); time.Since(start) < 4*every; time.Sleep(every / 20) { // it would have asked each
 		ask()
 	}
-	if from, _, _ := q.Heard(); from != r.other.Address.Addr() || q.Sent() > 0 {
+	if from, _, _ := q.LastQuery(); from != r.other.Address.Addr() || q.Sent() > 0 {
 		t.Errorf("heard %v and sent %d queries", from, q.Sent())
 	}
 	await(t, "it asks", func() bool { return q.Sent() > 0 })
-	if _, ago, _ := q.Heard(); ago < 2*every {
+	if _, ago, _ := q.LastQuery(); ago < 2*every {
 		t.Errorf("it asks %v after the router", ago)
 	}
 }

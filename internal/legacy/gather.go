@@ -11,20 +11,20 @@ import (
 
 // Constants of the gatherer.
 const (
-	// chunkBlocks is the length of what is gathered and written at once, in blocks:
-	// 1 MiB, aligned in the image.
+	// chunkBlocks is the size of a chunk in blocks: 1 MiB, aligned in the image. Chunks are
+	// written whole.
 	chunkBlocks = 1024
 	chunkBytes  = chunkBlocks * mxb1.BlockSize
 	// maxOpenChunks is how many chunks a file gathers side by side.
 	maxOpenChunks = 8
-	// fileChunks and streamChunks bound the memory, in chunks of 1 MiB: for a file,
-	// what a disk may lag behind; for a stream, the window within which blocks may
-	// arrive out of order.
+	// fileChunks and streamChunks bound the memory, in chunks of 1 MiB. For a file that is
+	// how far the disk may lag behind; for a stream it is the window within which blocks
+	// may arrive out of order.
 	fileChunks   = 32
 	streamChunks = 64
 )
 
-// chunk is an aligned part of the image of which some blocks are in.
+// chunk is an aligned part of the image that has some of its blocks.
 type chunk struct {
 	number int // of the gatherer's chunks
 	index  uint64
@@ -42,7 +42,7 @@ type gatherer struct {
 	inOrder bool
 
 	open    map[uint64]*chunk // being gathered, by index
-	current *chunk            // the one of the last put, often that of the next
+	current *chunk            // of the last put, and often of the next
 	puts    uint64
 
 	all []*chunk // made so far, max at most
@@ -53,7 +53,7 @@ type gatherer struct {
 	prefix atomic.Uint64 // chunks written from the start on, if inOrder
 }
 
-// newGatherer returns a gatherer for the target of cfg, of which it fills in what is its own.
+// newGatherer returns a gatherer for the target of cfg. It fills in the fields that are its own.
 func newGatherer(cfg writer.Config) *gatherer {
 	g := &gatherer{size: cfg.SizeBytes, inOrder: target.InOrder(cfg.Target), open: map[uint64]*chunk{}, max: fileChunks}
 	if g.inOrder {
@@ -151,7 +151,7 @@ func (g *gatherer) finish(c *chunk) {
 	g.writer.Submit(writer.Job{Units: block.Range{Lo: c.index, Hi: c.index + 1}, Data: c.buf, Parts: c.parts, Tag: c.number})
 }
 
-// flush hands over all that is open.
+// flush hands over all open chunks.
 func (g *gatherer) flush() {
 	for _, c := range g.open {
 		g.finish(c)

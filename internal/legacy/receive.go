@@ -24,7 +24,7 @@ const (
 	// tick is how long one wait for packets lasts at most, so that descriptions, time limits
 	// and cancellation are seen.
 	tick = 50 * time.Millisecond
-	// silentAfter is how long the stream may stay away before a person is told.
+	// silentAfter is the silence after which the user is told.
 	silentAfter = 3 * time.Second
 	// confirmInterval is between questions whether the image is still the same.
 	confirmInterval = 125 * time.Millisecond
@@ -43,8 +43,8 @@ type ReceiveConfig struct {
 	// QuietTime is how long nothing may arrive before missing blocks are asked for, and
 	// ReceiveLimit before the client gives up; 0 is never.
 	QuietTime, ReceiveLimit time.Duration
-	// Verify reads everything back in the end. Without digests, what is verified is that the
-	// target holds what was written to it.
+	// Verify reads everything back in the end. MXB 1 has no digests, so this shows only that
+	// the target holds what was written to it.
 	Verify  bool
 	Account *account.Client
 	Log     *slog.Logger
@@ -58,7 +58,7 @@ type reception struct {
 	gather   *gatherer
 	rejoin   reach.Rejoin
 	counts   account.Counts
-	conflict netip.AddrPort // one of two sources, once there are two
+	conflict netip.AddrPort // the second source, if there is one
 
 	requests []mxb1.BlockRequest // scratch
 	packet   []byte              // scratch
@@ -77,7 +77,7 @@ func Receive(ctx context.Context, cfg ReceiveConfig) error {
 	return ending.Finish(ctx)
 }
 
-// receive returns once no block is missing and all are with the target.
+// receive returns once every block has been handed to the target.
 func receive(ctx context.Context, cfg ReceiveConfig) (*writer.Writer, error) {
 	defer cfg.Conn.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -97,7 +97,7 @@ func receive(ctx context.Context, cfg ReceiveConfig) (*writer.Writer, error) {
 	}
 	answers := discover.NewReader(cfg.Conn, cfg.Search, cfg.Offer, nil)
 	go answers.Run(cancel)
-	writing := make(chan struct{})
+	writing := make(chan struct{}) // closed by the goroutine below, when all is written
 	go func() {
 		defer close(writing)
 		r.gather.writer.Run()
@@ -134,7 +134,7 @@ func (r *reception) loop(ctx context.Context, answers <-chan discover.Offer) err
 			return fmt.Errorf("receive the stream: %w", err)
 		}
 		now = time.Now()
-		// First what confirms the server, then what it sent.
+		// First the server's answers, then its blocks.
 		confirmed, err := r.drain(answers)
 		if err != nil {
 			return err
@@ -154,7 +154,7 @@ func (r *reception) loop(ctx context.Context, answers <-chan discover.Offer) err
 	}
 }
 
-// drain checks the answers that have come, and tells whether there was one.
+// drain checks the answers that have come, and reports whether there was one.
 func (r *reception) drain(answers <-chan discover.Offer) (any bool, err error) {
 	for {
 		select {
@@ -172,15 +172,14 @@ func (r *reception) drain(answers <-chan discover.Offer) (any bool, err error) {
 	}
 }
 
-// confirm returns once the server has described the same image after the last
-// block. One that was killed and started again with another image within the
-// silence that the engine tolerates is known only here. An original server gives
-// itself away by sending from another port.
+// confirm returns once the server has described the same image after the last block. Only this
+// detects a server that was restarted with another image within the silence that the engine
+// tolerates. An original server would show that by its new port.
 func (r *reception) confirm(ctx context.Context, answers <-chan discover.Offer) error {
 	if !r.cfg.Offer.HasTrailer {
 		return nil
 	}
-	// What has come so far may have been sent before the last block.
+	// Answers that have come so far may have been sent before the last block.
 	if _, err := r.drain(answers); err != nil {
 		return err
 	}
@@ -225,15 +224,15 @@ func (r *reception) check(o *discover.Offer) error {
 
 var errSocketClosed = errors.New("the control socket was closed")
 
-// poll does what the engines want and watches the time limit.
+// poll carries out what the engines want, and checks the time limit.
 func (r *reception) poll(ctx context.Context, now time.Time) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if limit := r.cfg.ReceiveLimit; limit > 0 && now.Sub(r.engine.Heard()) > limit {
+	if limit := r.cfg.ReceiveLimit; limit > 0 && now.Sub(r.engine.LastBlock()) > limit {
 		return failure.New(failure.TimeLimit, "no block from %s for %s: %s", r.cfg.Offer.Server, limit, r.silenceHint())
 	}
-	if r.cfg.Interface.Index != 0 && r.rejoin.Due(now.Sub(r.origin), r.engine.Heard().Sub(r.origin)) {
+	if r.cfg.Interface.Index != 0 && r.rejoin.Due(now.Sub(r.origin), r.engine.LastBlock().Sub(r.origin)) {
 		r.joinAgain()
 	}
 	if w, ok := r.gather.window(); ok {
@@ -261,7 +260,7 @@ func (r *reception) joinAgain() {
 		r.cfg.Log.Debug("join the group again", "interface", r.cfg.Interface.Name, "err", err)
 		return
 	}
-	r.cfg.Log.Debug("nothing is heard; joined the group again", "interface", r.cfg.Interface.Name)
+	r.cfg.Log.Debug("nothing arrives; joined the group again", "interface", r.cfg.Interface.Name)
 }
 
 // ask sends packet to the server. A failure is not final: the engine asks again.
@@ -312,13 +311,13 @@ func (r *reception) publish() {
 	r.counts.SocketDrops = r.cfg.Stream.Drops()
 	r.counts.AskedAgainBytes = r.engine.AskedAgain() * mxb1.BlockSize
 	waiting := ""
-	if silence := time.Since(r.engine.Heard()); silence > silentAfter {
+	if silence := time.Since(r.engine.LastBlock()); silence > silentAfter {
 		waiting = fmt.Sprintf("no block from %s for %s: %s", r.cfg.Offer.Server, silence.Round(time.Second), r.silenceHint())
 	}
 	r.cfg.Account.Publish(r.counts, waiting, r.engine.Missing() == 0)
 }
 
-// silenceHint names the likely causes of a stream that stays away.
+// silenceHint names the likely causes of a stream that does not arrive.
 func (r *reception) silenceHint() string {
 	switch stream := r.cfg.Stream.LocalAddr(); {
 	case r.counts.PacketsReceived > 0:

@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	// BatchesInFlight is how many batches are read ahead of the socket. They are off the
-	// list of what is owed, so that a block that is asked for while its batch waits goes
-	// twice: few, and still a millisecond at 1 Gbit/s.
+	// BatchesInFlight is how many batches are read ahead of the socket: a millisecond at
+	// 1 Gbit/s. Their blocks are no longer pending, so a block that is requested while its
+	// batch waits goes twice.
 	BatchesInFlight = 8
 	// requestQueueLen holds the requests of eight clients that burst at once.
 	requestQueueLen = 8 * mxb1.MaxBurst
-	// quietTime is how long nobody may have asked before a request from another network
-	// moves the stream there.
+	// quietTime: after so long without a request, one from another network moves the stream
+	// there.
 	quietTime = 10 * time.Second
 )
 
@@ -42,20 +42,20 @@ type ServerConfig struct {
 	// that the first request came in on.
 	Interface int
 	Log       *slog.Logger
-	// OnNetwork is told of the interface that the blocks go out on; it may be nil.
+	// OnNetwork is called when the blocks go out on another interface; it may be nil.
 	OnNetwork func(ifIndex int)
 }
 
 // ServerFigures are the state of a Server at one moment.
 type ServerFigures struct {
-	Requesters []roster.Requester // by first request
-	Network    string             // the name of the interface that the blocks go out on
-	Requests   uint64             // for blocks
-	OwedBytes  uint64             // asked for and not yet sent
-	BadPackets uint64             // no packets of MXB 1, or for blocks that there are not
+	Requesters   []roster.Requester // by first request
+	Network      string             // the name of the interface that the blocks go out on
+	Requests     uint64             // for blocks
+	PendingBytes uint64             // asked for and not yet sent
+	BadPackets   uint64             // no packets of MXB 1, or requests for blocks that do not exist
 }
 
-// request is what a client asked for and where it was heard.
+// request is what a client asked for, and the interface that it came in on.
 type request struct {
 	blocks  mxb1.BlockRequest
 	from    netip.AddrPort
@@ -109,7 +109,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// Figures returns the state of the moment. Any goroutine may call it.
+// Figures returns the present state. Any goroutine may call it.
 func (s *Server) Figures() ServerFigures {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,8 +118,8 @@ func (s *Server) Figures() ServerFigures {
 	return f
 }
 
-// Handle takes in a packet of MXB 1 that the control socket heard. It waits while many
-// requests do, until ctx ends.
+// Handle takes in a packet of MXB 1 from the control socket. While the queue of requests is
+// full it waits, until ctx ends.
 func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, from netip.AddrPort, ifIndex int) {
 	switch h.Op {
 	case mxb1.OpMapRequest:
@@ -145,7 +145,7 @@ func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, from
 	}
 }
 
-// Run serves until ctx ends, and returns its error, or that of reading the image.
+// Run serves until ctx ends or the image cannot be read. It returns ctx's error or the image's.
 func (s *Server) Run(ctx context.Context) error {
 	for {
 		// A batch is taken only when there is something to put in.
@@ -157,9 +157,9 @@ func (s *Server) Run(ctx context.Context) error {
 			if err := s.fill(batch); err != nil {
 				return err
 			}
-			s.showOwed()
+			s.showPending()
 			s.cfg.Queue.Submit(batch)
-			// What has come in meanwhile goes first: it may ask for the same blocks.
+			// Requests that have come in meanwhile go first: they may be for the same blocks.
 			if len(s.requests) == 0 && len(s.cfg.Queue.Sent()) == 0 && ctx.Err() == nil {
 				continue
 			}
@@ -169,7 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return ctx.Err()
 		case q := <-s.requests:
 			s.handleRequest(time.Now(), q)
-			s.showOwed()
+			s.showPending()
 		case b := <-s.cfg.Queue.Sent():
 			s.cfg.Queue.Recycle(b)
 		}
@@ -202,17 +202,17 @@ type network struct {
 	elsewhere map[int]bool      // interfaces whose requests were warned about
 }
 
-// choice is where a request moves the stream.
+// choice is what a request does to the stream.
 type choice int
 
 const (
 	stay   choice = iota
-	move          // to where the request was heard
-	refuse        // the request: another network is served
+	move          // to where the request came from
+	refuse        // another network is served
 )
 
-// choose decides which network is served. With an interface named, it is that one.
-// Otherwise the first to ask decides, until nobody has asked for a while.
+// choose decides which network is served: the configured interface, if there is one. Otherwise
+// the first request decides, until no request has come for a while.
 func (n *network) choose(now time.Time, ifIndex int, owed uint64) choice {
 	switch {
 	case n.fixed || n.to != nil && ifIndex == n.ifIndex:
@@ -223,7 +223,7 @@ func (n *network) choose(now time.Time, ifIndex int, owed uint64) choice {
 	return refuse
 }
 
-// follow makes sure that the stream goes where q was heard, and tells whether it does.
+// follow moves the stream to where q came from, if possible, and reports whether it goes there.
 func (s *Server) follow(now time.Time, q request) bool {
 	switch s.network.choose(now, q.ifIndex, s.engine.Pending()) {
 	case stay:
@@ -259,7 +259,7 @@ func (s *Server) serveOn(ifIndex int) error {
 	return nil
 }
 
-// fill reads what the engine owes next straight into the packets of a batch.
+// fill reads the next pending blocks straight into the packets of a batch.
 func (s *Server) fill(b *transmit.Batch) error {
 	b.Reset(s.network.to, false)
 	b.PacketSize = mxb1.MaxPacketSize
@@ -289,9 +289,9 @@ func (s *Server) fill(b *transmit.Batch) error {
 	return nil
 }
 
-func (s *Server) showOwed() {
+func (s *Server) showPending() {
 	s.mu.Lock()
-	s.figures.OwedBytes = s.engine.Pending() * mxb1.BlockSize
+	s.figures.PendingBytes = s.engine.Pending() * mxb1.BlockSize
 	s.mu.Unlock()
 }
 

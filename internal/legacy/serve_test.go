@@ -20,8 +20,8 @@ import (
 	"multiserver/internal/udp"
 )
 
-// patience is when a test gives up on what has to come.
-const patience = 20 * time.Second
+// testTimeout is when a test gives up on what has to come.
+const testTimeout = 20 * time.Second
 
 // TestChoose: the first to ask decides which network is served, until nobody has asked for
 // ten seconds and all is sent.
@@ -133,7 +133,7 @@ func TestServes(t *testing.T) {
 		trailer bool
 	}{{nil, false}, {mxb1.Offer(), true}} {
 		r.ask(mxb1.AppendMapRequest(nil, c.offer))
-		r.client.SetReadDeadline(time.Now().Add(patience))
+		r.client.SetReadDeadline(time.Now().Add(testTimeout))
 		n, err := r.client.Read(buf)
 		if err != nil {
 			t.Fatal(err)
@@ -153,7 +153,7 @@ func TestServes(t *testing.T) {
 	r.askBlocks(0, 101)   // one too many, as an original client asks
 	got, have := make([]byte, len(content)), map[uint32]bool{}
 	for batch := udp.NewBatch(); len(have) < 101; {
-		stream.SetReadDeadline(time.Now().Add(patience))
+		stream.SetReadDeadline(time.Now().Add(testTimeout))
 		if err := stream.Receive(batch); err != nil {
 			t.Fatalf("after %d blocks: %v", len(have), err)
 		}
@@ -170,7 +170,7 @@ func TestServes(t *testing.T) {
 		t.Error("the blocks are not the image's")
 	}
 	f := r.Figures()
-	if f.Requests != 1 || f.BadPackets != 1 || f.OwedBytes != 0 || f.Network != r.lo.Name || len(f.Requesters) != 1 || f.Requesters[0].AskedBytes != 101*mxb1.BlockSize {
+	if f.Requests != 1 || f.BadPackets != 1 || f.PendingBytes != 0 || f.Network != r.lo.Name || len(f.Requesters) != 1 || f.Requesters[0].AskedBytes != 101*mxb1.BlockSize {
 		t.Errorf("figures: %+v", f)
 	}
 	r.ask(mxb1.Header{Op: mxb1.OpBlock}.AppendTo(nil))
@@ -192,7 +192,7 @@ func TestUnreadable(t *testing.T) {
 		if err == nil || errors.Is(err, context.Canceled) {
 			t.Errorf("it ends with %v", err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Error("it does not end")
 	}
 }

@@ -25,7 +25,7 @@ func AppendMapRequest(dst, offer []byte) []byte {
 // Offer is the offer of version 0.
 func Offer() []byte { return []byte{'M', 'X', 'B', '2', 0, 0, 0, 0} }
 
-// IsOffer tells whether the payload of a map request is an offer of any version:
+// IsOffer reports whether the payload of a map request is an offer of any version:
 // whether one of our clients asks.
 func IsOffer(payload []byte) bool {
 	return len(payload) >= offerSize && binary.BigEndian.Uint32(payload) == offerMagic

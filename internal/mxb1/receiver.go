@@ -75,12 +75,12 @@ type Receiver struct {
 	lost     uint64 // and passed over
 
 	// Of an original server:
-	request    request
-	rival      netip.AddrPort // sends from its address too: started again, or another
-	rivalHeard time.Time
-	elsewhere  time.Time // the last block from another address while there is no source
+	request   request
+	rival     netip.AddrPort // sends from its address too: started again, or another
+	rivalAt   time.Time
+	elsewhere time.Time // the last block from another address while there is no source
 
-	heard      time.Time // the last block of our server
+	lastBlock  time.Time // the last block of our server
 	useful     time.Time // the last one that was missing
 	askedAt    time.Time
 	describeAt time.Time // when the server was last asked for its description
@@ -94,13 +94,13 @@ type Receiver struct {
 func NewReceiver(now time.Time, cfg ReceiverConfig) *Receiver {
 	n := BlockCount(cfg.SizeBytes)
 	return &Receiver{
-		cfg:     cfg,
-		missing: block.NewFullSet(n),
-		asked:   block.NewSet(n),
-		window:  block.Range{Lo: 0, Hi: n},
-		limit:   n,
-		cut:     true,
-		heard:   now, useful: now, confirmed: now, describeAt: now,
+		cfg:       cfg,
+		missing:   block.NewFullSet(n),
+		asked:     block.NewSet(n),
+		window:    block.Range{Lo: 0, Hi: n},
+		limit:     n,
+		cut:       true,
+		lastBlock: now, useful: now, confirmed: now, describeAt: now,
 		idle:    min(firstIdle, cfg.QuietTime),
 		request: newRequest(cfg.Seed),
 	}
@@ -124,11 +124,11 @@ const (
 	// Unconfirmed: after a silence, or from what may be the server started again,
 	// it must describe its image first.
 	Unconfirmed
-	// Conflict: a second source sends blocks, and nobody can tell which is right.
+	// Conflict: a second source sends blocks, and nobody knows which is right.
 	Conflict
 )
 
-// Block takes note of block id of length bytes from src.
+// Block records that block id, of length bytes, came from src.
 func (r *Receiver) Block(now time.Time, src netip.AddrPort, id uint32, length int) Verdict {
 	if length != BlockLen(r.cfg.SizeBytes, uint64(id)) {
 		return Invalid
@@ -136,7 +136,7 @@ func (r *Receiver) Block(now time.Time, src netip.AddrPort, id uint32, length in
 	if v := r.admit(now, src); v != Keep {
 		return v
 	}
-	r.request.arrived(now.Sub(r.heard), uint64(id))
+	r.request.arrived(now.Sub(r.lastBlock), uint64(id))
 	r.recordServed(now)
 	i := uint64(id)
 	one := block.Range{Lo: i, Hi: i + 1}
@@ -195,16 +195,16 @@ func (r *Receiver) admitToOriginal(now time.Time, src netip.AddrPort) Verdict {
 	}
 	// The server may have been started again, and been asked by others first: then
 	// the old source stays silent and the image is still the same.
-	if r.silence(now) >= r.cfg.QuietTime && r.confirmed.After(r.heard) {
+	if r.silence(now) >= r.cfg.QuietTime && r.confirmed.After(r.lastBlock) {
 		r.source, r.rival = src, netip.AddrPort{}
 		return Keep
 	}
-	r.rival, r.rivalHeard = src, now
+	r.rival, r.rivalAt = src, now
 	r.request.ended = false
 	return Unconfirmed
 }
 
-// answersUs tells whether a block from another address than the server's can be the
+// answersUs reports whether a block from another address than the server's can be the
 // answer to our request: nobody sent from elsewhere in the quiet time before it. A
 // stream that was there already is another server's, for all we know.
 func (r *Receiver) answersUs(now time.Time) bool {
@@ -213,14 +213,14 @@ func (r *Receiver) answersUs(now time.Time) bool {
 	return !r.askedAt.IsZero() && before.Add(r.cfg.QuietTime).Before(r.askedAt)
 }
 
-func (r *Receiver) silence(now time.Time) time.Duration { return now.Sub(r.heard) }
+func (r *Receiver) silence(now time.Time) time.Duration { return now.Sub(r.lastBlock) }
 
 // recordServed records that the server sends.
 func (r *Receiver) recordServed(now time.Time) {
 	if gap := r.silence(now); gap > 0 && gap < r.cfg.QuietTime {
 		r.meanGap += (gap - r.meanGap) / 8
 	}
-	r.heard = now
+	r.lastBlock = now
 }
 
 // pass strikes off what the server's walk must have sent before block i.
@@ -247,7 +247,7 @@ func (r *Receiver) MarkMissing(id uint32) {
 	r.cut = true
 }
 
-// Confirmed takes note that the server described the same image again.
+// Confirmed records that the server described the same image again.
 func (r *Receiver) Confirmed(now time.Time) { r.confirmed = now }
 
 // SetWindow says which blocks can be taken now. The window only moves forward.
@@ -265,9 +265,9 @@ func (r *Receiver) Missing() uint64 { return r.missing.Count() }
 // had been asked for before.
 func (r *Receiver) AskedAgain() uint64 { return r.again }
 
-// Heard is when the last block of the server arrived, or of what may be it, started
+// LastBlock is when the last block of the server arrived, or of what may be it, started
 // again; or the start.
-func (r *Receiver) Heard() time.Time { return later(r.heard, r.rivalHeard) }
+func (r *Receiver) LastBlock() time.Time { return later(r.lastBlock, r.rivalAt) }
 
 // Actions are what Poll wants done.
 type Actions struct {
@@ -317,7 +317,7 @@ func (r *Receiver) Poll(now time.Time, dst []BlockRequest) Actions {
 // askDeadline is when to ask for blocks, and whether it is a silence that ends then.
 func (r *Receiver) askDeadline() (at time.Time, quiet bool) {
 	if !r.cfg.HasTrailer {
-		return later(r.Heard(), r.askedAt).Add(r.request.silence(r.cfg.QuietTime)), true
+		return later(r.LastBlock(), r.askedAt).Add(r.request.silence(r.cfg.QuietTime)), true
 	}
 	outstanding := r.asked.Count()
 	if outstanding == 0 && r.askable() || r.cut && outstanding <= min(r.burst, r.limit)/2 {
@@ -325,11 +325,11 @@ func (r *Receiver) askDeadline() (at time.Time, quiet bool) {
 	}
 	// A server that is busy with others' ranges will come to ours.
 	return earlier(
-		later(r.heard, r.askedAt).Add(r.idle),
+		later(r.lastBlock, r.askedAt).Add(r.idle),
 		later(r.useful, r.askedAt).Add(r.cfg.QuietTime)), true
 }
 
-// askable tells whether a block of the window is missing.
+// askable reports whether a block of the window is missing.
 func (r *Receiver) askable() bool {
 	g, ok := r.missing.Next(r.window.Lo)
 	return ok && g.Lo < r.window.Hi
@@ -341,7 +341,7 @@ func (r *Receiver) describeDeadline() time.Time {
 	if r.cfg.HasTrailer {
 		after = confirmAfter / 2
 	}
-	return later(later(r.heard, r.confirmed), r.describeAt).Add(after)
+	return later(later(r.lastBlock, r.confirmed), r.describeAt).Add(after)
 }
 
 // giveUpOnAsked treats what is outstanding after a silence as lost.

@@ -52,7 +52,7 @@ func newRequest(seed uint64) request {
 	return request{rng: rng, spread: rng.Float64()}
 }
 
-// arrived takes note that block i came, gap after the one before.
+// arrived records that block i came, gap after the one before.
 func (q *request) arrived(gap time.Duration, i uint64) {
 	if gap > 0 {
 		if !q.begins && q.together > 0 && i == q.newest+1 { // neither a loss nor another walk
@@ -75,7 +75,7 @@ func (q *request) silence(quiet time.Duration) time.Duration {
 	return quiet + time.Duration(q.spread*spreadShare*float64(quiet))
 }
 
-// next takes note that the next request is sent.
+// next records that the next request is sent.
 func (q *request) next(last uint64) {
 	q.last, q.sent, q.ended, q.begins = last, true, false, true
 	q.spread = q.rng.Float64()

@@ -71,7 +71,7 @@ func (r rule) effect(p Packet) (end effect, called string) {
 // invalid is the state of connection tracking, as rules mask it (NF_CT_STATE_INVALID_BIT).
 var invalid = binary.NativeEndian.AppendUint32(nil, 1)
 
-// meets tells whether the packet meets a comparison with what was loaded, if that is known.
+// meets reports whether the packet meets a comparison with what was loaded, if that is known.
 func (p Packet) meets(load expr.Any, c *expr.Cmp) (met, known bool) {
 	value := p.value(load)
 	if len(value) == 0 || len(value) != len(c.Data) {

@@ -70,7 +70,7 @@ func (r ruleset) findings(packets []Packet) []Finding {
 
 // obstacle says what of a base chain may drop a packet; "" if nothing does.
 func (r ruleset) obstacle(base chain, p Packet) string {
-	switch end, where := r.walk(base, p, nil); {
+	switch end, where := r.evaluate(base, p, nil); {
 	case end == accepts:
 		return ""
 	case end == drops && where == base.Name:
@@ -83,10 +83,10 @@ func (r ruleset) obstacle(base chain, p Packet) string {
 	return ""
 }
 
-// walk goes through a chain's rules and those of the chains that it calls, up to the first
+// evaluate goes through a chain's rules and those of the chains that it calls, up to the first
 // that drops the packet or may do so, or that surely accepts it. above are the chains
 // that lead here. where is the chain of that rule.
-func (r ruleset) walk(c chain, p Packet, above []string) (end effect, where string) {
+func (r ruleset) evaluate(c chain, p Packet, above []string) (end effect, where string) {
 	if slices.Contains(above, c.Name) { // the kernel refuses such a loop
 		return neither, ""
 	}
@@ -101,14 +101,14 @@ func (r ruleset) walk(c chain, p Packet, above []string) (end effect, where stri
 		if called == "" || at < 0 {
 			continue
 		}
-		if end, where := r.walk(r[at], p, append(slices.Clone(above), c.Name)); end != neither {
+		if end, where := r.evaluate(r[at], p, append(slices.Clone(above), c.Name)); end != neither {
 			return end, where
 		}
 	}
 	return neither, ""
 }
 
-// sees tells whether c is a base chain that a packet comes by.
+// sees reports whether c is a base chain that a packet comes by.
 func (c chain) sees(p Packet) bool {
 	own := nftables.TableFamilyIPv4
 	if p.To.Addr().Is6() {

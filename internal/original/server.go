@@ -228,7 +228,7 @@ func (s *Server) receive(queue chan<- request) error {
 	}
 }
 
-// isBlockRequest tells whether a datagram is one that can be served.
+// isBlockRequest reports whether a datagram is one that can be served.
 func isBlockRequest(b []byte) bool {
 	h, ok := readHeader(b)
 	if !ok || h.op != opBlockRequest {

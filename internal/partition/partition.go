@@ -38,7 +38,7 @@ func SectorSize(head []byte) uint32 {
 	return 0
 }
 
-// isGPT tells whether the second sector is a table's header: UEFI 2.10 §5.3.2.
+// isGPT reports whether the second sector is a table's header: UEFI 2.10 §5.3.2.
 func isGPT(head []byte, sector int) bool {
 	if len(head) < sector+minGPTHeader {
 		return false
@@ -58,7 +58,7 @@ func isGPT(head []byte, sector int) bool {
 	return sum == binary.LittleEndian.Uint32(h[16:])
 }
 
-// isMBR tells whether the first sector is a table of at least one partition, and
+// isMBR reports whether the first sector is a table of at least one partition, and
 // neither that of a GPT nor the boot sector of a file system, which ends alike.
 func isMBR(head []byte) bool {
 	if len(head) < mbrSize || head[510] != 0x55 || head[511] != 0xAA || isBootSector(head) {
@@ -98,7 +98,7 @@ func isMBR(head []byte) bool {
 	return found > 0 && active <= 1
 }
 
-// isBootSector tells whether head begins with the parameters of FAT, NTFS or exFAT.
+// isBootSector reports whether head begins with the parameters of FAT, NTFS or exFAT.
 // The bytes where an MBR has its entries are the file system's code there.
 func isBootSector(head []byte) bool {
 	if jump := head[0] == 0xEB && head[2] == 0x90 || head[0] == 0xE9; !jump {

@@ -1,10 +1,10 @@
 // Package probe decides about the trains of probes that go to the data group before the
-// stream. They give switches the time to let the group through, and show which receivers
-// hear it, whether packets of the session's size arrive, and a first rate. Like the
+// stream. They give switches the time to let the group through. They show which receivers the
+// group reaches, whether packets of the session's size arrive, and a first rate. Like the
 // engines it has no clock, socket or goroutine: the time is an argument.
 //
-// Shape says what a train is made of. It is the only home of these numbers: who sends a
-// train and who counts what arrived of it both ask here.
+// Shape says what a train is made of. Both the sender of a train and the receiver that counts
+// its packets use it: these numbers stand nowhere else.
 //
 // At the server (Sender):
 //
@@ -15,6 +15,6 @@
 //     asked for.
 //  3. Arrived, for each of these reports: the rate that it shows, for the stream's
 //     controller.
-//  4. After that, while Deaf, nobody hears the group: SeekDue tells when the next train
-//     is due. Heard ends it.
+//  4. After that, while Unreached, nobody hears the group: SeekDue tells when the next train
+//     is due. Reached ends it.
 package probe

@@ -9,28 +9,28 @@ import (
 const (
 	// reportAfter is how long after the last probe of a train it is reported.
 	reportAfter = 8 * time.Millisecond
-	// blindTrains: if only the small packets of so many trains in a row came, the large ones
+	// blindTrains: if only the small packets of so many trains in a row arrived, large ones
 	// cannot.
 	blindTrains = 3
 	// blindPackets is how many packets of the stream are lost before a train is asked for,
 	// and again after each trainPause.
 	blindPackets = 256
 	trainPause   = 300 * time.Millisecond
-	// unicastPatience is how long a unicast stream has to bring a packet of the session's
-	// size.
-	unicastPatience = 5 * time.Second
-	// idle is a time after which nothing has to be looked at.
+	// unicastTimeout is how long a unicast stream may take until a packet of the session's
+	// size arrives.
+	unicastTimeout = 5 * time.Second
+	// idle is the time to the next look while nothing is expected.
 	idle = time.Hour
 )
 
-// Observer is a receiver's side: it watches trains and reports them, and decides whether
-// packets of the session's size can arrive. Its zero value has heard nothing.
+// Observer is a receiver's side: it watches and reports trains, and decides whether packets of
+// the session's size can arrive. The zero value is ready to use.
 type Observer struct {
 	train    Train
 	clock    wire.Clock // of the latest probe
 	clockAt  time.Duration
 	reported bool
-	blind    int // trains in a row of which only small packets came
+	blind    int // trains in a row whose small packets alone arrived
 
 	// first is the sequence of the first heartbeat, and sent how many packets the sender has
 	// sent since.
@@ -59,7 +59,7 @@ func (o *Observer) HandleSequence(q wire.Sequence) {
 	o.sent = q - o.first
 }
 
-// Due is how long it is until Report has something to say.
+// Due is how long it is until Report returns a report.
 func (o *Observer) Due(now time.Duration) time.Duration {
 	if o.train.Number == 0 || o.reported {
 		return idle
@@ -67,46 +67,46 @@ func (o *Observer) Due(now time.Duration) time.Duration {
 	return max(0, reportAfter-(now-o.clockAt))
 }
 
-// Report is what the server is to be told now, if there is anything. Session and Receiver are
-// left to the caller.
+// Report returns the report to be sent now, if one is due. The caller fills in Session and
+// Receiver.
 func (o *Observer) Report(now time.Duration) (r wire.ProbeReport, due bool) {
 	if o.Due(now) > 0 {
 		return r, false
 	}
 	o.reported = true
-	if o.train.heardFull() {
+	if o.train.receivedFull() {
 		o.blind = 0
 	} else {
 		o.blind++
 	}
 	r.Train, r.Clock, r.ClockHeld = o.train.Number, o.clock, now-o.clockAt
 	for n, s := range o.train.steps {
-		if s.heard > 0 {
-			r.Steps = r.Steps.Append(wire.ProbeStep{Step: uint16(n), LargestPacket: s.largest, Heard: s.heard, Span: s.last - s.first})
+		if s.received > 0 {
+			r.Steps = r.Steps.Append(wire.ProbeStep{Step: uint16(n), LargestPacket: s.largest, Received: s.received, Span: s.last - s.first})
 		}
 	}
 	return r, true
 }
 
-// SizeVerdict is what is known of the session's packet size while no symbol has come.
+// SizeVerdict reports whether packets of the session's size arrive, while no symbol has come.
 type SizeVerdict int
 
 // The verdicts.
 const (
 	SizeUnknown    SizeVerdict = iota
-	AskForTrain                // the stream runs and nothing of it came: a train would tell why
+	AskForTrain                // the stream runs but does not arrive: a train would show why
 	SizeTooLarge               // packets of the session's size do not arrive, small ones do
 	UnicastTooLong             // the same, of a stream by unicast
 )
 
-// Size judges the packet size of a session of which no symbol has come. unicast says that the
-// stream has come by unicast for that long; 0 that it is multicast.
+// Size judges the session's packet size while no symbol has come. unicast says that the stream
+// comes by unicast, and since for how long.
 func (o *Observer) Size(now time.Duration, unicast bool, since time.Duration) SizeVerdict {
 	switch {
 	case o.blind >= blindTrains:
 		return SizeTooLarge
 	case o.sent <= blindPackets:
-	case unicast && since > unicastPatience:
+	case unicast && since > unicastTimeout:
 		return UnicastTooLong
 	case unicast:
 	case !o.asked || now-o.askedAt > trainPause:

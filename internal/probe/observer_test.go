@@ -9,9 +9,9 @@ import (
 
 const start = 1000 * time.Second
 
-// hearTrain lets o hear one train: its small packet, and as many full ones as are given, a
+// addTrain lets o hear one train: its small packet, and as many full ones as are given, a
 // millisecond apart.
-func (o *Observer) hearTrain(number uint32, at time.Duration, full int) {
+func (o *Observer) addTrain(number uint32, at time.Duration, full int) {
 	o.HandleProbe(at, wire.Probe{Train: number, Step: StepSmall, Size: SmallBytes, Clock: 7})
 	for i := range full {
 		o.HandleProbe(at+time.Duration(i)*time.Millisecond, wire.Probe{Train: number, Step: StepBurst, Index: uint32(i), Size: 1472, Clock: 7})
@@ -23,7 +23,7 @@ func TestReportedOnce(t *testing.T) {
 	if _, due := o.Report(start); due {
 		t.Error("a report is due before anything was heard")
 	}
-	o.hearTrain(1, start, 5)
+	o.addTrain(1, start, 5)
 	last := start + 4*time.Millisecond
 	o.HandleProbe(last, wire.Probe{Train: 1, Step: StepBurst, Index: 2, Size: 1472, Clock: 7}) // doubled
 	if _, due := o.Report(last + reportAfter - 1); due {
@@ -33,13 +33,13 @@ func TestReportedOnce(t *testing.T) {
 	if !due || r.Train != 1 || r.Clock != 7 || r.ClockHeld != reportAfter || r.Steps.Len() != 2 {
 		t.Fatalf("the report is %+v, due %v", r, due)
 	}
-	if s := r.Steps.At(1); s.Step != StepBurst || s.Heard != 5 || s.LargestPacket != 1472 || s.Span != 4*time.Millisecond {
+	if s := r.Steps.At(1); s.Step != StepBurst || s.Received != 5 || s.LargestPacket != 1472 || s.Span != 4*time.Millisecond {
 		t.Errorf("of the burst it reports %+v", s)
 	}
 	if _, due := o.Report(last + time.Second); due {
 		t.Error("it is reported twice")
 	}
-	o.hearTrain(2, last, 0)
+	o.addTrain(2, last, 0)
 	o.HandleProbe(last, wire.Probe{Train: 1, Step: StepBurst, Index: 9, Size: 1472}) // of the train before
 	if r, due := o.Report(last + reportAfter); !due || r.Train != 2 || r.Steps.Len() != 1 {
 		t.Errorf("the second train's report is %+v, due %v", r, due)
@@ -52,7 +52,7 @@ func TestBlindTrains(t *testing.T) {
 	now := start
 	var o Observer
 	for i, full := range []int{0, 0, 1, 0, 0, 0} {
-		o.hearTrain(uint32(i+1), now, full)
+		o.addTrain(uint32(i+1), now, full)
 		now += time.Second
 		o.Report(now)
 		want := SizeUnknown
@@ -87,8 +87,8 @@ func TestSize(t *testing.T) {
 	}{
 		{"the stream has just begun", blindPackets, false, 0, []SizeVerdict{SizeUnknown, SizeUnknown}},
 		{"nothing of it comes", blindPackets + 1, false, 0, []SizeVerdict{AskForTrain, SizeUnknown, AskForTrain, SizeUnknown}},
-		{"by unicast, as yet", blindPackets + 1, true, unicastPatience, []SizeVerdict{SizeUnknown}},
-		{"by unicast", blindPackets + 1, true, unicastPatience + 1, []SizeVerdict{UnicastTooLong}},
+		{"by unicast, as yet", blindPackets + 1, true, unicastTimeout, []SizeVerdict{SizeUnknown}},
+		{"by unicast", blindPackets + 1, true, unicastTimeout + 1, []SizeVerdict{UnicastTooLong}},
 	} {
 		var o Observer
 		o.HandleSequence(1)
@@ -137,7 +137,7 @@ func TestJudge(t *testing.T) {
 				}
 			}
 			j := Judge([]Train{train}, c.packetSize, 1000)
-			if j.Sent-j.Heard != c.wantLost || j.Sent != c.wantOf || !j.Full {
+			if j.Sent-j.Received != c.wantLost || j.Sent != c.wantOf || !j.Full {
 				t.Errorf("it judges %+v, want %d of %d lost", j, c.wantLost, c.wantOf)
 			}
 			if measured := j.Bursts > 0; measured != c.wantMeasured || measured && (j.BitsPerSec < 79e6 || j.BitsPerSec > 81e6) {
@@ -151,7 +151,7 @@ func TestJudge(t *testing.T) {
 func TestJudgeSmallOnly(t *testing.T) {
 	var train Train
 	train.Add(start, wire.Probe{Train: 1, Step: StepSmall, Size: SmallBytes})
-	if j := Judge([]Train{train}, 1472, 1538); j.Full || j.Heard != 1 || j.Sent != 9 {
+	if j := Judge([]Train{train}, 1472, 1538); j.Full || j.Received != 1 || j.Sent != 9 {
 		t.Errorf("it judges %+v", j)
 	}
 }

@@ -22,9 +22,9 @@ const (
 	minorityLimit = 200 * time.Millisecond
 	// firstPause is the first pause between trains that nobody reports, which doubles: a
 	// train takes 315 ms at 5 Mbit/s, and those behind it would fill the path's queue.
-	// deafPause is that while nobody hears the group.
+	// seekPause is that while nobody hears the group.
 	firstPause = 400 * time.Millisecond
-	deafPause  = 500 * time.Millisecond
+	seekPause  = 500 * time.Millisecond
 	// believableBitsPerSec: slower than this a burst takes longer than a busy receiver is
 	// late.
 	believableBitsPerSec = 350_000_000
@@ -37,7 +37,7 @@ const AskedPause = 250 * time.Millisecond
 type SenderConfig struct {
 	Session    wire.SessionID
 	PacketSize int     // bytes of the session's packets
-	PacketBits float64 // that such a packet takes of the wire
+	PacketBits float64 // of such a packet on the wire
 	// Paced: the rate is given, so that none has to be found.
 	Paced bool
 	// Off: nothing goes to the group, and the stream may begin at once.
@@ -46,22 +46,22 @@ type SenderConfig struct {
 
 // Sender decides when trains go out and when the stream may begin. Make it by NewSender.
 type Sender struct {
-	cfg     SenderConfig
-	over    bool // the stream has begun
-	deaf    bool
-	begun   bool
-	began   time.Duration
-	next    time.Duration // when the next train is due
-	pause   time.Duration
-	train   uint32        // the last one's number
-	trainAt time.Duration // when it was sent
-	heard   map[wire.ReceiverID]*heard
-	taken   float64 // bits a second at which the own interface took the last train; 0: unknown
-	packets []byte  // of the last train
+	cfg       SenderConfig
+	over      bool // the stream has begun
+	unreached bool
+	begun     bool
+	began     time.Duration
+	next      time.Duration // when the next train is due
+	pause     time.Duration
+	train     uint32        // the last one's number
+	trainAt   time.Duration // when it was sent
+	reports   map[wire.ReceiverID]*trainReports
+	taken     float64 // bits a second at which the own interface took the last train; 0: unknown
+	packets   []byte  // of the last train
 }
 
-// heard is what a receiver heard of trains.
-type heard struct {
+// trainReports is what a receiver has reported of trains.
+type trainReports struct {
 	trains int
 	last   uint32
 	spread bool // each burst was
@@ -69,7 +69,7 @@ type heard struct {
 
 // NewSender returns a Sender that has sent nothing.
 func NewSender(cfg SenderConfig) *Sender {
-	return &Sender{cfg: cfg, heard: map[wire.ReceiverID]*heard{}}
+	return &Sender{cfg: cfg, reports: map[wire.ReceiverID]*trainReports{}}
 }
 
 // Action is what a driver has to do before the stream.
@@ -82,11 +82,11 @@ const (
 	BeginStream               // probing is over
 )
 
-// Receivers is what is known of a session's receivers.
+// Receivers describes a session's receivers.
 type Receivers struct {
-	Unfinished int // by whichever stream
-	Multicast  int // of them, those of the group's stream
-	// Knows tells whether a receiver is unfinished and was heard lately.
+	Unfinished int // of both streams
+	Multicast  int // of the group's stream only
+	// Knows reports whether a receiver is unfinished and sent something lately.
 	Knows func(wire.ReceiverID) bool
 }
 
@@ -108,8 +108,8 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 	}
 	enough := s.share(r)
 	if waited := now - s.began; enough == 1 || enough >= 0.75 && waited > minorityLimit || waited > gatherLimit {
-		s.over, s.deaf = true, len(s.heard) == 0
-		s.heard = nil
+		s.over, s.unreached = true, len(s.reports) == 0
+		s.reports = nil
 		return BeginStream
 	}
 	if now < s.next && !s.reported(r) {
@@ -119,10 +119,10 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 	return SendTrain
 }
 
-// share is the share of the group's receivers that have heard enough.
+// share is the share of the group's receivers that have got enough trains.
 func (s *Sender) share(r Receivers) float64 {
 	enough := 0
-	for id, h := range s.heard {
+	for id, h := range s.reports {
 		if r.Knows(id) && (h.trains > 0 && !h.spread || h.trains >= spreadTrains) {
 			enough++
 		}
@@ -133,7 +133,7 @@ func (s *Sender) share(r Receivers) float64 {
 // reported tells whether all of the group's receivers have reported the last train.
 func (s *Sender) reported(r Receivers) bool {
 	n := 0
-	for id, h := range s.heard {
+	for id, h := range s.reports {
 		if r.Knows(id) && h.last == s.train {
 			n++
 		}
@@ -167,23 +167,23 @@ func (s *Sender) Train(now time.Duration) (small, full []byte) {
 	return dst[:SmallBytes], dst[SmallBytes:]
 }
 
-// HandleReport takes in what a receiver heard of a train, and tells whether a train has to
-// be sent: a receiver that heard nothing of one asks for it. multicast tells that it is a
-// known receiver of the group's stream, known that it is one of either stream.
+// HandleReport handles a receiver's report of a train. It returns true if a train has to be
+// sent: a receiver that has got none asks for one. multicast says that it is a known receiver of
+// the group's stream, known that it is one of either stream.
 func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, known bool) (train bool) {
 	if r.Steps.Len() == 0 {
 		return !s.cfg.Off && (s.trainAt == 0 || now-s.trainAt >= AskedPause)
 	}
 	if multicast && known {
-		s.deaf = false
+		s.unreached = false
 	}
 	if s.over || !known {
 		return false
 	}
-	h := s.heard[r.Receiver]
+	h := s.reports[r.Receiver]
 	if h == nil {
-		h = &heard{}
-		s.heard[r.Receiver] = h
+		h = &trainReports{}
+		s.reports[r.Receiver] = h
 	}
 	if r.Train <= h.last {
 		return false
@@ -214,12 +214,12 @@ func (s *Sender) Arrived(r wire.ProbeReport) (bitsPerSec float64, ok bool) {
 		switch {
 		case step.Step == StepFirst && s.cfg.Paced:
 			return 0, true
-		case step.Step != StepBurst || step.Heard < 2:
+		case step.Step != StepBurst || step.Received < 2:
 			continue
 		case step.Span <= 0:
 			return 0, true
 		}
-		rate := s.cfg.PacketBits * float64(step.Heard-1) / step.Span.Seconds()
+		rate := s.cfg.PacketBits * float64(step.Received-1) / step.Span.Seconds()
 		if rate >= believableBitsPerSec {
 			rate = 0
 		}
@@ -228,13 +228,14 @@ func (s *Sender) Arrived(r wire.ProbeReport) (bitsPerSec float64, ok bool) {
 	return 0, false
 }
 
-// Deaf tells that nobody hears the group, as far as known: no stream should go there.
-func (s *Sender) Deaf() bool { return s.deaf }
+// Unreached reports that the group reaches no receiver, as far as known: no stream should go
+// there.
+func (s *Sender) Unreached() bool { return s.unreached }
 
-// Heard records that a receiver of the group's stream got packets of it.
-func (s *Sender) Heard() { s.deaf = false }
+// Reached records that a receiver of the group's stream got packets of it.
+func (s *Sender) Reached() { s.unreached = false }
 
-// SeekDue tells whether another train has to be sent because nobody hears the group.
+// SeekDue reports whether another train is due because the group reaches no receiver.
 func (s *Sender) SeekDue(now time.Duration, multicastReceivers int) bool {
-	return s.deaf && multicastReceivers > 0 && now-s.trainAt >= deafPause
+	return s.unreached && multicastReceivers > 0 && now-s.trainAt >= seekPause
 }

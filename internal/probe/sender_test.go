@@ -16,11 +16,11 @@ func everybody(n int) Receivers {
 // report is what receiver id says when a train has come, its burst at a rate; 0: at once.
 func report(id wire.ReceiverID, train uint32, bitsPerSec float64) wire.ProbeReport {
 	r := wire.ProbeReport{Receiver: id, Train: train}
-	burst := wire.ProbeStep{Step: StepBurst, LargestPacket: 1472, Heard: 96}
+	burst := wire.ProbeStep{Step: StepBurst, LargestPacket: 1472, Received: 96}
 	if bitsPerSec > 0 {
 		burst.Span = time.Duration(95 * packetBits / bitsPerSec * float64(time.Second))
 	}
-	r.Steps = r.Steps.Append(wire.ProbeStep{Step: StepFirst, LargestPacket: 1472, Heard: 32}).Append(burst)
+	r.Steps = r.Steps.Append(wire.ProbeStep{Step: StepFirst, LargestPacket: 1472, Received: 32}).Append(burst)
 	return r
 }
 
@@ -44,7 +44,7 @@ func TestArrived(t *testing.T) {
 	}
 	s := NewSender(SenderConfig{PacketSize: 1472, PacketBits: packetBits})
 	small := wire.ProbeReport{Receiver: 1, Train: 1}
-	small.Steps = small.Steps.Append(wire.ProbeStep{Step: StepFirst, LargestPacket: 1472, Heard: Few})
+	small.Steps = small.Steps.Append(wire.ProbeStep{Step: StepFirst, LargestPacket: 1472, Received: Few})
 	if _, ok := s.Arrived(small); ok {
 		t.Error("a train without a burst shows a rate")
 	}
@@ -80,8 +80,8 @@ func TestSecondTrain(t *testing.T) {
 				break
 			}
 		}
-		if s.train != c.want || s.Deaf() {
-			t.Errorf("%s: %d trains, deaf: %v", c.name, s.train, s.Deaf())
+		if s.train != c.want || s.Unreached() {
+			t.Errorf("%s: %d trains, deaf: %v", c.name, s.train, s.Unreached())
 		}
 	}
 }
@@ -117,8 +117,8 @@ func TestGathering(t *testing.T) {
 		if now < c.least || now > c.most || trains > 3 {
 			t.Errorf("%s: the stream begins after %v and %d trains, want %v to %v", c.name, now, trains, c.least, c.most)
 		}
-		if deaf := c.hear == 0; s.Deaf() != deaf || s.SeekDue(now+time.Second, 1) != deaf {
-			t.Errorf("%s: deaf is %v", c.name, s.Deaf())
+		if deaf := c.hear == 0; s.Unreached() != deaf || s.SeekDue(now+time.Second, 1) != deaf {
+			t.Errorf("%s: deaf is %v", c.name, s.Unreached())
 		}
 	}
 }
@@ -131,15 +131,15 @@ func TestStrangers(t *testing.T) {
 	for ; s.Poll(now, nobodyElse) != BeginStream; now += time.Millisecond {
 		s.HandleReport(now, report(99, uint32(now/time.Millisecond)+1, 1e6), true, false)
 	}
-	if now < gatherLimit || !s.Deaf() {
-		t.Errorf("the stream begins after %v, deaf: %v", now, s.Deaf())
+	if now < gatherLimit || !s.Unreached() {
+		t.Errorf("the stream begins after %v, deaf: %v", now, s.Unreached())
 	}
 	s.HandleReport(now, report(99, 500, 1e6), true, false)
-	if !s.Deaf() {
+	if !s.Unreached() {
 		t.Error("a stranger lets the stream begin")
 	}
 	s.HandleReport(now, report(1, 500, 1e6), true, true)
-	if s.Deaf() {
+	if s.Unreached() {
 		t.Error("a receiver that hears the group does not let the stream begin")
 	}
 }

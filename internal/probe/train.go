@@ -6,19 +6,19 @@ import (
 	"multiserver/internal/wire"
 )
 
-// maxIndex bounds the packets of a step that are told apart.
+// maxIndex bounds the packets of a step that are counted.
 const maxIndex = 128
 
-// Train is what a receiver heard of one train. Its zero value has heard nothing.
+// Train is what a receiver has got of one train. The zero value is ready to use.
 type Train struct {
 	Number uint32
-	steps  [Steps]heardStep
+	steps  [Steps]receivedStep
 }
 
-// heardStep is what was heard of one step.
-type heardStep struct {
+// receivedStep is what has arrived of one step.
+type receivedStep struct {
 	seen        [maxIndex / 64]uint64 // by wire.Probe's Index
-	heard       uint32
+	received    uint32
 	largest     uint16
 	first, last time.Duration
 }
@@ -34,47 +34,48 @@ func (t *Train) Add(now time.Duration, p wire.Probe) {
 		return
 	}
 	s.seen[p.Index/64] |= bit
-	if s.heard == 0 {
+	if s.received == 0 {
 		s.first = now
 	}
-	s.heard++
+	s.received++
 	s.last, s.largest = now, max(s.largest, p.Size)
 }
 
-// heardFull tells whether a packet of the session's size arrived.
-func (t *Train) heardFull() bool { return t.steps[StepFirst].heard+t.steps[StepBurst].heard > 0 }
+// receivedFull reports whether a packet of the session's size arrived.
+func (t *Train) receivedFull() bool {
+	return t.steps[StepFirst].received+t.steps[StepBurst].received > 0
+}
 
-// shape is what the sender has sent, as far as what arrived tells: a short train, unless there
-// was more.
+// shape is the train that was sent, as far as known: a short one, unless more has arrived.
 func (t *Train) shape(packetSize int) Shape {
-	if t.steps[StepFirst].seen[0]>>Few == 0 && t.steps[StepBurst].heard == 0 {
+	if t.steps[StepFirst].seen[0]>>Few == 0 && t.steps[StepBurst].received == 0 {
 		return Short()
 	}
 	return Full(packetSize)
 }
 
-// Judgement is what trains tell of the path from the server.
+// Judgement is what trains show of the path from the server.
 type Judgement struct {
-	Sent, Heard int  // packets of the trains of which any was heard
-	Full        bool // packets of the session's size arrive
+	Sent, Received int  // packets of the trains of which any arrived
+	Full           bool // packets of the session's size arrive
 	// Bursts is how many were measured, and BitsPerSec the rate of the fastest, on the wire.
 	Bursts     int
 	BitsPerSec float64
 }
 
-// Judge says what trains tell. packetSize is the payload of the session's packets, and
-// wireBytes what one takes on the wire.
+// Judge judges the path by trains. packetSize is the payload of the session's packets, and
+// wireBytes the size of one on the wire.
 func Judge(trains []Train, packetSize, wireBytes int) (j Judgement) {
 	for i := range trains {
 		t := &trains[i]
 		j.Sent += t.shape(packetSize).Packets()
 		for _, s := range t.steps {
-			j.Heard += int(s.heard)
+			j.Received += int(s.received)
 			j.Full = j.Full || int(s.largest) >= packetSize
 		}
-		if s := t.steps[StepBurst]; s.heard >= 2 {
+		if s := t.steps[StepBurst]; s.received >= 2 {
 			j.Bursts++
-			bits := float64(8 * wireBytes * int(s.heard-1))
+			bits := float64(8 * wireBytes * int(s.received-1))
 			j.BitsPerSec = max(j.BitsPerSec, bits/max(s.last-s.first, time.Microsecond).Seconds())
 		}
 	}

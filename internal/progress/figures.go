@@ -46,7 +46,7 @@ func shareText(done, total uint64) string {
 	return fmt.Sprintf("%.1f%%", math.Floor(float64(done)/float64(total)*1000)/10)
 }
 
-// timeLeft says how long the rest takes at a rate; ok is false if nobody can tell.
+// timeLeft says how long the rest takes at a rate; ok is false if nobody knows.
 func timeLeft(restBytes uint64, bytesPerSec float64) (left time.Duration, ok bool) {
 	if bytesPerSec <= 0 {
 		return 0, restBytes == 0

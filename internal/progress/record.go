@@ -62,27 +62,27 @@ type ClientRecord struct {
 // ServerRecord is the state of multiserver at one moment.
 type ServerRecord struct {
 	RecordHead
-	Name           string               `json:"name"`              // as described to clients
-	SizeBytes      uint64               `json:"size_bytes"`        // of the image
-	Group          string               `json:"group"`             // ADDRESS:PORT the blocks go to
-	Control        string               `json:"control"`           // ADDRESS:PORT where requests are heard
-	Interface      string               `json:"interface"`         // that is served; "" until the first request if none was named
-	ElapsedSeconds float64              `json:"elapsed_seconds"`   // since the start
-	ImageBytesSent uint64               `json:"image_bytes_sent"`  // of the image, each time that they were sent
-	ImageRatio     float64              `json:"image_ratio"`       // the same, over the image's size
-	WireBytesSent  uint64               `json:"wire_bytes_sent"`   // the same, with all headers
-	PacketsSent    uint64               `json:"packets_sent"`      //
-	BytesPerSecond uint64               `json:"bytes_per_second"`  // of the image, over the last seconds
-	RateLimit      uint64               `json:"rate_limit"`        // bits a second that MXB 2's stream keeps to; 0: the interface's pace, or a pause with a reason
-	RateReason     string               `json:"rate_reason"`       // what sets that, in words; "" if nothing holds it back
-	Waiting        bool                 `json:"waiting"`           // for clients, before MXB 2's stream begins
-	ImageBytesOwed uint64               `json:"image_bytes_owed"`  // asked for and not yet sent
-	ETASeconds     *float64             `json:"eta_seconds"`       // until nothing is owed; null if nobody can tell
-	Requests       uint64               `json:"requests"`          // for blocks
-	BadPackets     uint64               `json:"bad_packets"`       // no packets of ours, or for what there is not
-	SendMethod     string               `json:"send_method"`       // "gso", "sendmmsg" or "write"
-	ClientsSeen    int                  `json:"clients_seen"`      // of MXB 1, since the start
-	Clients        []ServedClientRecord `json:"clients,omitempty"` // of MXB 1; EventDone and EventFailed only
+	Name              string               `json:"name"`              // as described to clients
+	SizeBytes         uint64               `json:"size_bytes"`        // of the image
+	Group             string               `json:"group"`             // ADDRESS:PORT where clients look for the server, and the blocks of MXB 1 go to
+	Control           string               `json:"control"`           // ADDRESS:PORT where requests are heard
+	Interface         string               `json:"interface"`         // that is served; "" until the first request if none was named
+	ElapsedSeconds    float64              `json:"elapsed_seconds"`   // since the start
+	ImageBytesSent    uint64               `json:"image_bytes_sent"`  // of the image, each time that they were sent
+	ImageRatio        float64              `json:"image_ratio"`       // the same, over the image's size
+	WireBytesSent     uint64               `json:"wire_bytes_sent"`   // the same, with all headers
+	PacketsSent       uint64               `json:"packets_sent"`      //
+	BytesPerSecond    uint64               `json:"bytes_per_second"`  // of the image, over the last seconds
+	RateLimit         uint64               `json:"rate_limit"`        // bits a second that MXB 2's stream keeps to; 0: the interface's pace, or a pause with a reason
+	RateReason        string               `json:"rate_reason"`       // what sets that, in words; "" if nothing holds it back
+	Waiting           bool                 `json:"waiting"`           // for clients, before MXB 2's stream begins
+	ImageBytesPending uint64               `json:"image_bytes_owed"`  // asked for over MXB 1 and not yet sent
+	ETASeconds        *float64             `json:"eta_seconds"`       // until nothing is pending; null if nobody can tell
+	Requests          uint64               `json:"requests"`          // for blocks, over MXB 1
+	BadPackets        uint64               `json:"bad_packets"`       // no packets of ours, or for what there is not
+	SendMethod        string               `json:"send_method"`       // "gso", "sendmmsg" or "write"
+	ClientsSeen       int                  `json:"clients_seen"`      // of MXB 1, since the start
+	Clients           []ServedClientRecord `json:"clients,omitempty"` // of MXB 1; EventDone and EventFailed only
 
 	// The clients of MXB 2:
 	ReceiversSeen      int              `json:"receivers_seen"`      // since the start: the sum of the next three, and those that were restarted
@@ -155,9 +155,9 @@ func (v server) record(h RecordHead) ServerRecord {
 		ElapsedSeconds: seconds(v.Elapsed),
 		ImageBytesSent: v.ImageBytesSent, ImageRatio: math.Round(v.ratio()*1000) / 1000,
 		WireBytesSent: v.WireBytesSent, PacketsSent: v.PacketsSent,
-		BytesPerSecond: uint64(v.bytesPerSec), ImageBytesOwed: v.ImageBytesOwed,
+		BytesPerSecond: uint64(v.bytesPerSec), ImageBytesPending: v.ImageBytesPending,
 		RateLimit: v.RateLimit, RateReason: v.RateReason, Waiting: v.Waiting,
-		ETASeconds: etaSeconds(v.ImageBytesOwed, v.bytesPerSec),
+		ETASeconds: etaSeconds(v.ImageBytesPending, v.bytesPerSec),
 		Requests:   v.Requests, BadPackets: v.BadPackets,
 		SendMethod: v.SendMethod, ClientsSeen: len(v.Clients),
 	}

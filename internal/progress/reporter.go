@@ -151,7 +151,7 @@ func (r *Reporter) step(now time.Time) {
 		return
 	}
 	for _, n := range news {
-		r.say(n)
+		r.printLine(n)
 	}
 	if !r.barAllowed && now.Sub(r.reported) >= lineInterval && r.subject.line() != r.lastLine {
 		r.report(now)
@@ -169,7 +169,7 @@ func (r *Reporter) report(now time.Time) {
 		return
 	}
 	r.lastLine = r.subject.line()
-	r.say(r.lastLine)
+	r.printLine(r.lastLine)
 }
 
 // reportTable prints the last sample's clients, which objects have anyway.
@@ -179,7 +179,7 @@ func (r *Reporter) reportTable(now time.Time) {
 	}
 	r.tabled, r.lastTable = now, r.subject.table()
 	for _, line := range r.lastTable {
-		r.say(line)
+		r.printLine(line)
 	}
 }
 
@@ -212,11 +212,11 @@ func (r *Reporter) End(err error, exit int) {
 	switch {
 	case err != nil:
 		if r.records != r.stderr {
-			r.say(printable(err.Error()))
+			r.printLine(printable(err.Error()))
 		}
 	case r.records == nil && !r.opts.Quiet && r.subject != nil:
 		for _, line := range r.subject.summary() {
-			r.say(line)
+			r.printLine(line)
 		}
 	}
 }
@@ -228,7 +228,7 @@ func (r *Reporter) endFollowing(err error, news []string) {
 		return
 	}
 	for _, n := range news {
-		r.say(n)
+		r.printLine(n)
 	}
 	if err != nil {
 		r.reportTable(r.now())
@@ -247,6 +247,6 @@ func (r *Reporter) recordEnd(err error, exit int) {
 	writeRecord(r.records, r.subject.record(head))
 }
 
-func (r *Reporter) say(line string) {
+func (r *Reporter) printLine(line string) {
 	fmt.Fprintf(r.stderr, "%s: %s\n", r.opts.Program, line)
 }

@@ -208,7 +208,7 @@ func TestRecords(t *testing.T) {
 func TestServerRecord(t *testing.T) {
 	v := server{with(serving, func(s *multiserver.ServerStats) {
 		s.Interfaces, s.SendMethod, s.Elapsed = []string{"eth0"}, "gso", 1234567*time.Microsecond
-		s.ImageBytesSent, s.WireBytesSent, s.PacketsSent, s.ImageBytesOwed = 6<<30, 7<<30, 8, 1_000_000_000
+		s.ImageBytesSent, s.WireBytesSent, s.PacketsSent, s.ImageBytesPending = 6<<30, 7<<30, 8, 1_000_000_000
 		s.Requests, s.BadPackets = 9, 10
 		s.Clients = []multiserver.ServedClient{visit("10.0.0.2:40000", noon, noon.Add(time.Second), 9, 11)}
 		s.Receivers = []multiserver.Receiver{gone("pc08", "10.0.0.8:40000", multiserver.OutcomeFailed, "no \x1b space")}

@@ -41,7 +41,7 @@ type screen struct {
 	shown atomic.Pointer[barText]
 }
 
-// isTerminal says whether a bar can be drawn on w. A serial console that does not
+// isTerminal reports whether a bar can be drawn on w. A serial console that does not
 // know its size gets plain lines: mpb would draw nothing there.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

@@ -65,8 +65,8 @@ func (v server) fields() []string {
 	if v.Waiting {
 		fields = append(fields, "waiting to begin")
 	}
-	if v.ImageBytesOwed > 0 {
-		fields = append(fields, sizeText(v.ImageBytesOwed)+" owed", etaText(v.ImageBytesOwed, v.bytesPerSec))
+	if v.ImageBytesPending > 0 {
+		fields = append(fields, sizeText(v.ImageBytesPending)+" pending", etaText(v.ImageBytesPending, v.bytesPerSec))
 	}
 	switch n := uint64(len(v.Clients)); {
 	case len(v.Receivers) == 0:

@@ -30,9 +30,9 @@ func TestServerLine(t *testing.T) {
 		want string
 	}{
 		{"nobody yet", server{serving, 0}, "no client has asked yet"},
-		{"nothing owed", server{busy, 0}, "6.4 GB sent, 1.50 x the image, 0.0 MB/s, 1 client"},
-		{"streaming", server{with(busy, func(s *multiserver.ServerStats) { s.ImageBytesOwed = 1_174_000_000 }), 117.4e6},
-			"6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1.2 GB owed, ETA 0:10, 1 client"},
+		{"nothing pending", server{busy, 0}, "6.4 GB sent, 1.50 x the image, 0.0 MB/s, 1 client"},
+		{"streaming", server{with(busy, func(s *multiserver.ServerStats) { s.ImageBytesPending = 1_174_000_000 }), 117.4e6},
+			"6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1.2 GB pending, ETA 0:10, 1 client"},
 		{"clients of MXB 2", server{members, 117.4e6},
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 117.4 MB/s"},
 		{"held back", server{with(members, func(s *multiserver.ServerStats) {

@@ -13,16 +13,18 @@ const (
 	// unicastAfter is the silence of the group after which the client changes to unicast.
 	// It has joined the group again before that.
 	unicastAfter = 2 * time.Second
-	// answerFirst: after an answer, the group still has this long to speak: the server may
-	// have been stopped for a while.
+	// answerFirst: after an answer, the group gets this much more time: the server may have
+	// been stopped for a while.
 	answerFirst = 300 * time.Millisecond
-	// renewAfter is how often unicast is asked for again. It lapses otherwise.
+	// renewAfter is how often the request for unicast is renewed. It lapses otherwise.
 	renewAfter = 250 * time.Millisecond
-	// backAfter is how long nothing may come by unicast before the group gets another
-	// chance.
+	// backAfter is the silence of the unicast stream after which the client tries the group
+	// again.
 	backAfter = 5 * time.Second
-	// silentAfter is how long something may stay away before a person is told.
+	// silentAfter is the silence after which the user is told.
 	silentAfter = 3 * time.Second
+	// unservedAfter is the same for blocks from a server that lives: it may serve others first.
+	unservedAfter = 10 * time.Second
 
 	// never is a time before all others.
 	never = time.Duration(-1 << 60)
@@ -38,7 +40,7 @@ const (
 	Never
 )
 
-// Config says what there is to choose from.
+// Config says which streams there are.
 type Config struct {
 	Unicast Unicast
 	// Multicast: the session sends to a group.
@@ -51,13 +53,15 @@ type Engine struct {
 	unicast bool // the stream comes by unicast
 	rejoin  Rejoin
 
-	heard    time.Duration // the last packet of the session
-	streamed time.Duration // the last symbol
-	symbols  bool          // there was one
-	answered time.Duration // when the server last said that the session is on
-	dropped  time.Duration // when the own socket last had no room
-	foreign  bool          // a packet of another session came since the last call of Next
-	state    wire.SenderState
+	lastPacket time.Duration // the last packet of the session
+	streamed   time.Duration // the last symbol
+	symbols    bool          // there was one
+	answered   time.Duration // when the server last said that the session is on
+	dropped    time.Duration // when this host's socket last dropped packets
+	damaged    time.Duration // when the last damaged packet came
+	busy       time.Duration // when the client last did not miss the stream
+	foreign    bool          // a packet of another session came since the last call of Next
+	state      wire.SenderState
 
 	asked    time.Duration // when the session was last asked for
 	renewed  time.Duration // when unicast was last asked for
@@ -66,38 +70,52 @@ type Engine struct {
 
 // New returns the engine of a session whose description has just arrived, at time 0.
 func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, dropped: never, asked: never, renewed: never, switched: never}
+	e := &Engine{cfg: cfg, dropped: never, damaged: never, asked: never, renewed: never, switched: never}
 	if cfg.Unicast == Always || !cfg.Multicast {
 		e.unicast, e.switched = true, 0
 	}
 	return e
 }
 
-// ByUnicast tells whether the stream is to be taken by unicast now.
+// ByUnicast reports whether to receive the stream by unicast now.
 func (e *Engine) ByUnicast() bool { return e.unicast }
 
 // Packet records a packet of the session.
-func (e *Engine) Packet(now time.Duration) { e.heard = now }
+func (e *Engine) Packet(now time.Duration) { e.lastPacket = now }
 
 // Symbol records a packet of the session that carries data.
-func (e *Engine) Symbol(now time.Duration) { e.heard, e.streamed, e.symbols = now, now, true }
+func (e *Engine) Symbol(now time.Duration) { e.lastPacket, e.streamed, e.symbols = now, now, true }
 
-// State records what the server says that it does.
+// State records the server's state.
 func (e *Engine) State(s wire.SenderState) { e.state = s }
 
-// Foreign records a packet of another session. If ours is silent, that may be the one
-// that follows it.
+// Foreign records a packet of another session. If ours is silent, it may be the next session.
 func (e *Engine) Foreign() { e.foreign = true }
 
-// Answered records a description of the session. It came to the control socket, and
-// tells nothing of the stream.
+// Answered records a description of the session. It came to the control socket, so it says
+// nothing about the stream.
 func (e *Engine) Answered(now time.Duration) { e.answered = now }
 
 // Restarted records that the server was started again and its session goes on.
-func (e *Engine) Restarted(now time.Duration) { e.answered, e.heard = now, now }
+func (e *Engine) Restarted(now time.Duration) { e.answered, e.lastPacket = now, now }
 
-// Dropped records that the own socket had no room for what arrived.
+// Dropped records that this host's socket has dropped packets.
 func (e *Engine) Dropped(now time.Duration) { e.dropped = now }
+
+// Damaged records a packet that is not what was sent.
+func (e *Engine) Damaged(now time.Duration) { e.damaged = now }
+
+// Busy records that the client does not miss the stream now: its target has work, or what it
+// wants is not known yet.
+func (e *Engine) Busy(now time.Duration) { e.busy = now }
+
+// Stopped records that the client did not run for so long until now. That was no silence of the
+// server.
+func (e *Engine) Stopped(now, during time.Duration) {
+	for _, at := range []*time.Duration{&e.lastPacket, &e.streamed, &e.busy, &e.answered} {
+		*at = min(now, *at+during)
+	}
+}
 
 // Actions are what Next wants done, in this order.
 type Actions struct {
@@ -105,27 +123,30 @@ type Actions struct {
 	AskSession bool
 	// JoinAgain: join the group again.
 	JoinAgain bool
-	// Switch: the stream goes on by unicast, or by multicast, as ByUnicast tells.
+	// Switch: the stream goes on by unicast, or by multicast, as ByUnicast says.
 	Switch bool
-	// AskUnicast: send the server a request for unicast. EndUnicast: tell it that no more
-	// is wanted.
+	// AskUnicast: send the server a request for unicast. EndUnicast: send it the end of that
+	// request.
 	AskUnicast, EndUnicast bool
 }
 
-// Next returns what is to be done now. token says that the server's last description has what
-// a request for unicast needs, and leaving that the client has no more use for the stream.
+// Next returns what to do now. token says that the server's last description has the token that
+// a request for unicast needs, and leaving that the client no longer needs the stream.
 func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
+	if e.state == wire.SenderWaiting || e.state == wire.SenderStalled {
+		e.busy = now // it says why nothing comes
+	}
 	after := askAfter
 	if e.foreign {
 		after, e.foreign = askAfter/4, false
 	}
-	if now-e.heard > after && now-e.asked > after {
+	if now-e.lastPacket > after && now-e.asked > after {
 		e.asked, a.AskSession = now, true
 	}
 	if !e.unicast {
-		a.JoinAgain = e.rejoin.Due(now, e.heard)
+		a.JoinAgain = e.rejoin.Due(now, e.lastPacket)
 	}
-	silent := now - e.heard
+	silent := now - e.lastPacket
 	switch {
 	case e.unicast && e.cfg.Unicast != Always && e.cfg.Multicast && silent > backAfter && now-e.switched > backAfter:
 		e.unicast, e.switched = false, now
@@ -136,15 +157,15 @@ func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
 		}
 	case e.cfg.Unicast == Auto && token && silent > unicastAfter && now-e.switched > unicastAfter &&
 		e.serverAnswers() && now-e.answered > answerFirst:
-		// The server was heard of since the group fell silent: it is the group.
+		// The server has answered since the group fell silent: the fault is in the group.
 		e.unicast, e.switched, e.renewed = true, now, now
 		a.Switch, a.AskUnicast = true, true
 	}
 	return a
 }
 
-// SinceSwitch is how long the stream has come the way that it does now.
+// SinceSwitch is the time since the last change between multicast and unicast.
 func (e *Engine) SinceSwitch(now time.Duration) time.Duration { return now - e.switched }
 
-// serverAnswers tells whether the server was heard of while the stream was silent.
-func (e *Engine) serverAnswers() bool { return e.answered-e.heard > askAfter }
+// serverAnswers reports whether the server has answered while the stream was silent.
+func (e *Engine) serverAnswers() bool { return e.answered-e.lastPacket > askAfter }

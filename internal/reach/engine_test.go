@@ -136,22 +136,31 @@ func TestSilence(t *testing.T) {
 		want     Silence
 	}{
 		{"all is well", Auto, false, func(e *Engine) {}, Silence{}},
-		{"the server is gone", Auto, false, func(e *Engine) { e.heard, e.streamed, e.answered = now-long, now-long, now-9*time.Second },
+		{"the server is gone", Auto, false, func(e *Engine) { e.lastPacket, e.streamed, e.answered = now-long, now-long, now-9*time.Second },
 			Silence{Nothing, long, ServerGone}},
-		{"the server never sent", Auto, false, func(e *Engine) { e.symbols, e.heard, e.answered = false, now-long, now-9*time.Second },
-			Silence{Nothing, long, ServerUnheard}},
-		{"the group is lost", Auto, false, func(e *Engine) { e.heard, e.streamed = now-long, now-long }, Silence{Nothing, long, GroupLost}},
-		{"the group was never heard", Auto, false, func(e *Engine) { e.heard, e.streamed, e.symbols = now-long, now-long, false },
+		{"the server never sent", Auto, false, func(e *Engine) { e.symbols, e.lastPacket, e.answered = false, now-long, now-9*time.Second },
+			Silence{Nothing, long, ServerNeverSent}},
+		{"the group is lost", Auto, false, func(e *Engine) { e.lastPacket, e.streamed = now-long, now-long }, Silence{Nothing, long, GroupLost}},
+		{"the group was never heard", Auto, false, func(e *Engine) { e.lastPacket, e.streamed, e.symbols = now-long, now-long, false },
 			Silence{Nothing, long, GroupBlocked}},
-		{"unicast does not arrive", Always, false, func(e *Engine) { e.heard, e.streamed = now-long, now-long }, Silence{Nothing, long, UnicastBlocked}},
-		{"all is dropped at the socket", Auto, false, func(e *Engine) { e.heard, e.streamed, e.dropped = now-long, now-long, now-time.Second },
+		{"unicast does not arrive", Always, false, func(e *Engine) { e.lastPacket, e.streamed = now-long, now-long }, Silence{Nothing, long, UnicastBlocked}},
+		{"all is dropped at the socket", Auto, false, func(e *Engine) { e.lastPacket, e.streamed, e.dropped = now-long, now-long, now-time.Second },
 			Silence{Nothing, long, SocketFull}},
-		{"dropped long ago", Auto, false, func(e *Engine) { e.heard, e.streamed, e.dropped = now-long, now-long, now-5*time.Second },
+		{"dropped long ago", Auto, false, func(e *Engine) { e.lastPacket, e.streamed, e.dropped = now-long, now-long, now-5*time.Second },
 			Silence{Nothing, long, GroupLost}},
 		{"the server's disk stalls", Auto, false, func(e *Engine) { e.streamed, e.state = now-long, wire.SenderStalled }, Silence{ServerStalled, long, 0}},
 		{"the server waits for others", Auto, false, func(e *Engine) { e.streamed, e.state = now-long, wire.SenderWaiting }, Silence{ServerWaits, long, 0}},
 		{"the server reads first", Auto, true, func(e *Engine) { e.streamed = now - long }, Silence{ReadingFirst, long, 0}},
-		{"no data, and nobody knows why", Auto, false, func(e *Engine) { e.streamed = now - long }, Silence{}},
+		{"dropped at the socket, and damaged", Auto, false, func(e *Engine) {
+			e.lastPacket, e.streamed, e.dropped, e.damaged = now-long, now-long, now-time.Second, now-time.Second
+		}, Silence{Nothing, long, SocketFull}},
+		{"all is damaged", Auto, false, func(e *Engine) { e.lastPacket, e.streamed, e.damaged = now-long, now-long, now-time.Second },
+			Silence{Nothing, long, Damaged}},
+		{"damaged long ago", Auto, false, func(e *Engine) { e.lastPacket, e.streamed, e.damaged = now-long, now-long, now-5*time.Second },
+			Silence{Nothing, long, GroupLost}},
+		{"no data for a while", Auto, false, func(e *Engine) { e.streamed = now - long }, Silence{}},
+		{"no data for long", Auto, false, func(e *Engine) { e.streamed = now - 2*long }, Silence{Unserved, 2 * long, 0}},
+		{"no data for long, and none is missed", Auto, false, func(e *Engine) { e.streamed = now - 2*long; e.Busy(now - time.Second) }, Silence{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := New(Config{Unicast: c.unicast, Multicast: true})
@@ -162,5 +171,52 @@ func TestSilence(t *testing.T) {
 				t.Errorf("it is %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestUnserved: a server that lives, and says no reason why nothing comes, has a limit; one that
+// waits or whose disk stalls has none.
+func TestUnserved(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		state wire.SenderState
+		do    func(e *Engine, now time.Duration) // at each tick
+		want  time.Duration                      // after a minute of heartbeats
+	}{
+		{"heartbeats alone", wire.SenderStreaming, func(*Engine, time.Duration) {}, time.Minute},
+		{"symbols", wire.SenderStreaming, func(e *Engine, now time.Duration) { e.Symbol(now) }, 0},
+		{"the client is busy", wire.SenderStreaming, func(e *Engine, now time.Duration) { e.Busy(now) }, 0},
+		{"it waits for clients", wire.SenderWaiting, func(*Engine, time.Duration) {}, 0},
+		{"its disk stalls", wire.SenderStalled, func(*Engine, time.Duration) {}, 0},
+	} {
+		e := New(Config{Multicast: true})
+		var now time.Duration
+		for now < time.Minute {
+			now += tick
+			e.Packet(now)
+			e.State(c.state)
+			c.do(e, now)
+			e.Next(now, true, false)
+		}
+		if got := e.Unserved(now); got != c.want {
+			t.Errorf("%s: unserved for %v, want %v", c.name, got, c.want)
+		}
+		if got := e.Unserved(now + 4*time.Second); got != 0 {
+			t.Errorf("%s, and then nothing at all: unserved for %v", c.name, got)
+		}
+	}
+}
+
+// TestStopped: time in which the client did not run is no silence.
+func TestStopped(t *testing.T) {
+	e := New(Config{Multicast: true})
+	e.Symbol(time.Second)
+	e.Stopped(2*time.Minute, 2*time.Minute-1500*time.Millisecond)
+	if got := e.Silence(2*time.Minute, false); got.Kind != None || e.Unserved(2*time.Minute) != 500*time.Millisecond {
+		t.Errorf("it is %+v, unserved for %v", got, e.Unserved(2*time.Minute))
+	}
+	e.Stopped(3*time.Minute, 3*time.Minute)
+	if e.lastPacket != 3*time.Minute {
+		t.Errorf("it was heard at %v, which is still to come", e.lastPacket)
 	}
 }

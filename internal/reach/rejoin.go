@@ -12,18 +12,18 @@ const (
 	maxRejoinPause = 10 * time.Second
 )
 
-// Rejoin decides when to join the group again. Its zero value is a client that heard
-// something at time 0.
+// Rejoin decides when to join the group again. Its zero value is a client that got a packet at
+// time 0.
 type Rejoin struct {
 	silentSince time.Duration
 	next        time.Duration // 0 before the first call
 	pause       time.Duration // after that
 }
 
-// Due tells whether to join again now, if something was last heard at heard.
-func (r *Rejoin) Due(now, heard time.Duration) bool {
-	if heard > r.silentSince || r.next == 0 {
-		*r = Rejoin{silentSince: heard, next: heard + rejoinAfter, pause: 2 * rejoinAfter}
+// Due reports whether to join again now, if the last packet came at lastPacket.
+func (r *Rejoin) Due(now, lastPacket time.Duration) bool {
+	if lastPacket > r.silentSince || r.next == 0 {
+		*r = Rejoin{silentSince: lastPacket, next: lastPacket + rejoinAfter, pause: 2 * rejoinAfter}
 	}
 	if now < r.next {
 		return false

@@ -17,16 +17,19 @@ type Config struct {
 	// Window is how many blocks the driver has memory for, 1 to MaxWindow. The slots are
 	// numbered from 0.
 	Window int
-	// InOrder: the target takes the image from the beginning on, and blocks that are
-	// verified keep their slots until it is their turn.
+	// InOrder: the target takes the image in order only. Verified blocks keep their slots until
+	// it is their turn.
 	InOrder bool
 	// Subblocks: the driver can compare a block of the target by the digests of its sub-blocks.
 	// Otherwise a block that differs is wanted whole.
 	Subblocks bool
+	// TargetWaits: nothing is written before TargetReady. What waits until then does not say
+	// that the disk is slow.
+	TargetWaits bool
 	// SilenceLimit is how long nothing of the sender may come before the receiver
 	// gives up; 0 is for ever.
 	SilenceLimit time.Duration
-	// Rand spreads what receivers say in time. Each needs one of its own.
+	// Rand spreads feedback in time. Each receiver needs one of its own.
 	Rand *rand.Rand
 }
 
@@ -85,6 +88,7 @@ type Engine struct {
 	want      wantState
 	subblocks subblocksState
 
+	waits    bool // nothing is written yet
 	slow     bool // the disk is slower than the stream
 	failures int  // blocks that failed their digest
 
@@ -95,8 +99,7 @@ type Engine struct {
 	deadline time.Duration
 }
 
-// New returns a receiver of session s to which every block is missing. The
-// description that it rests on arrived at now.
+// New returns a receiver of session s that has no blocks yet. The description of s arrived at now.
 func New(now time.Duration, cfg Config, s Session) *Engine {
 	if cfg.Window < 1 || cfg.Window > MaxWindow {
 		panic(fmt.Sprintf("receiver: window of %d blocks", cfg.Window))
@@ -106,6 +109,7 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 		rand:  cfg.Rand,
 		image: cfg.Image.BlockCount(),
 		slots: make([]slot, cfg.Window),
+		waits: cfg.TargetWaits,
 	}
 	e.blockState = make([]uint16, e.image)
 	for i := range e.blockState {
@@ -119,8 +123,8 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 	return e
 }
 
-// Restart goes on in another session of the same image: verified blocks stay and
-// partial ones are dropped, because how a block was encoded may differ (J5).
+// Restart continues in another session of the same image: verified blocks stay, and partial ones
+// are dropped, because a block may be encoded differently (J5).
 func (e *Engine) Restart(now time.Duration, s Session) {
 	for p := range e.slots {
 		switch sl := &e.slots[p]; sl.state {
@@ -133,9 +137,8 @@ func (e *Engine) Restart(now time.Duration, s Session) {
 	e.begin(now, s)
 }
 
-// SwitchStream goes on in the same session with another stream of it, by unicast or by
-// multicast: the symbols are the same, and what is held stays, but packets are numbered
-// anew.
+// SwitchStream continues in the same session with its unicast or multicast stream: the symbols are
+// the same and stay, but packets have other sequence numbers.
 func (e *Engine) SwitchStream(now time.Duration) {
 	for p := range e.slots {
 		if s := &e.slots[p]; s.state == slotFilling {
@@ -183,7 +186,7 @@ func (e *Engine) learn(c wire.Completion) {
 	e.missing += e.manifest
 }
 
-// Verdict is what became of a symbol.
+// Verdict is what to do with a symbol.
 type Verdict uint8
 
 // The verdicts.
@@ -205,8 +208,8 @@ type Placement struct {
 	Slot     int
 }
 
-// HandleSymbol judges a symbol of this session, whose checksum is right. Data is
-// not looked at.
+// HandleSymbol decides what to do with a symbol of this session whose checksum is right. It does
+// not read Data.
 func (e *Engine) HandleSymbol(now time.Duration, s *wire.Symbol) Placement {
 	e.arrived(now, s.Sequence)
 	if !e.stream.recordArrival(s.Sequence) {
@@ -311,8 +314,8 @@ func (e *Engine) horizon() uint32 {
 	return min(e.image, e.prefix+uint32(max(1, len(e.slots)-2)))
 }
 
-// recordNoRoom records that a block found no room. If it is the disk that holds the
-// window, the receiver asks from now on for what fits, and no more (R13).
+// recordNoRoom records that a block found no free slot. If the disk is the cause, the receiver
+// requests from now on only what fits (R13).
 func (e *Engine) recordNoRoom() {
 	if len(e.free) > 0 {
 		return
@@ -320,13 +323,32 @@ func (e *Engine) recordNoRoom() {
 	e.slow = e.slow || e.diskBound()
 }
 
-// diskBound tells whether half of the window waits for the target, and not, in order,
-// for a block that is still to come.
+// diskBound reports whether half of the window waits for the target. In order, it does not count if
+// the target waits for a block that is still to come.
 func (e *Engine) diskBound() bool {
-	if e.cfg.InOrder && e.prefix < e.image && e.blockState[e.prefix] != blockVerified {
+	return !e.waits && !e.waitsForNext() && e.inState(slotWriting)*2 >= len(e.slots)
+}
+
+// waitsForNext reports whether a target in order waits for a block that is still to come.
+func (e *Engine) waitsForNext() bool {
+	return e.cfg.InOrder && e.prefix < e.image && e.blockState[e.prefix] != blockVerified
+}
+
+// TargetReady records that the target may be written to, after Config.TargetWaits.
+func (e *Engine) TargetReady() { e.waits = false }
+
+// Crowded reports whether three quarters of the window are with the driver, for repair or writing,
+// and come back without another packet. What arrives now will hardly find a slot. If the disk is
+// slower than the stream, that is nothing to wait for.
+func (e *Engine) Crowded() bool {
+	if e.slow {
 		return false
 	}
-	return e.inState(slotWriting)*2 >= len(e.slots)
+	busy := e.inState(slotSolving)
+	if !e.waitsForNext() {
+		busy += e.inState(slotWriting)
+	}
+	return busy*4 >= len(e.slots)*3
 }
 
 // inState is the count of slots that are so far.
@@ -437,8 +459,8 @@ func (e *Engine) BlockVerified(p int) {
 	e.setBlockState(e.slots[p].index, blockVerified)
 }
 
-// BlockFailed records that the block in slot p is not what its digest says. All
-// of it is dropped. If some came from the target, that may have been wrong.
+// BlockFailed records that the block in slot p does not have its digest. All of it is dropped: if
+// symbols came from the target, those may have been wrong.
 func (e *Engine) BlockFailed(now time.Duration, p int) {
 	filled := e.slots[p].seeded
 	e.release(p, blockMissing)
@@ -469,7 +491,7 @@ func (e *Engine) BlockWritten(now time.Duration, p int) {
 	}
 }
 
-// Complete tells whether every block of the image and of the manifest is in and
+// Complete reports whether every block of the image and of the manifest is in and
 // written. The driver then syncs and verifies, and calls Leave.
 func (e *Engine) Complete() bool {
 	return e.manifest != 0 && e.written == e.image+e.manifest && (!e.cfg.InOrder || e.prefix == e.image)
@@ -481,17 +503,25 @@ func (e *Engine) Missing() uint32 { return e.image + e.manifest - e.verified }
 // BlocksDone is the count of blocks of the image that are verified and written.
 func (e *Engine) BlocksDone() uint32 { return e.done }
 
-// SocketDropped records that the receiver's own socket dropped up to count packets
-// for lack of room: those that are missing are not lost on the wire.
+// SocketDropped records that this host's socket dropped up to count packets for lack of room: they
+// were not lost on the wire.
 func (e *Engine) SocketDropped(count uint64) {
 	e.stream.dropped += min(count, e.stream.counts().Lost)
+}
+
+// Stopped records that the driver did not run for so long until now. That was no silence of the
+// sender.
+func (e *Engine) Stopped(now, during time.Duration) {
+	e.heard = min(now, e.heard+during)
+	e.inStream = min(now, e.inStream+during)
+	e.rearm()
 }
 
 // Session is the session that the receiver is in.
 // Only simulations use it.
 func (e *Engine) Session() wire.SessionID { return e.session.ID }
 
-// GaveUp tells whether the receiver will not go on, with the outcome and the reason.
+// GaveUp reports whether the receiver will not go on, with the outcome and the reason.
 // The driver tells its user, and calls Leave.
 func (e *Engine) GaveUp() (o wire.Outcome, reason string, ok bool) {
 	return e.outcome, e.reason, e.gaveUp

@@ -8,8 +8,8 @@ import (
 	"multiserver/internal/wire"
 )
 
-// look goes through the window: which bursts are over, which promises were not
-// kept, and whether the carousel has passed blocks that are missing (R4, R7, R12).
+// look goes through the window: which bursts are over, which promises were broken, and whether the
+// carousel has passed missing blocks (R4, R7, R12).
 func (e *Engine) look(now time.Duration) {
 	e.lookAt = e.stream.highest + lookEvery
 	e.recentLoss = e.stream.loss()
@@ -58,10 +58,10 @@ func (e *Engine) look(now time.Duration) {
 // Only simulations use it.
 func (e *Engine) Attention() wire.Sequence { return e.lookAt }
 
-// backOff orders receivers by how much they lack (R6). Of n receivers with this one's
-// loss, n·Q lack as much or more: whoever is likely to lack most speaks in the first
-// slot, twice as many in the next, and each slot is long enough for the repair advertisement to
-// silence the following.
+// backOff orders receivers by how much they lack (R6). Of n receivers with the same loss, n·Q lack
+// as much as this one or more. The receivers that probably lack most report in the first slot, and
+// twice as many in each following slot. A slot is long enough for the repair advertisement to
+// silence the next one.
 func (e *Engine) backOff(s *slot) time.Duration {
 	if s.onlySeeded() { // nobody knows who lacks it too
 		return e.spreadOthers()
@@ -88,8 +88,8 @@ func atLeast(n int, mean float64) float64 {
 	return max(0, 1-below)
 }
 
-// slotTime is the unit of back-off: a report reaches the sender, which gathers what
-// it owes, and its repair advertisement comes back.
+// slotTime is the unit of back-off: a report reaches the sender, which gathers repair, and its
+// repair advertisement comes back.
 func (e *Engine) slotTime() time.Duration { return e.roundTrip + advTime }
 
 // HandleRepairAdv records what the sender promises: NACKs that it covers are
@@ -154,8 +154,8 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 		e.giveUp(now, wire.OutcomeInterrupted, "the server was stopped")
 	}
 	e.stream.recordSent(h.Sequence)
-	// A heartbeat that overtook symbols says too early that the pass has ended; so
-	// would one that was late. Both cost a report.
+	// A heartbeat that overtook symbols says too early that the pass has ended, and so does
+	// a late one. Both cost a report.
 	e.quiet = h.PassEnded && h.Sequence >= e.stream.highest
 	if e.quiet {
 		e.quietAt = e.stream.highest
@@ -209,8 +209,7 @@ func (e *Engine) rearm() {
 	e.deadline = at
 }
 
-// quietDue is when a silence of the stream begins to count as its end, whatever was
-// heard last (R5).
+// quietDue is when a silence of the stream begins to count as its end, whatever came last (R5).
 func (e *Engine) quietDue() time.Duration {
 	if e.quiet {
 		return never
@@ -218,7 +217,7 @@ func (e *Engine) quietDue() time.Duration {
 	return e.inStream + quietTime
 }
 
-// Poll appends to dst the next packet that is due for the sender, and tells whether
+// Poll appends to dst the next packet that is due for the sender, and reports whether
 // there was one. It is called again until there is none, then at Deadline, and
 // after any call that moved the deadline; early calls are harmless.
 func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
@@ -266,9 +265,9 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 	return dst, false
 }
 
-// collectNACKs (R8, R9) fills the report's NACKs with all that lack something and are not
-// covered, now that one of them is due, and tells whether there were any. Blocks that
-// are named symbol by symbol begin a round of WantedSymbols instead.
+// collectNACKs (R8, R9) fills the report with the NACKs of all blocks that lack something and are
+// not covered, once one of them is due. It reports whether there are any. Blocks whose symbols are
+// named begin a round of WantedSymbols instead.
 func (e *Engine) collectNACKs(now time.Duration) bool {
 	e.report.NACKs = e.report.NACKs.Reset()
 	e.askAt = 0
@@ -283,7 +282,7 @@ func (e *Engine) collectNACKs(now time.Duration) bool {
 			e.askAt = earliest(e.askAt, s.askAt)
 			continue
 		}
-		if s.overheard() {
+		if s.incidental() {
 			e.drop(p)
 			dropped = true
 			continue
@@ -311,11 +310,11 @@ func (e *Engine) collectNACKs(now time.Duration) bool {
 	return e.report.NACKs.Len() > 0
 }
 
-// mayWait tells whether a block that lacks much may wait (R10): while there is room, and
-// until the carousel has come by again. What it brings for the sake of others is then what
-// twenty newcomers would have asked for one by one.
+// mayWait reports whether a block that lacks much may wait (R10): while there is room, and
+// until the carousel comes by again. Then it brings what twenty new receivers would otherwise
+// have requested one by one.
 func (e *Engine) mayWait(s *slot) bool {
-	if s.onlySeeded() || s.overheard() {
+	if s.onlySeeded() || s.incidental() {
 		return false
 	}
 	passedBy := e.pass != s.pass && e.carouselBlock > s.index
@@ -355,18 +354,18 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 	}.AppendTo(dst), true
 }
 
-// appendMissing names as many source symbols of s as it needs, and tells whether
+// appendMissing names as many source symbols of s as it needs, and reports whether
 // the packet is full.
 func (e *Engine) appendMissing(s *slot) (full bool) {
 	o, id := e.ref(s.index)
 	need := int(s.symbolsNeeded)
 	for first := 0; need > 0 && first < int(s.k); {
-		if s.bits[first/64]&(1<<(first%64)) != 0 {
+		if s.bits.Has(uint32(first)) {
 			first++
 			continue
 		}
 		end := first + 1
-		for end < int(s.k) && end-first < need && s.bits[end/64]&(1<<(end%64)) == 0 {
+		for end < int(s.k) && end-first < need && !s.bits.Has(uint32(end)) {
 			end++
 		}
 		if e.symbols.Len() == wire.MaxSymbolRanges {

@@ -25,9 +25,8 @@ type goodbyeState struct {
 // never is later than all times.
 const never = time.Duration(1<<63 - 1)
 
-// Leave begins to say goodbye, once the driver is through with the target or cannot
-// go on (R15). After that the receiver says nothing else. Of reason goes what a packet can
-// hold.
+// Leave begins the goodbye, once the target is finished or the receiver cannot go on (R15). After
+// that the receiver sends nothing else. reason is cut to what a packet can hold.
 func (e *Engine) Leave(now time.Duration, o wire.Outcome, reason string) {
 	if e.bye.state != byeNone {
 		return
@@ -60,8 +59,8 @@ func (e *Engine) HandleGoodbyeAck(now time.Duration, g wire.GoodbyeAck) {
 	}
 }
 
-// Gone tells whether the sender knows that the receiver has left, or the receiver
-// has given that up.
+// Gone reports whether the sender has acknowledged the goodbye, or the receiver has given up on
+// that.
 func (e *Engine) Gone() bool { return e.bye.state == byeGone }
 
 func (e *Engine) pollGoodbye(now time.Duration, dst []byte) ([]byte, bool) {

@@ -11,54 +11,51 @@ const (
 	passedGap = 128
 	// lookEvery is how many packets lie between two looks at the window.
 	lookEvery = 64
-	// lateSpan is how far behind the highest sequence a doubled packet is told from a
-	// late one.
+	// lateSpan is how far behind the highest sequence a duplicate is told from a late packet.
 	lateSpan = 64
-	// firstReport is after how many packets the first report is due, spread by reportSpread
-	// for each receiver: the sender cannot tell a bad receiver from a bad network before
-	// it knows a few.
+	// firstReport is after how many packets the first report is due, spread by reportSpread for
+	// each receiver: the sender needs a few reports to tell a bad receiver from a bad network.
 	firstReport  = 512
 	reportSpread = 4 * time.Millisecond
 	// sampleMemory is how long a receiver reports in time after the last heartbeat that
 	// named it: eight of them may be lost. minSampleInterval bounds what a sender can ask for.
 	sampleMemory      = 2 * time.Second
 	minSampleInterval = 20 * time.Millisecond
-	// lossSpan is over how many packets, about, loss is measured.
+	// lossSpan is the number of packets, about, over which loss is measured.
 	lossSpan = 16384
 
-	// sourceShare and fewSymbols: a block that lacks more than a quarter of its symbols,
-	// and more than a few, names those that it lacks, since rebuilding hundreds is slow.
+	// sourceShare and fewSymbols: a block that lacks more than a quarter of its symbols, and
+	// more than a few, names the missing ones, since rebuilding hundreds is slow.
 	sourceShare = 4
 	// sourceLoss: where loss takes that much of every block, it is no more than usual.
 	sourceLoss = 1.5
 	fewSymbols = 8
 
-	// A block whose first symbol to come is behind the first 1/lateShare of its symbols
-	// and lateSymbols was under way when the receiver came.
+	// A block is late if its first symbol to arrive is behind the first 1/lateShare of its
+	// symbols and lateSymbols: it was under way when the receiver came.
 	lateShare   = 32
 	lateSymbols = 8
 	// keepRoom: while a part of 1/keepRoom of the window is free, blocks that lack much
 	// wait for a carousel to come by.
 	keepRoom = 8
 
-	// advTime is what a sender may take to gather what it owes before it says so,
-	// and part of the unit of back-off.
+	// advTime is how long a sender may gather repair before it advertises it, and part of the
+	// unit of back-off.
 	advTime = 500 * time.Microsecond
 	// defaultRoundTrip holds until a heartbeat brings a measured one.
 	defaultRoundTrip = time.Millisecond
-	// wantSpread is the time for each receiver over which lists of wanted blocks are
-	// spread: five a millisecond, of which the first brings the stream that silences the
-	// others.
+	// wantSpread is the time for each receiver over which lists of wanted blocks are spread:
+	// five a millisecond. The first brings the stream that silences the others.
 	wantSpread = 200 * time.Microsecond
 	maxSpread  = 5 * time.Second
 	// goodbyeSpread keeps goodbyes below 1000 a second, however many there are.
 	goodbyeSpread = time.Millisecond
 
-	// quietTime is a silence of the stream that stands for the heartbeat that says
-	// that a pass ended: longer than the longest pause between heartbeats.
+	// quietTime is a silence of the stream that counts as the heartbeat which ends a pass: longer
+	// than the longest pause between heartbeats.
 	quietTime = 400 * time.Millisecond
-	// wantRetry is how soon a list is told again while nothing comes; it doubles up to
-	// the report interval or maxWantRetry.
+	// wantRetry is how soon a list is repeated while nothing comes; it doubles up to the report
+	// interval or maxWantRetry.
 	wantRetry    = 10 * time.Millisecond
 	maxWantRetry = time.Second
 
@@ -66,23 +63,22 @@ const (
 	renewals = 2
 	// maxUnverifiedRun bounds the runs that NextUnverified looks for.
 	maxUnverifiedRun = 1024
-	// subblocksGather is how long blocks that differ are gathered before their sub-blocks are
-	// asked for, and maxSubblockRequests how many are waited for at a time: wherever they
-	// are, so many fit a packet.
+	// subblocksGather is how long differing blocks are gathered before their sub-blocks are
+	// requested. maxSubblockRequests is how many are waited for at a time: so many fit a packet
+	// wherever they are.
 	subblocksGather     = time.Millisecond
 	maxSubblockRequests = 128
-	// subblocksRetry is how soon sub-blocks are asked for again, at least, since the sender may
-	// have to read the block; it doubles up to the report interval, and after subblocksTries
-	// the block is wanted whole: after subblocksTriesComing while the last packet of sub-blocks,
-	// of whatever block, came within subblocksComing.
+	// subblocksRetry is how soon sub-blocks are requested again, at least: the sender may have to
+	// read the block. It doubles up to the report interval. After subblocksTries the whole block
+	// is requested; after subblocksTriesComing, if the last packet of sub-blocks of any block
+	// came within subblocksComing.
 	subblocksRetry       = 20 * time.Millisecond
 	subblocksTries       = 6
 	subblocksTriesComing = 40
 	subblocksComing      = time.Second
 
-	// goodbyeRetry is how soon a goodbye is told again; it doubles, and after
-	// goodbyeTries the receiver leaves without an answer: after 6 s with few
-	// receivers.
+	// goodbyeRetry is how soon a goodbye is repeated. It doubles, and after goodbyeTries the
+	// receiver leaves without an answer: after 6 s with few receivers.
 	goodbyeRetry = 50 * time.Millisecond
 	goodbyeTries = 8
 

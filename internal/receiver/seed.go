@@ -6,12 +6,11 @@ import (
 	"multiserver/internal/block"
 )
 
-// A receiver whose target may hold a part of the image has unverified blocks: it does not ask for
-// them while the driver compares them with the manifest, and takes what of them comes for
-// others.
+// A receiver whose target may hold a part of the image has unverified blocks. It does not request
+// them while the driver compares them with the manifest, but keeps symbols that come for others.
 
-// MarkUnverified records that the target may hold those of the blocks [r.Lo, r.Hi) of the image
-// of which nothing has come. They are not asked for until they are Confirm (R17).
+// MarkUnverified records that the target may hold the blocks [r.Lo, r.Hi) of the image, as far
+// as no symbol of them has come. They are not requested until Confirm (R17).
 func (e *Engine) MarkUnverified(now time.Duration, r block.Range) {
 	if e.cfg.InOrder {
 		return
@@ -29,9 +28,9 @@ func (e *Engine) MarkUnverified(now time.Duration, r block.Range) {
 	e.rearm()
 }
 
-// Confirm records whether the target holds block id of the image, verified against
-// the manifest. If it does, the block is done, and a slot that was filling with it is
-// free. Of a block that is not unverified, nothing else changes.
+// Confirm records whether the target holds block id of the image, verified by the manifest. If it
+// does, the block is done, and a slot that was filling with it is free. If it does not, only an
+// unverified block changes.
 func (e *Engine) Confirm(now time.Duration, id block.ID, held bool) {
 	if uint32(id) >= e.image {
 		return
@@ -80,8 +79,8 @@ func (e *Engine) recordDiffers(index uint32) {
 	}
 }
 
-// Unverified is the count of blocks that are to be checked. A block that is in a slot is none
-// of them, but may become one again.
+// Unverified is the count of unverified blocks. A block in a slot does not count, but may become
+// unverified again.
 func (e *Engine) Unverified() uint32 { return e.unverified }
 
 // NextUnverified returns the first run of blocks from block from on that are unverified, of
@@ -100,18 +99,16 @@ func (e *Engine) NextUnverified(from uint32) (block.Range, bool) {
 	return block.Range{Lo: uint64(from), Hi: uint64(to)}, from < to
 }
 
-// IsMissing tells whether nothing of block id of the image has come, and nobody has found
-// it on the target.
+// IsMissing reports whether no symbol of block id of the image has come or was found on the target.
 func (e *Engine) IsMissing(id block.ID) bool {
 	return uint32(id) < e.image && (e.blockState[id] == blockMissing || e.blockState[id] == blockUnverified)
 }
 
-// onlySeeded tells whether all that is in came from the target: there is no burst whose end
-// is to be awaited.
+// onlySeeded reports whether all symbols came from the target: there is no burst to wait for.
 func (s *slot) onlySeeded() bool { return s.seeded && s.last == 0 }
 
-// overheard tells whether what came of a block that is unverified, or whose sub-blocks are wanted,
-// was for somebody else: it lacks too much to be asked for.
-func (s *slot) overheard() bool {
+// incidental reports whether the symbols of a block that is unverified, or whose sub-blocks are
+// wanted, were sent for another receiver: it lacks too much to be requested.
+func (s *slot) incidental() bool {
 	return s.fallback != blockMissing && !s.seeded && int(s.symbolsNeeded)*sourceShare > int(s.k)
 }

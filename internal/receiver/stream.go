@@ -19,8 +19,7 @@ type stream struct {
 	weight       float64 // packets that lately rests on
 }
 
-// recordArrival records packet q, and tells whether it is news: a copy of one within
-// lateSpan is none.
+// recordArrival records packet q, and reports whether it is new: a copy within lateSpan is not.
 func (s *stream) recordArrival(q wire.Sequence) bool {
 	switch d := int64(q - s.highest); {
 	case s.first == 0:
@@ -54,8 +53,8 @@ func (s *stream) advance(q wire.Sequence) {
 	s.highest = q
 }
 
-// recordSent records that q was sent, by what goes along with the stream. Before the first
-// packet nothing counts as lost.
+// recordSent records that q was sent, as a packet beside the stream says. Before the first packet
+// nothing counts as lost.
 func (s *stream) recordSent(q wire.Sequence) {
 	if s.first != 0 {
 		s.advance(q)
@@ -67,7 +66,7 @@ func (s *stream) recordSent(q wire.Sequence) {
 // seen is up to where the receiver knows what it lacks.
 func (s *stream) seen() wire.Sequence { return max(s.highest, s.announced) }
 
-// counts are what became of the packets so far.
+// counts returns how many packets came and were lost so far.
 func (s *stream) counts() wire.PacketCounts {
 	c := wire.PacketCounts{Received: s.received, Dropped: s.dropped}
 	if s.first != 0 {
@@ -82,7 +81,7 @@ func (s *stream) counts() wire.PacketCounts {
 func (s *stream) loss() float64 {
 	expected := float64(int64(s.highest-s.fromSequence) + 1) // 0 right after the span ended
 	missing := max(0, expected-float64(s.received-s.fromReceived))
-	// One loss in a hundred packets is supposed beforehand.
+	// The estimate starts from one loss in a hundred packets.
 	loss := (missing + s.lately*s.weight + 1) / (expected + s.weight + 100)
 	if expected >= lossSpan {
 		s.lately, s.weight = loss, min(expected+s.weight, lossSpan)

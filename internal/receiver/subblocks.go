@@ -9,7 +9,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// subblocksState is what was asked for of the blocks at blockDiffers.
+// subblocksState is the state of the requests for the blocks at blockDiffers.
 type subblocksState struct {
 	at        time.Duration     // when more is to be asked for, 0 if nothing is
 	gathered  time.Duration     // when blocks are that were not asked for, 0 if there are none
@@ -31,10 +31,10 @@ type subblockRequest struct {
 	answered bool
 }
 
-// usesSubblocks tells whether it is of use to ask for sub-blocks.
+// usesSubblocks reports whether requests for sub-blocks can help.
 func (e *Engine) usesSubblocks() bool { return e.cfg.Subblocks && !e.subblocks.refused }
 
-// resetSubblocks begins anew: nothing was asked for.
+// resetSubblocks drops all requests.
 func (e *Engine) resetSubblocks() {
 	p := &e.subblocks
 	p.requested = p.requested[:0]
@@ -59,11 +59,11 @@ func (p *subblocksState) find(index uint32) (int, bool) {
 	})
 }
 
-// idle tells whether there are blocks to ask for, and no time is set.
+// idle reports whether there are blocks to ask for, and no time is set.
 func (p *subblocksState) idle() bool { return p.gathered == 0 && p.wanted > len(p.requested) }
 
-// subblocksRoom is for how many more blocks sub-blocks may be asked for: a quarter of the window
-// stays free for the stream.
+// subblocksRoom is for how many more blocks sub-blocks may be requested: a quarter of the
+// window stays free for the stream.
 func (e *Engine) subblocksRoom() int {
 	return min(len(e.free)-len(e.slots)/4, maxSubblockRequests) - len(e.subblocks.requested)
 }
@@ -159,7 +159,7 @@ func (e *Engine) admitSubblocks(now time.Duration) {
 	}
 }
 
-// recordRequest notes that sub-blocks are asked for, and tells whether that is news.
+// recordRequest records a request for sub-blocks, and reports whether it is new.
 func (e *Engine) recordRequest(a subblockRequest) bool {
 	i, found := e.subblocks.find(a.index)
 	if !found {
@@ -177,8 +177,7 @@ func (e *Engine) markMissing(index uint32) {
 	}
 }
 
-// abandonSubblocks: the sender knows nothing of sub-blocks, and all blocks that differ are wanted
-// whole.
+// abandonSubblocks is for a sender without sub-blocks: all blocks that differ are requested whole.
 func (e *Engine) abandonSubblocks() {
 	e.subblocks.refused = true
 	for i := uint32(0); e.subblocks.wanted > 0; i++ {
@@ -188,9 +187,9 @@ func (e *Engine) abandonSubblocks() {
 	}
 }
 
-// HandleSubblockDigests tells whether the receiver waits for the sub-blocks of that block, which it or
-// another one has asked for. The driver gathers them, compares them with its target and
-// calls SeedSlot or RequestWhole.
+// HandleSubblockDigests reports whether the receiver waits for the sub-blocks of that block, at its
+// own request or another's. The driver gathers them, compares them with its target and calls
+// SeedSlot or RequestWhole.
 func (e *Engine) HandleSubblockDigests(now time.Duration, w wire.SubblockDigests) (wanted bool) {
 	e.heard = now
 	p := &e.subblocks
@@ -220,19 +219,18 @@ func (e *Engine) HandleSubblockDigests(now time.Duration, w wire.SubblockDigests
 	return true
 }
 
-// SeedSlot records that the driver has source symbols of block id of the image, of which
-// sub-blocks were wanted: symbol i if bit i%64 of have[i/64] is set. k is the block's, of its
-// sub-blocks. What is left in have afterwards, with Keep, the driver puts into the slot; as
-// with HandleSymbol, whatever the slot held is void with First. The rest of the block is
-// asked for at once. With NoRoom, also for sub-blocks of a session that is over, they are asked
-// for again later.
-func (e *Engine) SeedSlot(now time.Duration, id block.ID, k uint16, have []uint64) Placement {
+// SeedSlot records that the driver has the source symbols in have of block id of the image, whose
+// sub-blocks were wanted. k is the block's count of source symbols, as its sub-blocks say. With
+// Keep, SeedSlot leaves in have the symbols that the driver puts into the slot; with First, the
+// slot's old content is void. The rest of the block is requested at once. With NoRoom, the
+// sub-blocks are requested again later; so it is if they are of a session that is over.
+func (e *Engine) SeedSlot(now time.Duration, id block.ID, k uint16, have block.Bits) Placement {
 	t := e.seedSlot(id, k, have)
 	e.look(now)
 	return t
 }
 
-func (e *Engine) seedSlot(id block.ID, k uint16, have []uint64) Placement {
+func (e *Engine) seedSlot(id block.ID, k uint16, have block.Bits) Placement {
 	index := uint32(id)
 	if index >= e.image {
 		return Placement{Verdict: Invalid}
@@ -278,9 +276,9 @@ func (e *Engine) seedSlot(id block.ID, k uint16, have []uint64) Placement {
 	return t
 }
 
-// merge takes as many of the source symbols in have as are needed, and leaves those in it
-// that are news.
-func (s *slot) merge(have []uint64) {
+// merge adds as many of the source symbols in have as are needed, and leaves in it the ones
+// that are new.
+func (s *slot) merge(have block.Bits) {
 	for w := range have {
 		if w >= len(s.bits) {
 			have[w] = 0
@@ -299,8 +297,8 @@ func (s *slot) merge(have []uint64) {
 	}
 }
 
-// RequestWhole records that block id of the image is to come whole: too little of what the
-// target holds in its place is right.
+// RequestWhole requests block id of the image as a whole: too little of the target's content
+// matches.
 func (e *Engine) RequestWhole(now time.Duration, id block.ID) {
 	if uint32(id) < e.image {
 		e.requestWhole(uint32(id))

@@ -6,7 +6,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// wantState is what the receiver has told of the blocks that it wants whole.
+// wantState is the state of the list of wanted blocks.
 type wantState struct {
 	at        time.Duration // when the list is due, 0 if it is not
 	inQuiet   bool          // at was chosen when the sender owed nothing
@@ -16,10 +16,10 @@ type wantState struct {
 	// passed: the carousel has begun anew since the last list, or the manifest has become
 	// known.
 	passed bool
-	// renew is how many lists are to be told because the last held more than is wanted.
+	// renew is how many lists are to be sent because the last held more than is wanted.
 	renew      int
 	generation uint32
-	// declared: what is missing below it was told since the carousel began.
+	// declared: the missing blocks below it were announced since the carousel began.
 	declared uint32
 	// lackFrom: from declared to here nothing is missing.
 	lackFrom uint32
@@ -72,7 +72,7 @@ func (e *Engine) schedule(now time.Duration) {
 	}
 }
 
-// lacksNext tells whether a receiver InOrder has to ask: what comes next is missing, or
+// lacksNext reports whether a receiver InOrder has to ask: what comes next is missing, or
 // a quarter of the window's room.
 func (e *Engine) lacksNext() bool {
 	lack := 0
@@ -92,8 +92,8 @@ func (e *Engine) lacksNext() bool {
 	return e.horizon() == e.image && lack > 0
 }
 
-// carouselPassed tells whether the carousel has passed blocks that are missing and were not
-// told since it began.
+// carouselPassed reports whether the carousel has passed missing blocks that were not announced
+// since it began.
 func (e *Engine) carouselPassed() bool {
 	w := &e.want
 	if w.passed {

@@ -13,8 +13,8 @@ const (
 	blockVerified = 1<<16 - 2 // verified, or zeros: nothing more is needed
 	// blockUnverified: as blockMissing, but the target may hold it.
 	blockUnverified = 1<<16 - 3
-	// blockDiffers: the target holds something else, and the sub-block digests are to
-	// show what of it is right.
+	// blockDiffers: the target holds something else, and the digests of sub-blocks are to show
+	// which of it matches.
 	blockDiffers = 1<<16 - 4
 )
 
@@ -31,10 +31,9 @@ const (
 	slotWriting           // verified, on its way to the disk
 )
 
-// slot is one block in memory. What a symbol touches stands together, in one line of
-// the cache.
+// slot is one block in memory. The fields that a symbol touches are in one cache line.
 type slot struct {
-	bits          []uint64      // which source symbols are in
+	bits          block.Bits    // which source symbols are in
 	last          wire.Sequence // of the newest packet with a symbol of it
 	index         uint32
 	k             uint16
@@ -63,15 +62,10 @@ type slot struct {
 	_         [16]byte         // to two lines
 }
 
-// addSymbol puts a symbol in and tells whether it is news.
+// addSymbol adds a symbol, and reports whether it is new.
 func (s *slot) addSymbol(id block.SymbolID) bool {
 	if uint32(id) < uint32(s.k) {
-		w, bit := id/64, uint64(1)<<(id%64)
-		if s.bits[w]&bit != 0 {
-			return false
-		}
-		s.bits[w] |= bit
-		return true
+		return s.bits.Add(uint32(id))
 	}
 	return s.addRepair(id)
 }
@@ -91,29 +85,29 @@ func (s *slot) addRepair(id block.SymbolID) bool {
 	return true
 }
 
-// open makes a free slot hold block index, of k source symbols, of which first came
-// first, and whose place was home.
+// open makes a free slot hold block index, of k source symbols. first is the symbol that came
+// first, and home the block's place before.
 func (s *slot) open(index uint32, k uint16, first block.SymbolID, home uint16) {
 	words := (int(k) + 63) / 64
 	if cap(s.bits) < words {
-		s.bits = make([]uint64, words)
+		s.bits = block.NewBits(uint32(k))
 	}
 	s.bits = s.bits[:words]
 	clear(s.bits)
 	*s = slot{bits: s.bits, repair: s.repair[:0], index: index, k: k, symbolsNeeded: k, state: slotFilling, fallback: home, late: uint32(first) > uint32(k)/lateShare+lateSymbols}
 }
 
-// large tells whether a block lacks so much that source symbols are named: more than a
+// large reports whether a block lacks so much that source symbols are named: more than a
 // quarter, and more than what is lost of every block.
 func (e *Engine) large(s *slot) bool {
 	return s.symbolsNeeded > fewSymbols && float64(s.symbolsNeeded) > float64(s.k)*max(1.0/sourceShare, sourceLoss*e.recentLoss)
 }
 
-// room (R1) finds a slot for a block of which the symbol id has come, and the slot's
-// former block if that is evicted for it.
+// room (R1) finds a slot for a block whose symbol id has come. evicted says that the slot's old
+// block has to be dropped for it.
 func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool) {
 	if n := len(e.free); n > 0 {
-		// With little room, only what can still be filled by the burst that has begun.
+		// With little room, only a block that its present burst can still complete.
 		if n <= len(e.slots)/4 && uint32(id) > uint32(k)/sourceShare {
 			return 0, false, false
 		}
@@ -124,8 +118,8 @@ func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool
 	if uint32(id) > uint32(k)/sourceShare {
 		return 0, false, false
 	}
-	// The lowest rank goes first, and only a block that has to come again nearly
-	// whole anyway: everything else would be an exchange without a gain.
+	// The lowest rank goes first, and only a block that has to come again nearly whole:
+	// any other exchange would gain nothing.
 	var least float64
 	p = -1
 	for i := range e.slots {

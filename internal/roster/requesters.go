@@ -9,14 +9,13 @@ import (
 // requesterMemory is how long a requester that is silent stays in a full table.
 const requesterMemory = 10 * time.Minute
 
-// Requester is a client as an MXB 1 server sees it: it knows only what the client asked
-// for.
+// Requester is a client of MXB 1. The server knows only what the client has asked for.
 type Requester struct {
 	Addr      netip.AddrPort
 	FirstSeen time.Time
 	LastSeen  time.Time
 	Requests  uint64 // for blocks
-	// AskedBytes is the sum of the image's bytes that it asked for, each time.
+	// AskedBytes counts the image's bytes that it has asked for, each time that it has.
 	AskedBytes uint64
 }
 
@@ -25,8 +24,8 @@ type Requesters struct {
 	rows map[netip.AddrPort]*Requester
 }
 
-// Asked counts a request for bytes of the image. In a full table those that have been
-// silent for ten minutes make room; if there are none, nothing is recorded.
+// Asked counts a request for bytes of the image. In a full table, clients that have been silent
+// for ten minutes make room; if there is none, the request is not counted.
 func (t *Requesters) Asked(now time.Time, from netip.AddrPort, bytes uint64) {
 	r := t.rows[from]
 	if r == nil {

@@ -45,8 +45,8 @@ func TestRestartedMachine(t *testing.T) {
 			add := func(id wire.ReceiverID, c client) {
 				from := netip.AddrPortFrom(netip.MustParseAddr(c.addr), 4000+uint16(id))
 				table.Offer(id, c.name)
-				table.Heard(seconds(c.first), id, from)
-				table.Heard(seconds(c.last), id, from)
+				table.RecordPacket(seconds(c.first), id, from)
+				table.RecordPacket(seconds(c.last), id, from)
 			}
 			end := func(id wire.ReceiverID, c client) {
 				if c.silent {
@@ -89,7 +89,7 @@ func TestRow(t *testing.T) {
 	if table.Len() != 0 {
 		t.Error("an offer alone makes a row")
 	}
-	table.Heard(seconds(1), 7, from)
+	table.RecordPacket(seconds(1), 7, from)
 	table.Report(wire.Report{Receiver: 7, BlocksDone: 6, Counts: wire.PacketCounts{Received: 3, Lost: 2, Dropped: 1}, Limit: 200})
 	if got := table.Changes(nil); len(got) != 1 || got[0].Name != "pc7" || got[0].Outcome != Pending {
 		t.Errorf("changes after it joined: %+v", got)
@@ -109,7 +109,7 @@ func TestRow(t *testing.T) {
 	if got := table.Changes(nil); len(got) != 1 || got[0].Outcome != Lost {
 		t.Errorf("changes after it went silent: %+v", got)
 	}
-	table.Heard(seconds(9), 7, from)
+	table.RecordPacket(seconds(9), 7, from)
 	table.Goodbye(wire.Goodbye{Receiver: 7, Outcome: wire.OutcomeIntegrity, Reason: []byte("a reason")})
 	if got := table.Rows()[0]; got.Outcome != Failed || got.Reason != "a reason" {
 		t.Errorf("after its goodbye: %+v", got)
@@ -131,7 +131,7 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	for id := wire.ReceiverID(1); id <= MaxRows+10; id++ {
-		table.Heard(start, id, from)
+		table.RecordPacket(start, id, from)
 	}
 	if table.Len() != MaxRows || len(table.byID) != MaxRows {
 		t.Errorf("%d rows, %d by ID, want %d", table.Len(), len(table.byID), MaxRows)

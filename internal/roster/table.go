@@ -8,7 +8,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Row is a client of MXB 2, by what it said last.
+// Row is a client of MXB 2, as it last reported.
 type Row struct {
 	Name       string // its host's
 	Addr       netip.AddrPort
@@ -19,39 +19,34 @@ type Row struct {
 	LostOnWire uint64
 	// Dropped are packets that its own socket had no room for.
 	Dropped uint64
-	// Limit is what holds it back: "", "wire", "socket", "cpu" or "disk".
+	// Limit is what slows it down: "", "wire", "socket", "cpu" or "disk".
 	Limit   string
 	Outcome Outcome
 	Reason  string // of a failure, in its own words
 
-	// targetFailed tells that it was its target that failed, which another try does not
-	// mend.
+	// targetFailed: its target failed. Another attempt would not help.
 	targetFailed bool
 }
 
-// Outcome is what became of a client.
+// Outcome is how a client ended.
 type Outcome int
 
 // The outcomes.
 const (
 	Pending     Outcome = iota // not yet known
 	Done                       // every byte is verified, written and synced
-	Failed                     // it said so
+	Failed                     // it reported a failure
 	Interrupted                // ended by its user
 	Lost                       // it went silent
-	Restarted                  // it ended without the image, and its machine came again
+	Restarted                  // it ended without the image, and its machine joined again
 )
-
-func (o Outcome) String() string {
-	return [...]string{"pending", "done", "failed", "interrupted", "lost", "restarted"}[o]
-}
 
 // Table is the table of MXB 2's clients. Make it by New.
 type Table struct {
 	geometry block.Geometry
 	byID     map[wire.ReceiverID]*Row
-	rows     []*Row                     // as they came
-	names    map[wire.ReceiverID]string // from offers, until the receiver speaks in the session
+	rows     []*Row                     // in the order in which they came
+	names    map[wire.ReceiverID]string // from offers, until the first packet in the session
 	changed  []*Row
 }
 
@@ -60,9 +55,9 @@ func New(g block.Geometry) *Table {
 	return &Table{geometry: g, byID: map[wire.ReceiverID]*Row{}, names: map[wire.ReceiverID]string{}}
 }
 
-// Offer keeps the name that an offer brings, and tells whether that receiver made an offer
-// before. Only a packet in the session makes a row: anybody can make offers in others'
-// names. When there are MaxRows names, all are dropped.
+// Offer keeps the name in an offer, and reports whether that receiver has sent one before. Only
+// a packet in the session makes a row: anybody can send offers in others' names. When there are
+// MaxRows names, all are dropped.
 func (t *Table) Offer(id wire.ReceiverID, name string) (again bool) {
 	_, again = t.names[id]
 	if !again && len(t.names) >= MaxRows {
@@ -72,9 +67,9 @@ func (t *Table) Offer(id wire.ReceiverID, name string) (again bool) {
 	return again
 }
 
-// Heard records that a receiver spoke in the session, at an address. Beyond MaxRows no
-// row is made.
-func (t *Table) Heard(now time.Time, id wire.ReceiverID, from netip.AddrPort) {
+// RecordPacket records that a receiver sent a packet in the session, from an address. Beyond
+// MaxRows it makes no row.
+func (t *Table) RecordPacket(now time.Time, id wire.ReceiverID, from netip.AddrPort) {
 	r := t.byID[id]
 	if r == nil {
 		if len(t.rows) >= MaxRows {
@@ -93,7 +88,7 @@ func (t *Table) Heard(now time.Time, id wire.ReceiverID, from netip.AddrPort) {
 	}
 }
 
-// Report records what a receiver that was Heard says of itself.
+// Report records a receiver's report of itself, if it has a row.
 func (t *Table) Report(p wire.Report) {
 	if r := t.byID[p.Receiver]; r != nil {
 		t.count(r, p.Counts, p.BlocksDone)
@@ -101,7 +96,7 @@ func (t *Table) Report(p wire.Report) {
 	}
 }
 
-// Goodbye records how a receiver that was Heard ended.
+// Goodbye records how a receiver ended, if it has a row.
 func (t *Table) Goodbye(p wire.Goodbye) {
 	r := t.byID[p.Receiver]
 	if r == nil {
@@ -120,7 +115,7 @@ func (t *Table) Goodbye(p wire.Goodbye) {
 	}
 }
 
-// EndSilent marks as lost those without an outcome that knows does not tell to be there.
+// EndSilent marks receivers as lost that have no outcome and that knows does not know.
 func (t *Table) EndSilent(knows func(wire.ReceiverID) bool) {
 	for id, r := range t.byID {
 		if r.Outcome == Pending && !knows(id) {
@@ -129,8 +124,8 @@ func (t *Table) EndSilent(knows func(wire.ReceiverID) bool) {
 	}
 }
 
-// Verdict ends all that are without an outcome, and counts the clients and those of them
-// that do not have the image. A machine that came again counts once.
+// Verdict ends all rows without an outcome. It counts the clients, and the clients without the
+// image. A machine that joined again counts once.
 func (t *Table) Verdict() (failed, all int) {
 	t.EndSilent(func(wire.ReceiverID) bool { return false })
 	for _, r := range t.rows {
@@ -173,9 +168,9 @@ func (t *Table) count(r *Row, c wire.PacketCounts, blocksDone uint32) {
 	r.BytesDone = min(uint64(blocksDone)*uint64(t.geometry.BlockSize), t.geometry.ImageSize)
 }
 
-// end records that r ended without the image, unless its machine has come again since and
-// is judged by that. One that came while r was still heard is another client there, and a
-// target that failed is no better for the next one.
+// end records that r ended without the image. If its machine has joined again since, only the
+// last attempt counts. That does not apply to a row that came while r was still sending, which
+// is another client on the same machine, nor to a target that failed.
 func (t *Table) end(r *Row, o Outcome) {
 	for _, other := range t.rows {
 		if other.isAgain(r) {
@@ -192,12 +187,12 @@ func (t *Table) set(r *Row, o Outcome) {
 	}
 }
 
-// isAgain tells whether r is what came of the machine of before, which had ended.
+// isAgain reports whether r is the same machine as before, which had ended.
 func (r *Row) isAgain(before *Row) bool {
 	return !before.targetFailed && r.Name == before.Name && r.Addr.Addr() == before.Addr.Addr() && r.FirstSeen.After(before.LastSeen)
 }
 
-// cameAgain marks the rows that are of r's machine as restarted.
+// cameAgain marks the earlier rows of r's machine as restarted.
 func (t *Table) cameAgain(r *Row) {
 	for _, before := range t.rows {
 		switch before.Outcome {

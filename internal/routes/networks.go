@@ -11,23 +11,23 @@ const networkMemory, maxIntervals = 3 * time.Second, 10 * time.Second
 
 // Networks are the networks that the multicast stream goes out on, by interface.
 type Networks struct {
-	// Fixed keeps to the network that was added first: an interface was named.
+	// Fixed keeps the network that was added first: the configuration names an interface.
 	Fixed bool
 
 	list []network
 }
 
 type network struct {
-	ifIndex int
-	heard   time.Duration // when a receiver was last heard there
+	ifIndex    int
+	lastPacket time.Duration // when a packet of a receiver last came in there
 }
 
-// Heard records that a receiver was heard on a network, and tells whether the stream
-// should go out there too. Then the driver calls Add if it can.
-func (n *Networks) Heard(now time.Duration, ifIndex int) (add bool) {
+// Record records that a receiver sent a packet from a network. It reports whether the stream
+// should go out there too; then the driver calls Add if it can.
+func (n *Networks) Record(now time.Duration, ifIndex int) (add bool) {
 	for i := range n.list {
 		if n.list[i].ifIndex == ifIndex {
-			n.list[i].heard = now
+			n.list[i].lastPacket = now
 			return false
 		}
 	}
@@ -39,12 +39,12 @@ func (n *Networks) Add(now time.Duration, ifIndex int) {
 	n.list = append(n.list, network{ifIndex, now})
 }
 
-// Lapse removes the networks that no receiver was heard on lately, but for the last one,
-// and tells whether there were any. interval is the receivers' report interval.
+// Lapse removes the networks that no receiver has sent a packet from lately, except the last
+// one. It reports whether it removed any. interval is the receivers' report interval.
 func (n *Networks) Lapse(now, interval time.Duration) (changed bool) {
 	oldest := now - networkMemory - min(4*interval, maxIntervals)
 	for i := 0; i < len(n.list) && len(n.list) > 1; {
-		if n.list[i].heard < oldest {
+		if n.list[i].lastPacket < oldest {
 			n.list = slices.Delete(n.list, i, i+1)
 			changed = true
 			continue

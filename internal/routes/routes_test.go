@@ -13,14 +13,14 @@ import (
 // one keeps it.
 func TestNetworks(t *testing.T) {
 	var n Networks
-	if !n.Heard(0, 2) {
+	if !n.Record(0, 2) {
 		t.Error("a new network does not get the stream")
 	}
 	n.Add(0, 2)
 	n.Add(0, 3)
 	const interval = time.Second
 	for now := time.Duration(0); now <= 7*time.Second; now += time.Second {
-		if n.Heard(now, 3) {
+		if n.Record(now, 3) {
 			t.Fatal("a network that is served is added again")
 		}
 		if n.Lapse(now, interval) {
@@ -43,7 +43,7 @@ func TestLongIntervals(t *testing.T) {
 	var n Networks
 	n.Add(0, 2)
 	n.Add(0, 3)
-	n.Heard(30*time.Second, 3)
+	n.Record(30*time.Second, 3)
 	if n.Lapse(13*time.Second, time.Minute) {
 		t.Error("a network is left before 13 s")
 	}
@@ -56,7 +56,7 @@ func TestLongIntervals(t *testing.T) {
 func TestFixedNetwork(t *testing.T) {
 	n := Networks{Fixed: true}
 	n.Add(0, 2)
-	if n.Heard(1, 3) {
+	if n.Record(1, 3) {
 		t.Error("the stream goes to another network than the one that was named")
 	}
 }

@@ -14,7 +14,7 @@ import (
 // MaxUnicast bounds the receivers that are served by unicast.
 const MaxUnicast = 256
 
-// Mode says whether a session's stream goes by unicast.
+// Mode reports whether a session's stream goes by unicast.
 type Mode int
 
 // The modes.
@@ -41,8 +41,8 @@ func NewUnicast(mode Mode, secret []byte) *Unicast {
 	return &Unicast{mode: mode, secret: secret, peers: map[wire.ReceiverID]unicastPeer{}}
 }
 
-// Token proves to the server that a receiver hears what is sent to an address; it is 0 if
-// unicast is not offered.
+// Token returns a token that proves to the server that a receiver gets packets at an address. It
+// is 0 if unicast is not offered.
 func (u *Unicast) Token(id wire.ReceiverID, addr netip.AddrPort) wire.Token {
 	if u.mode == Never {
 		return 0
@@ -53,17 +53,17 @@ func (u *Unicast) Token(id wire.ReceiverID, addr netip.AddrPort) wire.Token {
 	return wire.Token(binary.BigEndian.Uint64(h.Sum(nil)))
 }
 
-// Decision is what becomes of a request for unicast.
+// Decision is the answer to a request for unicast.
 type Decision int
 
 // The decisions.
 const (
 	Refused Decision = iota // not from there: the token is wrong, or unicast is not offered
 	Full                    // MaxUnicast are served
-	Renewed                 // it is served, and goes on being so
+	Renewed                 // it is served already
 	Moved                   // it is served, and asks from another address: Admit it there
 	New                     // it is not served yet: Admit it
-	Ended                   // it does not want unicast any more, and is not served now
+	Ended                   // it no longer wants unicast, and is not served now
 )
 
 // Request decides about a request that came from an address.
@@ -92,14 +92,14 @@ func (u *Unicast) Admit(now time.Duration, id wire.ReceiverID, addr netip.AddrPo
 	u.peers[id] = unicastPeer{addr, now}
 }
 
-// Serves tells whether a receiver is served by unicast.
+// Serves reports whether a receiver is served by unicast.
 func (u *Unicast) Serves(id wire.ReceiverID) bool {
 	_, ok := u.peers[id]
 	return ok
 }
 
-// Lapse removes the receivers that have not asked again for as long as makes a receiver
-// one that is gone, and appends them to dst. interval is their report interval.
+// Lapse removes the receivers that have not renewed their request for so long that they count as
+// gone, and appends them to dst. interval is their report interval.
 func (u *Unicast) Lapse(dst []wire.ReceiverID, now, interval time.Duration) []wire.ReceiverID {
 	limit := 4*interval + 2*time.Second
 	first := len(dst)
@@ -109,6 +109,6 @@ func (u *Unicast) Lapse(dst []wire.ReceiverID, now, interval time.Duration) []wi
 			dst = append(dst, id)
 		}
 	}
-	slices.Sort(dst[first:]) // no order of a map comes out
+	slices.Sort(dst[first:]) // the order of a map must not show
 	return dst
 }

@@ -11,40 +11,40 @@ import (
 )
 
 const (
-	// Samples is how many blocks of a target are compared before it counts as one that
-	// holds nothing of the image.
+	// Samples is how many blocks are compared at random. If none matches, the target counts
+	// as one that holds nothing of the image.
 	Samples = 64
-	// MaxRun is how many blocks a job digests at most.
+	// MaxRun is the most blocks that a job digests.
 	MaxRun = 4
-	// maxRuns are under way: 16 MiB of the default blocks.
+	// maxRuns jobs that digest are under way at most: 16 MiB of the default blocks.
 	maxRuns = 4
 	// maxComparisons bounds the memory of blocks whose sub-blocks are compared.
 	maxComparisons = 4
 	// MaxJobs is how many jobs are under way at most.
 	MaxJobs = maxRuns + maxComparisons
 	// maxLists bounds the memory of sub-blocks' digests: twice what the receiver waits for
-	// at a time. Lists stay of blocks that arrived whole before the last of their digests.
+	// at a time. A list stays if its block arrives whole before the last digest does.
 	maxLists = 256
-	// seedShare: a block of which the target holds less than this part is received whole.
+	// seedShare: if the target holds less than 1/seedShare of a block, it is received whole.
 	seedShare = 4
 )
 
-// Receiver is the receiver's engine, as far as seeding goes.
+// Receiver is the part of the receiver's engine that seeding needs.
 type Receiver interface {
-	// IsMissing tells whether nothing of a block has arrived or was found on the target.
+	// IsMissing reports whether no symbol of a block has arrived or was found on the target.
 	IsMissing(id block.ID) bool
-	// MarkUnverified keeps blocks from being asked for before they were compared.
+	// MarkUnverified keeps blocks from being requested before they are compared.
 	MarkUnverified(now time.Duration, r block.Range)
-	// NextUnverified is the first run from a block on of those that are to be compared.
+	// NextUnverified returns the first run of unverified blocks from a block on.
 	NextUnverified(from uint32) (block.Range, bool)
-	// Confirm says whether the target holds a block.
+	// Confirm reports whether the target holds a block.
 	Confirm(now time.Duration, id block.ID, held bool)
-	// RequestWhole says that a block is to come whole.
+	// RequestWhole requests a whole block.
 	RequestWhole(now time.Duration, id block.ID)
-	// ConfirmZeros takes blocks that are zeros by the manifest, and appends those that the
-	// driver has to write.
+	// ConfirmZeros records blocks that are zeros by the manifest, and appends the ones that
+	// the driver has to write.
 	ConfirmZeros(r block.Range, dst []block.Range) []block.Range
-	// HandleSubblockDigests tells whether the digests of a block's sub-blocks are waited for.
+	// HandleSubblockDigests reports whether the receiver waits for the digests of these sub-blocks.
 	HandleSubblockDigests(now time.Duration, p wire.SubblockDigests) (wanted bool)
 }
 
@@ -56,12 +56,12 @@ type Config struct {
 	Rand       *rand.Rand // chooses the samples
 }
 
-// Engine is what is known of one target's old content.
+// Engine keeps track of one target's old content.
 type Engine struct {
 	cfg      Config
 	manifest *codec.Manifest // nil before it came
-	samples  []uint32        // blocks that are still to be sampled
-	checking bool            // every block is compared before it is asked for
+	samples  []block.ID      // blocks that are still to be sampled
+	checking bool            // every block is compared before it is requested
 	next     uint32          // unverified blocks before it were handed out
 
 	// Before the manifest: the digests of the blocks in read.
@@ -75,38 +75,37 @@ type Engine struct {
 	comparisons int // jobs under way that compare sub-blocks
 }
 
-// New returns an engine to which nothing of the target is known.
+// New returns an engine that knows nothing of the target yet.
 func New(cfg Config) *Engine {
 	return &Engine{cfg: cfg, lists: map[block.ID]*Subblocks{}}
 }
 
 // Job is what a driver does with the target.
 type Job struct {
-	// Blocks are digested, MaxRun at most. If Subblocks is not nil, it is one block, of
-	// which the sub-blocks are compared.
+	// Blocks are to be digested, MaxRun at most. If Subblocks is not nil, it is one block
+	// whose sub-blocks are to be compared.
 	Blocks    block.Range
 	Subblocks *Subblocks
 	Digest    codec.Digest // of the block by the manifest, with Subblocks
 	sample    bool
 }
 
-// Result is what came of a job.
+// Result is the result of a job.
 type Result struct {
 	Job
-	// Readable has bit i if block i of Blocks could be read at all, and Digests has its
-	// digest, without Subblocks.
+	// Readable has bit i if block i of Blocks could be read. Without Subblocks, Digests has
+	// its digest.
 	Readable uint
 	Digests  [MaxRun]codec.Digest
-	// Have is by SymbolsHeld, with Subblocks.
-	Have []uint64
+	// Have comes from SymbolsPresent, with Subblocks.
+	Have block.Bits
 }
 
-// Outcome is what a driver does about a call of this engine.
+// Outcome is what a driver has to do after a call.
 type Outcome struct {
-	// Began: the target turned out to hold some of the image, and all of it is compared from
-	// now on.
+	// Began: the target holds some of the image. From now on every block is compared.
 	Began bool
-	// KeptBytes of the image were found on the target.
+	// KeptBytes of the image are on the target already.
 	KeptBytes uint64
 	// Zeros are blocks to be made zeros on the target. It is appended to.
 	Zeros []block.Range
@@ -114,24 +113,20 @@ type Outcome struct {
 	Seed Seed
 }
 
-// Seed is what the target holds of a block: source symbol i of K if bit i%64 of Have[i/64] is
-// set.
+// Seed is what the target holds of a block: those of its K source symbols that are in Have.
 type Seed struct {
 	Block block.ID
 	K     uint16
-	Have  []uint64
+	Have  block.Bits
 }
 
-// Checking tells whether blocks are compared before they are asked for.
-func (e *Engine) Checking() bool { return e.checking }
-
-// NeedsManifest tells whether nothing can be asked for before the manifest has come.
+// NeedsManifest reports whether nothing can be requested before the manifest has come.
 func (e *Engine) NeedsManifest() bool { return e.checking && e.manifest == nil }
 
 // UnderWay is the count of jobs whose results have not come.
 func (e *Engine) UnderWay() int { return e.runs + e.comparisons }
 
-// CheckAll compares every block of which nothing has come before it is asked for.
+// CheckAll has every missing block compared before it is requested.
 func (e *Engine) CheckAll(now time.Duration) {
 	if e.checking {
 		return
@@ -145,7 +140,7 @@ func (e *Engine) CheckAll(now time.Duration) {
 	e.cfg.Receiver.MarkUnverified(now, block.Range{Lo: 0, Hi: uint64(n)})
 }
 
-// Present records that a block that arrived was on the target already.
+// Present records that the target already held a block that has arrived.
 func (e *Engine) Present(now time.Duration, out *Outcome) {
 	if !e.checking {
 		out.Began = true
@@ -153,8 +148,8 @@ func (e *Engine) Present(now time.Duration, out *Outcome) {
 	}
 }
 
-// SetManifest takes the manifest, once: what was read before is held against it, or samples
-// are chosen.
+// SetManifest takes the manifest, once. It compares the digests that were read before, or
+// chooses the samples.
 func (e *Engine) SetManifest(now time.Duration, m *codec.Manifest, out *Outcome) {
 	e.manifest = m
 	if e.read != nil {
@@ -174,26 +169,26 @@ func (e *Engine) SetManifest(now time.Duration, m *codec.Manifest, out *Outcome)
 	}
 }
 
-// chooseSamples chooses the blocks whose digests tell whether the target holds some of the
-// image: not of zeros, which any disk has.
+// chooseSamples chooses the blocks to be sampled. Blocks of zeros prove nothing: any disk has
+// them.
 func (e *Engine) chooseSamples() {
-	chosen := map[uint32]bool{}
+	chosen := map[block.ID]bool{}
 	for tries := 0; tries < 16*Samples && len(chosen) < Samples; tries++ {
-		id := e.cfg.Rand.Uint32N(e.cfg.Image.BlockCount())
-		if !chosen[id] && e.cfg.Receiver.IsMissing(block.ID(id)) && !e.manifest.IsZeroBlock(id) {
+		id := block.ID(e.cfg.Rand.Uint32N(e.cfg.Image.BlockCount()))
+		if !chosen[id] && e.cfg.Receiver.IsMissing(id) && !e.manifest.IsZeroBlock(id) {
 			chosen[id] = true
 			e.samples = append(e.samples, id)
 		}
 	}
 }
 
-// Next returns a job, if there is one to be handed out now. While targetBusy, the target does
-// not keep up with what is written to it, and no runs of blocks are read.
+// Next returns a job, if one can be handed out now. targetBusy says that the target does not
+// keep up with the writes; then no runs of blocks are read.
 func (e *Engine) Next(targetBusy bool) (j Job, ok bool) {
 	if len(e.complete) > 0 && e.comparisons < maxComparisons {
 		id := e.complete[0]
 		e.complete = e.complete[1:]
-		j = Job{Blocks: one(id), Subblocks: e.lists[id], Digest: e.manifest.Digest(uint32(id))}
+		j = Job{Blocks: one(id), Subblocks: e.lists[id], Digest: e.manifest.Digest(id)}
 		delete(e.lists, id)
 		e.comparisons++
 		return j, true
@@ -202,7 +197,7 @@ func (e *Engine) Next(targetBusy bool) (j Job, ok bool) {
 		return Job{}, false
 	}
 	if len(e.samples) > 0 {
-		j = Job{Blocks: one(block.ID(e.samples[0])), sample: true}
+		j = Job{Blocks: one(e.samples[0]), sample: true}
 		e.samples = e.samples[1:]
 	} else if !e.checking {
 		return Job{}, false
@@ -215,8 +210,8 @@ func (e *Engine) Next(targetBusy bool) (j Job, ok bool) {
 
 func one(id block.ID) block.Range { return block.Range{Lo: uint64(id), Hi: uint64(id) + 1} }
 
-// nextRun is the next run to be digested. After the last one it begins anew: a block of which a
-// part arrived for other clients may have become unverified again.
+// nextRun returns the next run to be digested. After the last run it starts over: a block can
+// become unverified again after a part of it arrived for other clients.
 func (e *Engine) nextRun() (block.Range, bool) {
 	run, ok := e.cfg.Receiver.NextUnverified(e.next)
 	if !ok && e.next > 0 && e.read == nil && e.runs == 0 {
@@ -229,7 +224,7 @@ func (e *Engine) nextRun() (block.Range, bool) {
 	return run, ok
 }
 
-// HandleResult takes what came of a job.
+// HandleResult handles the result of a job.
 func (e *Engine) HandleResult(now time.Duration, r *Result, out *Outcome) {
 	switch {
 	case r.Subblocks != nil:
@@ -238,7 +233,7 @@ func (e *Engine) HandleResult(now time.Duration, r *Result, out *Outcome) {
 		return
 	case r.sample:
 		e.runs--
-		if id := block.ID(r.Blocks.Lo); !e.checking && r.Readable != 0 && r.Digests[0] == e.manifest.Digest(uint32(id)) {
+		if id := block.ID(r.Blocks.Lo); !e.checking && r.Readable != 0 && r.Digests[0] == e.manifest.Digest(id) {
 			e.Present(now, out)
 			e.compare(now, id, r.Digests[0], out)
 		}
@@ -259,9 +254,9 @@ func (e *Engine) HandleResult(now time.Duration, r *Result, out *Outcome) {
 	}
 }
 
-// compare holds a block's digest on the target against the manifest.
+// compare compares a block's digest on the target with the manifest.
 func (e *Engine) compare(now time.Duration, id block.ID, there codec.Digest, out *Outcome) {
-	if there != e.manifest.Digest(uint32(id)) {
+	if there != e.manifest.Digest(id) {
 		e.differs(now, id, true, out)
 		return
 	}
@@ -271,10 +266,10 @@ func (e *Engine) compare(now time.Duration, id block.ID, there codec.Digest, out
 	e.cfg.Receiver.Confirm(now, id, true)
 }
 
-// differs: the target does not hold a block. Zeros need nobody's packets. What cannot be read
-// is written whole, which mends what can be mended.
+// differs handles a block that the target does not hold. Zeros need no packets. A block that
+// cannot be read is written whole: a write may repair a bad sector.
 func (e *Engine) differs(now time.Duration, id block.ID, readable bool, out *Outcome) {
-	if e.manifest != nil && e.manifest.IsZeroBlock(uint32(id)) {
+	if e.manifest != nil && e.manifest.IsZeroBlock(id) {
 		out.Zeros = e.cfg.Receiver.ConfirmZeros(one(id), out.Zeros)
 		return
 	}
@@ -284,7 +279,7 @@ func (e *Engine) differs(now time.Duration, id block.ID, readable bool, out *Out
 	}
 }
 
-// seed judges whether what the target holds of a block is worth anything.
+// seed decides whether the target holds enough of a block to be used.
 func (e *Engine) seed(now time.Duration, r *Result, out *Outcome) {
 	id, held := block.ID(r.Blocks.Lo), 0
 	for _, w := range r.Have {

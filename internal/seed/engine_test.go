@@ -22,14 +22,14 @@ func blockDigest(id uint32) codec.Digest { return codec.Sum([]byte{byte(id), byt
 // manifestOf is of an image of count blocks, of which those in zeros are zeros.
 func manifestOf(t *testing.T, g block.Geometry, zeros ...uint32) *codec.Manifest {
 	t.Helper()
-	builder, err := codec.NewManifestBuilder(codec.Sizes(g))
+	builder, err := codec.NewManifestBuilder(g)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for id := range g.BlockCount() {
-		set := func() error { return builder.Set(id, blockDigest(id)) }
+		set := func() error { return builder.Set(block.ID(id), blockDigest(id)) }
 		if slices.Contains(zeros, id) {
-			set = func() error { return builder.SetZero(id) }
+			set = func() error { return builder.SetZero(block.ID(id)) }
 		}
 		if err := set(); err != nil {
 			t.Fatal(err)
@@ -103,7 +103,7 @@ func TestSamplesDecide(t *testing.T) {
 			if c.read >= 0 && read != c.read {
 				t.Errorf("%d blocks were read, want %d", read, c.read)
 			}
-			if out.KeptBytes != c.kept*8192 || out.Began != c.began || b.Checking() != c.began || b.UnderWay() != 0 {
+			if out.KeptBytes != c.kept*8192 || out.Began != c.began || b.checking != c.began || b.UnderWay() != 0 {
 				t.Errorf("%d bytes are kept, began %v, %d jobs are under way", out.KeptBytes, out.Began, b.UnderWay())
 			}
 		})
@@ -182,7 +182,7 @@ func TestPresent(t *testing.T) {
 	var first, second Outcome
 	b.Present(0, &first)
 	b.Present(0, &second)
-	if !first.Began || second.Began || !b.Checking() {
+	if !first.Began || second.Began || !b.checking {
 		t.Errorf("it began: %v, then %v", first.Began, second.Began)
 	}
 }
@@ -204,21 +204,21 @@ func TestSymbolsHeld(t *testing.T) {
 		}
 		k := (codec.HeaderSize + n + size - 1) / size
 		list := &Subblocks{k: uint16(k), digests: codec.AppendSubblockDigests(nil, image)}
-		have := SymbolsHeld(list, codec.AppendSubblockDigests(nil, there), n, size)
+		have := SymbolsPresent(list, codec.AppendSubblockDigests(nil, there), n, size)
 		for i := range k {
 			// By the bytes of the plain block that the symbol has.
 			lo, hi := max(0, i*size-codec.HeaderSize), min(n, (i+1)*size-codec.HeaderSize)
 			near := false // something was flipped in a sub-block that it touches
 			for _, at := range flipped {
-				s := at / codec.SubblockSize
-				near = near || hi > lo && s >= lo/codec.SubblockSize && s <= (hi-1)/codec.SubblockSize && there[at] != image[at]
+				s := at / block.SubblockSize
+				near = near || hi > lo && s >= lo/block.SubblockSize && s <= (hi-1)/block.SubblockSize && there[at] != image[at]
 			}
-			if held := have[i/64]>>(i%64)&1 != 0; held == near {
+			if held := have.Has(uint32(i)); held == near {
 				t.Fatalf("symbol %d of %d, bytes %d to %d: held %v", i, k, lo, hi, held)
 			}
 		}
 		list.k++
-		for _, w := range SymbolsHeld(list, list.digests, n, size) {
+		for _, w := range SymbolsPresent(list, list.digests, n, size) {
 			if w != 0 {
 				t.Fatal("symbols of a block that goes encoded otherwise are held")
 			}

@@ -23,12 +23,12 @@ func (e *Engine) HandleSubblocks(now time.Duration, p wire.SubblockDigests) {
 		return
 	}
 	l := e.lists[p.Block]
-	n := (e.cfg.Image.Size(p.Block) + codec.SubblockSize - 1) / codec.SubblockSize
+	n := (e.cfg.Image.Size(p.Block) + block.SubblockSize - 1) / block.SubblockSize
 	if l != nil && l.missing == 0 {
 		return // it waits to be compared
 	}
 	if l == nil || l.k != p.K {
-		if len(e.lists) >= maxLists { // what is still wanted of these comes again
+		if len(e.lists) >= maxLists { // their digests come again if they are still wanted
 			maps.DeleteFunc(e.lists, func(_ block.ID, l *Subblocks) bool { return l.missing > 0 })
 		}
 		l = &Subblocks{k: p.K, digests: make([]codec.SubblockDigest, n), known: make([]bool, n), missing: n}
@@ -45,30 +45,29 @@ func (e *Engine) HandleSubblocks(now time.Duration, p wire.SubblockDigests) {
 	}
 }
 
-// Forget drops what came of sub-blocks: another session may encode blocks otherwise.
+// Forget drops all digests of sub-blocks: another session may encode blocks differently.
 func (e *Engine) Forget() {
 	clear(e.lists)
 	e.complete = nil
 }
 
-// SymbolsHeld are the source symbols, one bit each, that lie within sub-blocks of a block of n
-// bytes that are the image's. there has the target's digests. Symbols with bytes of any other
-// sub-block are left out.
-func SymbolsHeld(list *Subblocks, there []codec.SubblockDigest, n, symbolSize int) []uint64 {
-	have := make([]uint64, (int(list.k)+63)/64)
+// SymbolsPresent returns the source symbols of a block of n bytes whose sub-blocks all match the
+// image. there has the digests of the target's sub-blocks.
+func SymbolsPresent(list *Subblocks, there []codec.SubblockDigest, n, symbolSize int) block.Bits {
+	have := block.NewBits(uint32(list.k))
 	if len(there) != len(list.digests) || (codec.HeaderSize+n+symbolSize-1)/symbolSize != int(list.k) {
-		return have // it goes encoded otherwise
+		return have // it is encoded differently
 	}
 	for i := range int(list.k) {
 		// The bytes of the plain block that symbol i carries.
 		lo := max(0, i*symbolSize-codec.HeaderSize)
 		hi := min(n, (i+1)*symbolSize-codec.HeaderSize)
 		same := true
-		for s := lo / codec.SubblockSize; same && s*codec.SubblockSize < hi; s++ {
+		for s := lo / block.SubblockSize; same && s*block.SubblockSize < hi; s++ {
 			same = there[s] == list.digests[s]
 		}
 		if same {
-			have[i/64] |= 1 << (i % 64)
+			have.Add(uint32(i))
 		}
 	}
 	return have

@@ -7,8 +7,8 @@ import (
 	"multiserver/internal/wire"
 )
 
-// carousel sends blocks that are wanted whole, in ascending order and round again,
-// Interleave of them side by side, each a part of its symbols ahead of the next (S3).
+// carousel sends whole blocks in ascending order, over and over. It interleaves Interleave of
+// them, each ahead of the next by a part of its symbols (S3).
 type carousel struct {
 	todo       *block.Set
 	at         uint64 // where the carousel is
@@ -17,8 +17,8 @@ type carousel struct {
 	members []member // at most Interleave, in the order of their entry
 	turn    int
 
-	zeros  []block.Range // runs to be told for the first time
-	repeat []repeat      // runs to be told again
+	zeros  []block.Range // runs to be announced for the first time
+	repeat []repeat      // runs to be announced again
 }
 
 // member is a block that is being sent.
@@ -27,14 +27,14 @@ type member struct {
 	next  uint32 // source symbol
 }
 
-// repeat is a run of zeros to be told again once packet after was sent.
+// repeat is a run of zeros to be announced again once packet after is sent.
 type repeat struct {
 	run   block.Range
 	after wire.Sequence
 }
 
-// recent are the last blocks of the regular receivers of which all source symbols were
-// sent, and what was owed for them since.
+// recent are the last blocks of the regular receivers whose source symbols are all sent, with the
+// repair requested for them since.
 type recent struct {
 	blocks [2 * Interleave]uint32
 	raised [2 * Interleave]uint16
@@ -55,7 +55,7 @@ func newCarousel(blocks uint64, straggler bool) carousel {
 }
 
 // pickCarousel takes the next source symbol, or a run of zeros. Runs go out when the carousel
-// meets them, and again zeroGap packets later, so that no burst of loss takes both (S5).
+// reaches them, and again zeroGap packets later, so that no burst of loss hits both (S5).
 func (e *Engine) pickCarousel(w *carousel) (i uint32, id block.SymbolID, kind Kind, run block.Range) {
 	if len(w.zeros) == 0 {
 		e.admit(w)
@@ -99,15 +99,15 @@ func (e *Engine) nextSource(w *carousel) (uint32, block.SymbolID) {
 	return i, block.SymbolID(id)
 }
 
-// admit lets the next block take part, once the one before is a part of 1/Interleave
-// of its symbols ahead: blocks then end one by one, for those who have to rebuild and
-// write them. Zero blocks on the way become runs (S3 to S5).
+// admit starts the next block once the previous one has sent 1/Interleave of its symbols. Blocks
+// then finish one at a time, and receivers have a steady load. Zero blocks become runs (S3 to
+// S5).
 func (e *Engine) admit(w *carousel) {
 	if n := len(w.members); n == Interleave || n > 0 && !e.isAhead(w.members[n-1]) {
 		return
 	}
 	for {
-		// The manifest is small, and everybody waits for it in the end.
+		// The manifest first: it is small, and every receiver needs it.
 		r, ok := w.todo.Next(uint64(e.image))
 		manifest := ok
 		if !ok {
@@ -129,7 +129,7 @@ func (e *Engine) admit(w *carousel) {
 			w.todo.Remove(block.Range{Lo: r.Lo, Hi: r.Lo + 1})
 		case b.has(flagZero):
 			if !w.addZero(r.Lo) {
-				return // told first
+				return // announced first
 			}
 			e.served(i)
 		case b.k == 0:
@@ -154,17 +154,17 @@ func (e *Engine) admit(w *carousel) {
 	}
 }
 
-// isAhead tells whether the last member to enter leaves the next one its turn.
+// isAhead reports whether the last member is so far ahead that the next may enter.
 func (e *Engine) isAhead(m member) bool { return m.next*Interleave >= uint32(e.blocks[m.index].k) }
 
-// served: block i is about to be sent, for whomever.
+// served records that block i is about to be sent.
 func (e *Engine) served(i uint32) {
 	e.regular.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
 	e.stragglers.todo.Remove(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
 	e.peers.served(i)
 }
 
-// addZero puts a block into the run under way, and tells whether that goes.
+// addZero adds a block to the present run, and reports whether it fits.
 func (w *carousel) addZero(i uint64) bool {
 	if n := len(w.zeros); n > 0 {
 		if w.zeros[n-1].Hi == i {
@@ -179,8 +179,8 @@ func (w *carousel) addZero(i uint64) bool {
 	return true
 }
 
-// finish: the source symbols of block i, of the regular receivers, have been sent. It is owed
-// its proactive repair, which continues its burst.
+// finish records that the source symbols of block i, of the regular receivers, are sent. Its
+// proactive repair is pending now, and continues its burst.
 func (e *Engine) finish(i uint32) {
 	e.adapt()
 	e.recent.add(i)
@@ -192,7 +192,7 @@ func (e *Engine) finish(i uint32) {
 	}
 }
 
-// addRepair makes at least n repair symbols of block i owed.
+// addRepair makes at least n repair symbols of block i pending.
 func (e *Engine) addRepair(i uint32, n int) {
 	b := &e.blocks[i]
 	if n <= int(b.repairPending) {
@@ -202,10 +202,10 @@ func (e *Engine) addRepair(i uint32, n int) {
 	e.repairPending.add(i)
 }
 
-// adapt moves the proactive repair by what was owed for the block that ended
-// Interleave blocks ago, of which the NACKs are known: up by these, down by one if
-// there were none. It rests where about two blocks in three need no word. More than
-// the most that receivers of median loss lack is a straggler's (S6).
+// adapt adjusts the proactive repair by the NACKs for the block that ended Interleave blocks ago:
+// up by their number, down by one if there were none. In balance, about two blocks in three need
+// no NACK. NACKs beyond what receivers of median loss lack are a straggler's, and do not count
+// (S6).
 func (e *Engine) adapt() {
 	r := &e.recent
 	if r.count < Interleave {

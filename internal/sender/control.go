@@ -12,10 +12,10 @@ func (e *Engine) Deadline() time.Duration {
 	return min(e.advAt, e.ackAt, e.beatAt, e.checkAt)
 }
 
-// Poll appends to dst the next control packet that is due, for the data group, and
-// tells whether there was one. It is called until there is none, then at Deadline,
-// and after Next and the Handle functions, which may move that; early calls are
-// harmless.
+// Poll appends to dst the next control packet that is due, for all receivers of the engine's
+// stream (the data group, or those served by unicast), and reports whether there was one. It
+// is called until there is none, then at Deadline, and after Next and the Handle functions,
+// which may move that; early calls are harmless.
 func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
 	if now >= e.checkAt {
 		e.checkAt = now + peersEvery
@@ -39,8 +39,8 @@ func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
 	return dst, false
 }
 
-// appendRepairAdv tells the repair still pending of the blocks in the repair advertisement. What was sent in
-// the meantime speaks for itself.
+// appendRepairAdv appends the repair advertisement: the repair that is still pending of its
+// blocks. Symbols that were sent in the meantime need no announcement.
 func (e *Engine) appendRepairAdv(dst []byte) ([]byte, bool) {
 	e.advList = e.advList.Reset()
 	for _, i := range e.advBlocks {
@@ -56,7 +56,7 @@ func (e *Engine) appendRepairAdv(dst []byte) ([]byte, bool) {
 	return wire.RepairAdv{Session: e.session, Sequence: e.sequence, Pending: e.advList}.AppendTo(dst), true
 }
 
-// appendHeartbeat tells how far the sender is (S12).
+// appendHeartbeat appends a heartbeat with the state of the stream (S12).
 func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	h := wire.Heartbeat{
 		Session:        e.session,
@@ -106,13 +106,14 @@ func (e *Engine) carouselBlock() block.ID {
 	return block.ID(at)
 }
 
-// passEnded tells whether the no repair is pending for the regular receivers, and no sub-block digests for anybody.
+// passEnded reports whether no repair is pending for the regular receivers, and no sub-block
+// digests for any receiver.
 func (e *Engine) passEnded() bool {
 	m := &e.regular
 	return len(m.members) == 0 && m.todo.Count() == 0 && len(m.zeros)+len(m.repeat) == 0 && e.repairPending.count == 0 && e.jobs.len() == 0 && !e.subblocks.any()
 }
 
-// removeSilent drops receivers that were not heard for long, and what they wanted (S15).
+// removeSilent drops receivers that have been silent for long, with their requests (S15).
 func (e *Engine) removeSilent(now time.Duration) {
 	limit := lapseIntervals*e.Interval() + lapseTime
 	for i := 0; i < len(e.peers.list); {

@@ -4,7 +4,9 @@
 //
 // A driver calls, from one goroutine:
 //
-//   - Join when an offer has arrived, and the Handle function of each packet that does;
+//   - the Handle function of each packet that arrives: the first one of a receiver makes
+//     it one of the sender's. Join does that without a packet, for a receiver that is
+//     admitted to unicast;
 //   - Ready and Zero for the blocks that Upcoming names, as they are read ahead;
 //   - SetCompletion when the whole image was read;
 //   - Next when its pace allows another packet of the stream, and sends that packet, or
@@ -15,7 +17,7 @@
 // After Nothing, Next is called again when something came in. Early and spurious calls
 // are harmless.
 //
-// what is pending takes 16 bytes a block, some bits, and 4 bytes for each whose sub-blocks are
-// owed. Next takes 20 ns and a report with 16 NACKs 220 ns (go test -bench .
+// The state takes 16 bytes and some bits a block, and 4 bytes for each block with pending
+// sub-blocks. Next takes 20 ns and a report with 16 NACKs 220 ns (go test -bench .
 // ./internal/sender); neither allocates.
 package sender

@@ -34,7 +34,7 @@ type Engine struct {
 	sequence wire.Sequence // the last
 	origin   wire.Sequence // before the first
 
-	// Repair: the blocks that are owed symbols, and those that take turns.
+	// Repair: the blocks with pending repair, and the ones that take turns.
 	repairPending marks
 	active        [Interleave]uint32
 	actives       int
@@ -67,12 +67,12 @@ type Engine struct {
 	roundTrip  time.Duration
 
 	underWay    []uint32 // memory of coming
-	advBlocks   []uint32 // blocks of which more is owed than was told
+	advBlocks   []uint32 // blocks with more repair pending than was announced
 	advAt       time.Duration
 	acks        wire.List[wire.ReceiverID]
 	ackAt       time.Duration
 	advList     wire.List[wire.SymbolCount]
-	idle        bool // nothing to send for the regular receivers, so told
+	idle        bool // nothing to send for the regular receivers, as announced
 	regularIdle bool // the same, as Next found it
 	stalled     bool // what is next to send is not ready
 	beatAt      time.Duration
@@ -80,7 +80,7 @@ type Engine struct {
 	news        int // heartbeats still to be sent in a row: they bring news
 	checkAt     time.Duration
 	pass        uint32
-	passBegun   bool // and not told yet
+	passBegun   bool // and not announced yet
 }
 
 // never is later than all times.
@@ -117,7 +117,7 @@ func New(now time.Duration, cfg Config) *Engine {
 	}
 }
 
-// SetRate tells how many packets a second the driver sends, 1 at least.
+// SetRate sets how many packets a second the driver sends, 1 at least.
 func (e *Engine) SetRate(packetsPerSec float64) { e.rate = max(packetsPerSec, 1) }
 
 // SetGateClosed keeps the stream from beginning, or from going on, while receivers gather.
@@ -146,7 +146,7 @@ func (e *Engine) End(now time.Duration, s wire.SenderState) {
 	e.beat(now)
 }
 
-// Ready tells that a block can be sent, cut into k source symbols for the rest of the
+// Ready reports that a block can be sent, cut into k source symbols for the rest of the
 // session.
 func (e *Engine) Ready(r Ref, k uint16) {
 	i, ok := e.index(r.Object, r.Block)
@@ -162,8 +162,8 @@ func (e *Engine) Ready(r Ref, k uint16) {
 	}
 }
 
-// Learn takes over what another sender of the session knows of the image's blocks: a
-// receiver that comes from it may hold parts of any.
+// Learn takes over the state of the image's blocks from another sender of the session: a receiver
+// that comes from there may hold parts of any block.
 func (e *Engine) Learn(from *Engine) {
 	for i := range e.image {
 		b := &from.blocks[i]
@@ -176,7 +176,7 @@ func (e *Engine) Learn(from *Engine) {
 	}
 }
 
-// Zero tells that a block of the image is zeros.
+// Zero reports that a block of the image is zeros.
 func (e *Engine) Zero(id block.ID) {
 	if uint32(id) < e.image && e.blocks[id].k == 0 {
 		e.blocks[id].set(flagZero)
@@ -184,7 +184,7 @@ func (e *Engine) Zero(id block.ID) {
 	}
 }
 
-// SetCompletion tells the size of the manifest and the image's digest, once all of
+// SetCompletion sets the size of the manifest and the image's digest, once all of
 // the image was read. The manifest is sent without being asked for: everybody needs it.
 func (e *Engine) SetCompletion(now time.Duration, c wire.Completion) {
 	if e.manifest != 0 || c.ManifestSize == 0 {
@@ -245,7 +245,7 @@ func (e *Engine) ref(i uint32) Ref {
 // Receivers is the count of those that are not done.
 func (e *Engine) Receivers() int { return len(e.peers.list) }
 
-// Knows tells whether a receiver is unfinished and was heard lately.
+// Knows reports whether a receiver is unfinished and sent something lately.
 func (e *Engine) Knows(id wire.ReceiverID) bool { return e.peers.find(id) != nil }
 
 // Pass counts the passes begun.

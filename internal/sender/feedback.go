@@ -8,22 +8,21 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Join records a receiver: its offer has arrived. The description that answers
-// it takes its figures from Interval and Receivers.
+// Join records a receiver that is admitted to unicast. Receivers of the group need none:
+// their first packet in the session records them.
 func (e *Engine) Join(now time.Duration, id wire.ReceiverID) {
 	e.recordReceiver(now, id)
 }
 
-// Leave drops a receiver that takes another stream from now on.
+// Leave drops a receiver that has changed to another stream.
 func (e *Engine) Leave(id wire.ReceiverID) {
 	if e.peers.remove(id) && len(e.peers.list) == 0 {
 		e.clear()
 	}
 }
 
-// recordReceiver finds a receiver, or takes it in: one that was forgotten is heard again. It is
-// nil for one that has said goodbye, of which something came late, and if there are too
-// many.
+// recordReceiver returns a receiver, which it adds if necessary: a receiver that was dropped may
+// come again. It returns nil for one that has said goodbye, and if there are too many.
 func (e *Engine) recordReceiver(now time.Duration, id wire.ReceiverID) *peer {
 	p := e.peers.find(id)
 	if p == nil {
@@ -70,7 +69,7 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	}
 }
 
-// measure learns the round trip from a clock that came back.
+// measure measures the round trip by a clock that came back.
 func (e *Engine) measure(now time.Duration, c wire.Clock, held time.Duration) {
 	if c == 0 {
 		return
@@ -127,13 +126,13 @@ func (e *Engine) classify(now time.Duration, p *peer) {
 	e.addWanted(p, p.want)
 }
 
-// charge notes that symbols are pending for p's sake, which may make it a straggler.
+// charge records symbols that are pending because of p, which may make it a straggler.
 func (e *Engine) charge(now time.Duration, p *peer, symbols int) {
 	p.caused += float64(symbols)
 	e.classify(now, p)
 }
 
-// handleNACK takes what p lacks of block i, having seen the stream up to seen (S8).
+// handleNACK handles a NACK of p for block i. p has seen the stream up to seen (S8).
 func (e *Engine) handleNACK(now time.Duration, p *peer, i uint32, need int, seen wire.Sequence) {
 	b := &e.blocks[i]
 	if b.k == 0 || b.has(flagSending) {
@@ -174,7 +173,7 @@ func (e *Engine) handleNACK(now time.Duration, p *peer, i uint32, need int, seen
 	e.advertise(now, i)
 }
 
-// recordRaised notes what block i is owed for the adaption of proactive repair.
+// recordRaised records the repair requested for block i, to adapt the proactive repair.
 func (e *Engine) recordRaised(i uint32, more int) {
 	r := &e.recent
 	if k := slices.Index(r.all(), i); k >= 0 {
@@ -224,10 +223,9 @@ func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 	}
 }
 
-// coming lists the blocks that are under way to whoever has seen the stream up to
-// seen: those that are being sent, of which NACKs tell what is missing in the end, and
-// the last ones that were sent later. Blocks in todo are left
-// out: somebody wants them again.
+// coming lists the blocks that are under way to a receiver that has seen the stream up to seen:
+// the blocks that are being sent, whose NACKs come later, and the last ones that were sent after
+// seen. It leaves out the blocks in todo, which a receiver wants again.
 func (e *Engine) coming(seen wire.Sequence, todo *block.Set) []uint32 {
 	e.underWay = e.underWay[:0]
 	for _, w := range []*carousel{&e.regular, &e.stragglers} {
@@ -323,8 +321,7 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 	}
 }
 
-// HandleGoodbye takes the last word of a receiver, and tells whether it was one that
-// was not done.
+// HandleGoodbye handles a goodbye, and reports whether the receiver was unfinished.
 func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	known := e.peers.remove(g.Receiver)
 	e.peers.recordGoodbye(g.Receiver)
@@ -343,7 +340,7 @@ func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 	return known
 }
 
-// clear drops all that is pending: nobody is left that it is owed to (S1).
+// clear drops everything pending: no receiver is left (S1).
 func (e *Engine) clear() {
 	for i, ok := e.repairPending.next(0); ok; i, ok = e.repairPending.next(i) {
 		e.blocks[i].repairPending = 0

@@ -2,8 +2,8 @@ package sender
 
 import "multiserver/internal/block"
 
-// job is what is pending of one block to somebody by name: source symbols, or for the
-// tail a count of repair symbols.
+// job is what is pending of one block: source symbols by number, or for the stragglers a count of
+// repair symbols.
 type job struct {
 	index  uint32
 	first  uint16 // source symbol

@@ -9,9 +9,9 @@ const (
 	// 16 send 1.025 and one alone 1.090.
 	Interleave = 16
 
-	// advDelay is how long what is pending is gathered before it is told, and ackDelay
-	// the same for goodbyes, with ackSpread for each receiver: ten thousand, at a
-	// thousand a second, then fill their acknowledgements.
+	// advDelay is how long repair is gathered before it is advertised. ackDelay is the same
+	// for goodbyes, with ackSpread for each receiver: ten thousand, at a thousand a second,
+	// then fill their acknowledgements.
 	advDelay  = 500 * time.Microsecond
 	ackDelay  = 5 * time.Millisecond
 	ackSpread = 20 * time.Microsecond
@@ -20,8 +20,8 @@ const (
 	// they begin at firstHeartbeat apart, and double.
 	heartbeatEvery = 250 * time.Millisecond
 	firstHeartbeat = time.Millisecond
-	// newsBeats is how often the manifest's size is told at once when it becomes known:
-	// who does not know it can take no symbol of the manifest.
+	// newsBeats is how many heartbeats announce the manifest's size at once when it becomes
+	// known: a receiver cannot use the manifest's symbols without it.
 	newsBeats = 3
 
 	// Receivers report so seldom that all of them together send one report for
@@ -30,8 +30,8 @@ const (
 	minReportInterval = 250 * time.Millisecond
 	maxReportInterval = time.Minute
 
-	// A receiver that was not heard for lapseIntervals report intervals and lapseTime
-	// is gone, and what it wanted with it.
+	// A receiver that is silent for lapseIntervals report intervals and lapseTime is gone,
+	// and its requests with it.
 	lapseIntervals = 4
 	lapseTime      = time.Second
 	peersEvery     = 250 * time.Millisecond
@@ -48,8 +48,8 @@ const (
 	// minSpent is the least of the stream, in packets, that the share is taken of.
 	minSpent = 1 << 14
 	// noStreamLag is how far behind the stream a report may be, in packets, and a quarter of a
-	// second. Further behind, the receiver does not hear the group, and has no use for
-	// what it wants.
+	// second. If it is further behind, the group does not reach the receiver, and serving
+	// its requests is useless.
 	noStreamLag = 1 << 12
 	// The stragglers get one packet for stragglerShare others: 2%. It gets them in instalments
 	// (10 s at 1 Gbit/s and MTU 1500), so that a job of seconds does not pay for it.
@@ -61,14 +61,14 @@ const (
 	gainFirst = 1.0
 	gainLeast = 0.25
 
-	// fewSymbols is what may be owed of a block to one receiver of the regular receivers even if
-	// it is more than a quarter of the block.
+	// fewSymbols may always be pending of a block for one regular receiver, even if they are
+	// more than a quarter of the block.
 	fewSymbols = 8
 	// usualLoss times the median loss is what may be missing of every block.
 	usualLoss = 1.5
 	// maxPeers bounds the receivers that are kept, some 200 bytes each.
 	maxPeers = 1 << 16
-	// maxJobs bounds the source symbols that are owed by name, in ranges.
+	// maxJobs bounds the source symbols that are pending by number, in ranges.
 	maxJobs = 4096
 	// maxRanges bounds the wanted ranges of all receivers together: 16 MiB.
 	maxRanges = 1 << 20
@@ -82,8 +82,8 @@ const (
 	// recentSubblocks is of how many blocks is kept when their sub-blocks were sent: more than go
 	// out in a round trip.
 	recentSubblocks = 64
-	// zeroGap is how many packets lie between the two times that a run of zeros is told,
-	// if there are any: 12 ms at 1 Gbit/s.
+	// zeroGap is how many packets go out between the two announcements of a run of zeros, if
+	// there are any: 12 ms at 1 Gbit/s.
 	zeroGap = 1024
 	// maxZeroRepeats bounds the runs of zeros that wait for their second time.
 	maxZeroRepeats = 64

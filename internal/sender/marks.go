@@ -2,8 +2,8 @@ package sender
 
 import "math/bits"
 
-// marks is a set of blocks, one bit each, which unlike a block.Set keeps its memory when
-// it empties: what is pending comes and goes all the time.
+// marks is a set of blocks, one bit each. Unlike a block.Set it keeps its memory when it empties:
+// pending blocks come and go all the time. Unlike block.Bits it finds the next one in a few steps.
 type marks struct {
 	words   []uint64
 	summary []uint64 // bit i: words[i] is not 0

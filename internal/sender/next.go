@@ -7,7 +7,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Kind tells what Next wants sent.
+// Kind is the kind of packet that Next wants sent.
 type Kind uint8
 
 // The kinds.
@@ -69,7 +69,7 @@ func (e *Engine) Next(now time.Duration) Send {
 	}}
 }
 
-// over tells whether the session has ended.
+// over reports whether the session has ended.
 func (e *Engine) over() bool { return e.state >= wire.SenderImageChanged }
 
 // pick chooses between the regular receivers and the stragglers (S2).
@@ -119,7 +119,7 @@ func (e *Engine) pickRegular() (i uint32, id block.SymbolID, kind Kind, run bloc
 	return
 }
 
-// pickStragglers serves the stragglers' NACKs, then its ranges.
+// pickStragglers serves the stragglers' NACKs, then their ranges.
 func (e *Engine) pickStragglers() (i uint32, id block.SymbolID, kind Kind, run block.Range) {
 	if i, id, ok := e.pickJob(&e.stragglerJobs); ok {
 		return i, id, Symbol, run

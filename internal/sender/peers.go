@@ -19,9 +19,9 @@ type peer struct {
 	loss      float64 // share of packets, smoothed
 	reported  bool
 	straggler bool
-	noStream  bool // it hears nothing of the stream
+	noStream  bool // the stream does not reach it
 	limit     wire.Limit
-	caused    float64 // symbols that were owed for its sake, fading with
+	caused    float64 // symbols that were pending because of it, fading with
 	streamed  wire.Sequence
 
 	generation uint32
@@ -30,11 +30,11 @@ type peer struct {
 
 // peers are all receivers that are not done.
 type peers struct {
-	list    []*peer // in the order of joining, but for the gaps that others left
+	list    []*peer // in the order of joining, except that later ones fill gaps
 	byID    map[wire.ReceiverID]int
 	wanters []*peer // those with a list of wanted ranges
 	ranges  int     // of all of them
-	// gone are the last that said goodbye: what comes of them later is stale.
+	// gone are the last receivers that said goodbye. Their later packets are stale.
 	gone map[wire.ReceiverID]bool
 
 	losses   []float64 // memory for the median
@@ -95,7 +95,7 @@ func (p *peers) setWant(q *peer, want []block.Range) {
 	}
 }
 
-// wanted tells whether somebody of the class wants block i whole.
+// wanted reports whether a receiver of the class wants block i whole.
 func (p *peers) wanted(i uint32, straggler bool) bool {
 	for _, q := range p.wanters {
 		if q.straggler != straggler {
@@ -109,8 +109,8 @@ func (p *peers) wanted(i uint32, straggler bool) bool {
 	return false
 }
 
-// served takes block i, which is about to be sent whole, out of all lists. Who has no
-// room for it tells a new one.
+// served takes block i, which is about to be sent whole, out of all lists. A receiver that has no
+// room for it sends a new list.
 func (p *peers) served(i uint32) {
 	for k := 0; k < len(p.wanters); {
 		q := p.wanters[k]
@@ -152,7 +152,7 @@ func (q *peer) search(i uint64) int {
 	return sort.Search(len(q.want), func(k int) bool { return q.want[k].Hi > i })
 }
 
-// medianLoss is that of the receivers which have reported; ok if these are enough to
+// medianLoss is the median loss of the receivers that have reported; ok if they are enough to
 // compare one with.
 func (p *peers) medianLoss(now time.Duration) (loss float64, ok bool) {
 	if now >= p.medianAt {

@@ -76,7 +76,7 @@ func (s *state) coming(seen, now wire.Sequence) int {
 	return int((uint64(s.count)*(span-passed) + span/2) / span)
 }
 
-// sentAfter tells whether the last burst began after packet seen.
+// sentAfter reports whether the last burst began after packet seen.
 func (s *state) sentAfter(seen, now wire.Sequence) bool {
 	age := uint32(now) - s.first
 	return s.count > 0 && age < staleBursts && wire.Sequence(age) < now-min(seen, now)

@@ -31,7 +31,7 @@ func newSubblocks(blocks uint32) subblocks {
 	return subblocks{unread: newMarks(n), queued: newMarks(n)}
 }
 
-// any tells whether sub-blocks are pending.
+// any reports whether sub-blocks are pending.
 func (p *subblocks) any() bool { return p.unread.count+p.queued.count > 0 }
 
 // HandleWantedSubblocks takes the blocks of which a receiver wants the digests of the
@@ -58,8 +58,8 @@ func (e *Engine) queueSubblocks(now time.Duration, i uint32) {
 	}
 }
 
-// justSent tells whether the sub-blocks of block i were sent since a time: who asks for them
-// did so before they arrived.
+// justSent reports whether the sub-blocks of block i were sent since a time: a request for them was
+// made before they arrived.
 func (p *subblocks) justSent(i uint32, since time.Duration) bool {
 	for k := range min(p.sent, recentSubblocks) {
 		if s := &p.recent[k]; s.index == i && s.at >= since {
@@ -102,7 +102,7 @@ func (p *subblocks) upcoming(dst []Ref, i uint32, n int) ([]Ref, uint32) {
 	return dst, i
 }
 
-// due tells whether sub-blocks are next, beside the stream.
+// due reports whether sub-blocks are next.
 func (p *subblocks) due() bool {
 	if p.wait > 0 {
 		p.wait--
@@ -126,8 +126,8 @@ func (e *Engine) nextSubblocks(now time.Duration) Send {
 	return Send{Kind: Subblocks, Subblocks: e.ref(i)}
 }
 
-// K is the count of source symbols that block id of the image has in this session, 0 if
-// that is not known.
+// K is the count of source symbols that block id of the image has in this session, 0 if that is
+// not known. Only simulations use it.
 func (e *Engine) K(id block.ID) uint16 { return e.blocks[id].k }
 
 // reset drops all that is pending.

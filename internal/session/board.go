@@ -11,9 +11,8 @@ import (
 	"multiserver/internal/wire"
 )
 
-// board is what others may see of a session: its figures, the table of receivers, and the
-// callbacks of its configuration, which loop calls. Nothing in the session decides by it
-// but its end.
+// board is the visible state of a session: its figures, the table of receivers, and the
+// configuration's callbacks, which loop calls. The session uses it only to decide its end.
 type board struct {
 	onReceiver func(roster.Row)
 	onRate     func(limit uint64, reason string)
@@ -74,23 +73,22 @@ func (b *board) setRate(waiting bool, limit uint64, reason string) {
 	}
 }
 
-// offer keeps the name that an offer brings, and tells whether that receiver made one
-// before.
+// offer keeps the name in an offer, and reports whether that receiver has sent one before.
 func (b *board) offer(o wire.Offer) (again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.table.Offer(o.Receiver, string(o.HostName))
 }
 
-// record keeps the row of a receiver that has spoken in the session.
+// record updates the row of a receiver that has sent a packet in the session.
 func (b *board) record(id wire.ReceiverID, from netip.AddrPort, change func(*roster.Table)) {
 	b.mu.Lock()
-	b.table.Heard(time.Now(), id, from)
+	b.table.RecordPacket(time.Now(), id, from)
 	if change != nil {
 		change(b.table)
 	}
 	b.mu.Unlock()
-	b.tellChanges()
+	b.reportChanges()
 }
 
 // endSilent marks the receivers that are gone.
@@ -98,7 +96,7 @@ func (b *board) endSilent(knows func(wire.ReceiverID) bool) {
 	b.mu.Lock()
 	b.table.EndSilent(knows)
 	b.mu.Unlock()
-	b.tellChanges()
+	b.reportChanges()
 }
 
 // receivers is the count of rows.
@@ -113,12 +111,12 @@ func (b *board) verdict() (failed, all int) {
 	b.mu.Lock()
 	failed, all = b.table.Verdict()
 	b.mu.Unlock()
-	b.tellChanges()
+	b.reportChanges()
 	return failed, all
 }
 
-// tellChanges tells of receivers that have joined or ended.
-func (b *board) tellChanges() {
+// reportChanges calls back for receivers that have joined or ended.
+func (b *board) reportChanges() {
 	b.mu.Lock()
 	b.changes = b.table.Changes(b.changes[:0])
 	b.mu.Unlock()

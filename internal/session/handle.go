@@ -56,8 +56,8 @@ func parsed[P any](in packet, parse func([]byte) (P, error), handle func(packet,
 	return err
 }
 
-// handleOffer answers an offer with the session's description. Only a packet in the session
-// makes a receiver of whoever offered: anybody can send offers in others' names.
+// handleOffer answers an offer with the session's description. The client becomes a receiver
+// only with its first packet in the session: anybody can send offers in others' names.
 func (l *live) handleOffer(in packet, offer wire.Offer) {
 	l.emptyAt = time.Time{}
 	again := l.board.offer(offer)
@@ -66,8 +66,8 @@ func (l *live) handleOffer(in packet, offer wire.Offer) {
 		l.cfg.Log.Debug("no way to answer", "client", in.from, "err", err)
 	}
 	if again && in.from.Addr().Is4() {
-		// Where the question for the client's hardware address is lost, the system asks
-		// again only after a second. A broadcast needs no such address.
+		// If the ARP request for the client's hardware address is lost, the system repeats it
+		// only after a second. A broadcast needs no such address.
 		to := netip.AddrPortFrom(udp.LimitedBroadcast, in.from.Port())
 		if err := l.cfg.Conn.WriteTo(answer, to, in.ifIndex); err != nil {
 			l.cfg.Log.Debug("answer by broadcast", "client", in.from, "err", err)
@@ -78,15 +78,15 @@ func (l *live) handleOffer(in packet, offer wire.Offer) {
 func (l *live) handleReport(in packet, p wire.Report) {
 	now, st := l.now(), l.streams.of(p.Receiver)
 	if st == l.streams.group && p.Counts.Received > 0 {
-		l.pace.prober.Heard()
+		l.pace.prober.Reached()
 	}
 	st.engine.HandleReport(now, p)
 	st.control.report(now, in.from.Addr(), p)
 	l.record(in, p.Receiver, func(t *roster.Table) { t.Report(p) })
 }
 
-// handleProbeReport takes in what a receiver heard of a train. One that heard nothing asks
-// for a train; so does `check`, which is no receiver.
+// handleProbeReport handles a receiver's report of a train. A receiver that got nothing asks for
+// a train; so does `check`, which is no receiver.
 func (l *live) handleProbeReport(_ packet, p wire.ProbeReport) {
 	now, group := l.now(), l.streams.group
 	multicast, known := l.streams.of(p.Receiver) == group, l.streams.knows(p.Receiver)
@@ -100,7 +100,7 @@ func (l *live) handleProbeReport(_ packet, p wire.ProbeReport) {
 	}
 }
 
-// handleUnicastRequest takes in that a receiver wants unicast, or no longer.
+// handleUnicastRequest starts, renews or ends unicast for a receiver.
 func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 	now := l.now()
 	decision := l.streams.peers.Request(now, p, in.from)
@@ -130,10 +130,10 @@ func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 	}
 }
 
-// record keeps account of a receiver that has spoken in the session.
+// record records a receiver that has sent a packet in the session.
 func (l *live) record(in packet, id wire.ReceiverID, change func(*roster.Table)) {
 	now := l.now()
-	l.pace.gate.Heard(now, id)
-	l.streams.heardOn(now, in.ifIndex)
+	l.pace.gate.Record(now, id)
+	l.streams.recordNetwork(now, in.ifIndex)
 	l.board.record(id, in.from, change)
 }

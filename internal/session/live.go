@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	// gateTick is how often it is asked whether the stream may begin.
+	// gateTick is how often the session checks whether the stream may begin.
 	gateTick = 5 * time.Millisecond
-	// lingerTime is how long the session stays when all are done: a goodbye whose
-	// acknowledgement is lost comes again.
+	// lingerTime is how long the session stays when all are done: a receiver repeats its
+	// goodbye if the acknowledgement is lost.
 	lingerTime = 500 * time.Millisecond
-	// lastWords is how often the end of a session is told.
+	// lastWords is how often the end of a session is announced.
 	lastWords = 3
 )
 
-// live is a session from the first offer on: it is then known what packets fill.
+// live is a session from the first offer on, when the size of packets is known.
 type live struct {
 	cfg *Config
 	facts
@@ -89,7 +89,7 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 		store: l.store, streams: l.streams,
 	}
 	l.streams.setGate(f.now(), true, false)
-	// Clients of a session before this one hear of the new one at once.
+	// Clients of an earlier session learn of the new one at once.
 	l.streams.group.send(l.describe(0, netip.AddrPort{}), cfg.Log)
 	return l, nil
 }
@@ -136,8 +136,8 @@ func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
 	return d.AppendTo(nil)
 }
 
-// step does what is due, and tells how long nothing will be unless something comes in; 0 if
-// there is more to send.
+// step does what is due. It returns how long nothing will be due unless something comes in; 0
+// if there is more to send.
 func (l *live) step() (wait time.Duration, err error) {
 	l.tick()
 	if l.isOver() {
@@ -161,7 +161,7 @@ func (l *live) step() (wait time.Duration, err error) {
 	if l.pace.closed {
 		wait = min(wait, gateTick)
 	}
-	return max(wait, 1), nil // what is overdue is still after what has come in
+	return max(wait, 1), nil // incoming packets go first, whatever is overdue
 }
 
 // tick opens the gate when the receivers that the stream waits for have come and probes
@@ -172,7 +172,7 @@ func (l *live) tick() {
 	if l.pace.closed && l.pace.openGate(now, l.streams.receivers()) {
 		l.sendTrain(now)
 	}
-	l.streams.setGate(now, l.pace.closed, l.pace.prober.Deaf())
+	l.streams.setGate(now, l.pace.closed, l.pace.prober.Unreached())
 	l.streams.poll(now)
 	since, due := l.pace.due()
 	if !due {
@@ -191,7 +191,7 @@ func (l *live) tick() {
 	l.board.endSilent(l.streams.knows)
 }
 
-// warnOfStall says, once each time, that reading the image takes long.
+// warnOfStall warns, once for each stall, that reading the image takes long.
 func (l *live) warnOfStall() {
 	stalled := l.store.Stalled()
 	if stalled && !l.stalled {
@@ -242,8 +242,8 @@ func (l *live) rateTaken(begun time.Time, bytes int, bits float64) float64 {
 	return bits * float64(max(0, all-queued)) / float64(all) / took.Seconds()
 }
 
-// isOver tells whether the session is over because all that came are done. The last of them
-// may still ask whether its goodbye was heard.
+// isOver reports whether the session is over because all receivers are done. It stays for a
+// moment, in case the last goodbye is repeated.
 func (l *live) isOver() bool {
 	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > 0 || l.board.receivers() == 0 {
 		l.emptyAt = time.Time{}
@@ -255,7 +255,7 @@ func (l *live) isOver() bool {
 	return time.Since(l.emptyAt) > lingerTime
 }
 
-// verdict is how a session ends that was to end when all are done.
+// verdict is the error that a session with ExitAfterDone ends with.
 func (l *live) verdict() error {
 	failed, all := l.board.verdict()
 	if failed > 0 {
@@ -264,8 +264,8 @@ func (l *live) verdict() error {
 	return ErrAllDone
 }
 
-// sendLastWords tells the receivers that the session is over, and why, when no batch is on
-// its way any more that these words could overtake. Once ctx has ended none is.
+// sendLastWords tells the receivers that the session is over, and why. It waits until no batch
+// is on its way, so that it overtakes none. Once ctx has ended, none is.
 func (l *live) sendLastWords(ctx context.Context, cause error) {
 	for _, st := range l.streams.all {
 		for st.queue.InFlight() > 0 && ctx.Err() == nil {

@@ -9,7 +9,7 @@ import (
 	"multiserver/internal/wire"
 )
 
-// loop serves until ctx ends or the session does.
+// loop serves until ctx or the session ends.
 func (s *Session) loop(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -38,7 +38,7 @@ func (s *Session) loop(ctx context.Context) error {
 	}
 }
 
-// pending tells whether receive would not wait.
+// pending reports whether receive would not wait.
 func (s *Session) pending() bool {
 	n := len(s.inbox)
 	if s.live != nil {

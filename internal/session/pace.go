@@ -32,8 +32,7 @@ func newPace(cfg *Config, id wire.SessionID, packetSize int, packetBits float64,
 	}
 }
 
-// openGate decides whether closed streams may begin, and tells whether a train has to be
-// sent.
+// openGate opens the streams once they may begin, and reports whether a train has to be sent.
 func (p *pace) openGate(now time.Duration, r probe.Receivers) (train bool) {
 	if !p.gate.Open(now, r.Knows) {
 		return false
@@ -47,7 +46,7 @@ func (p *pace) openGate(now time.Duration, r probe.Receivers) (train bool) {
 	return false
 }
 
-// due tells, each rateInterval, how long ago it did so last.
+// due reports, once each rateInterval, how long ago it last did.
 func (p *pace) due() (since time.Duration, due bool) {
 	if since = time.Since(p.measured); since < rateInterval {
 		return since, false

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	// DefaultMTU is what every path carries; a larger one has to be asked for.
+	// DefaultMTU is what every path carries; a larger one has to be configured.
 	DefaultMTU = 1500
 	// MinMTU is what every host takes (RFC 791), MaxMTU what jumbo frames have.
 	MinMTU, MaxMTU = 576, 9216
@@ -36,8 +36,7 @@ const (
 	watchInterval = time.Second
 )
 
-// ErrAllDone is how a session ends that was to end when all receivers are done, and all
-// are.
+// ErrAllDone ends a session with ExitAfterDone once all receivers are done.
 var ErrAllDone = errors.New("all clients are done")
 
 // Config says what to serve and where. Source, Conn, Transmitter, Group, Port and Log have no
@@ -53,8 +52,8 @@ type Config struct {
 	Group     netip.Addr
 	Port      uint16
 	DataGroup netip.Addr
-	// Interface is the index of the only interface that the stream goes out on; 0: all that
-	// receivers are heard on.
+	// Interface is the index of the only interface that the stream goes out on; 0: all
+	// interfaces that packets of receivers come in on.
 	Interface int
 	// MTU is what packets fill, if the interface takes it; 0: DefaultMTU.
 	MTU int
@@ -67,10 +66,10 @@ type Config struct {
 	CacheFolder string
 	Log         *slog.Logger
 
-	// OnReceiver is told of a receiver that joins or has another outcome, OnRate of another
-	// limit of the rate, in bits a second (0: none) and its reason, and OnNetworks of the
-	// interfaces that the stream goes out on. They may be nil, and are called one at a time,
-	// on a goroutine of Run, which waits for them.
+	// OnReceiver is called when a receiver joins or has another outcome; OnRate when the
+	// limit of the rate changes, in bits a second (0: none), with its reason; OnNetworks
+	// when the stream goes out on other interfaces. They may be nil. A goroutine of Run
+	// calls them one at a time, and waits for them.
 	OnReceiver func(roster.Row)
 	OnRate     func(limit uint64, reason string)
 	OnNetworks func(interfaces []int)
@@ -81,7 +80,7 @@ type Figures struct {
 	Receivers []roster.Row // by first packet in the session
 	// Networks are the names of the interfaces that the stream goes out on.
 	Networks []string
-	// Waiting: the stream is held until the receivers that it waits for have come.
+	// Waiting: the stream has not begun; it waits for receivers.
 	Waiting bool
 	// RateLimit is what the stream keeps to, in bits a second, and RateReason what sets that,
 	// in words: 0 and "" if it is the interface's pace. 0 with a reason: nothing is sent.
@@ -91,14 +90,14 @@ type Figures struct {
 	BadPackets uint64
 }
 
-// packet is a packet of MXB 2, or the offer in a map request, as it was heard.
+// packet is a packet of MXB 2, or the offer in a map request, as it came in.
 type packet struct {
 	bytes   []byte
 	from    netip.AddrPort
 	ifIndex int
 }
 
-// facts are what does not change in a session.
+// facts are what never changes in a session.
 type facts struct {
 	id         wire.SessionID
 	identity   wire.Identity
@@ -163,11 +162,11 @@ func New(cfg Config) (*Session, error) {
 	return s, nil
 }
 
-// ID is the session's number.
+// ID is the session's number. Only tests of other packages ask.
 func (s *Session) ID() wire.SessionID { return s.facts.id }
 
-// Handle takes in a packet of MXB 2, or the offer in a map request, as the control socket
-// heard it. It keeps a copy, and never waits.
+// Handle takes in a packet of MXB 2, or the offer in a map request, from the control socket.
+// It keeps a copy, and never waits.
 func (s *Session) Handle(b []byte, from netip.AddrPort, ifIndex int) {
 	select {
 	case s.inbox <- packet{append([]byte(nil), b...), from, ifIndex}:
@@ -175,12 +174,12 @@ func (s *Session) Handle(b []byte, from netip.AddrPort, ifIndex int) {
 	}
 }
 
-// Figures returns the state of the moment.
+// Figures returns the present state.
 func (s *Session) Figures() Figures { return s.board.show() }
 
-// Run serves until ctx ends or the session does, tells the receivers why, and returns after
-// all of its goroutines have ended: with ctx's error, ErrAllDone, an error of kind
-// ReceiversFailed, or what is wrong with the image.
+// Run serves until ctx or the session ends, and tells the receivers why. It returns after all
+// of its goroutines have ended: with ctx's error, ErrAllDone, an error of kind
+// ReceiversFailed, or the image's error.
 func (s *Session) Run(ctx context.Context) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.watch(inner) })

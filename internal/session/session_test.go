@@ -34,8 +34,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is when a test gives up on what has to come.
-const patience = 20 * time.Second
+// testTimeout is when a test gives up on what has to come.
+const testTimeout = 20 * time.Second
 
 // disk is an image in memory.
 type disk struct {
@@ -134,7 +134,7 @@ func (r *room) end() error {
 	select {
 	case err := <-r.ended:
 		return err
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		r.Fatal("the session does not end")
 		return nil
 	}
@@ -143,13 +143,13 @@ func (r *room) end() error {
 // until waits until the figures are as wanted.
 func (r *room) until(what string, ok func(Figures) bool) Figures {
 	r.Helper()
-	for limit := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(testTimeout); ; time.Sleep(time.Millisecond) {
 		f := r.Figures()
 		if ok(f) {
 			return f
 		}
 		if time.Now().After(limit) {
-			r.Fatalf("%s: not so after %v: %+v", what, patience, f)
+			r.Fatalf("%s: not so after %v: %+v", what, testTimeout, f)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (r *room) join(id wire.ReceiverID) *peer {
 	}
 	r.Cleanup(func() { socket.Close(); stream.Close() })
 	p := &peer{room: r, id: id, socket: socket, stream: stream, batch: udp.NewBatch()}
-	p.say(wire.Offer{Version: 1, Receiver: id, Codecs: 1, LargestPacket: 1472, HostName: []byte("pc")}.AppendTo(nil))
+	p.send(wire.Offer{Version: 1, Receiver: id, Codecs: 1, LargestPacket: 1472, HostName: []byte("pc")}.AppendTo(nil))
 	if p.description, err = wire.ParseDescription(p.read()); err != nil {
 		r.Fatal(err)
 	}
@@ -191,13 +191,13 @@ func (r *room) join(id wire.ReceiverID) *peer {
 
 func (p *peer) addr() netip.AddrPort { return p.socket.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-func (p *peer) say(packet []byte) { p.Handle(packet, p.addr(), p.lo) }
+func (p *peer) send(packet []byte) { p.Handle(packet, p.addr(), p.lo) }
 
 // read returns the next packet that came to the peer's own address.
 func (p *peer) read() []byte {
 	p.Helper()
 	buf := make([]byte, 65536)
-	p.socket.SetReadDeadline(time.Now().Add(patience))
+	p.socket.SetReadDeadline(time.Now().Add(testTimeout))
 	n, err := p.socket.Read(buf)
 	if err != nil {
 		p.Fatalf("nothing comes to the receiver: %v", err)
@@ -205,12 +205,12 @@ func (p *peer) read() []byte {
 	return buf[:n]
 }
 
-// hear returns the next packet of the stream; it answers probes.
-func (p *peer) hear() []byte {
+// receive returns the next packet of the stream; it answers probes.
+func (p *peer) receive() []byte {
 	p.Helper()
 	for {
 		for len(p.waiting) == 0 {
-			p.stream.SetReadDeadline(time.Now().Add(patience))
+			p.stream.SetReadDeadline(time.Now().Add(testTimeout))
 			if err := p.stream.Receive(p.batch); err != nil {
 				p.Fatalf("nothing comes of the stream: %v", err)
 			}
@@ -222,8 +222,8 @@ func (p *peer) hear() []byte {
 			if q.Step == 1 && q.Train > p.train {
 				p.train = q.Train
 				report := wire.ProbeReport{Session: q.Session, Receiver: p.id, Train: q.Train}
-				report.Steps = report.Steps.Append(wire.ProbeStep{Step: 1, LargestPacket: q.Size, Heard: 1})
-				p.say(report.AppendTo(nil))
+				report.Steps = report.Steps.Append(wire.ProbeStep{Step: 1, LargestPacket: q.Size, Received: 1})
+				p.send(report.AppendTo(nil))
 			}
 			continue
 		}
@@ -231,21 +231,21 @@ func (p *peer) hear() []byte {
 	}
 }
 
-// want asks for all blocks of the image.
-func (p *peer) want() {
+// requestAll asks for all blocks of the image.
+func (p *peer) requestAll() {
 	w := wire.Wanted{Session: p.description.Session, Receiver: p.id, Generation: 1, Pages: 1}
 	w.Ranges = w.Ranges.Append(wire.Range{Object: wire.Image, Count: p.description.Geometry.BlockCount()})
-	p.say(w.AppendTo(nil))
+	p.send(w.AppendTo(nil))
 }
 
 func (p *peer) goodbye(o wire.Outcome) {
-	p.say(wire.Goodbye{Session: p.description.Session, Receiver: p.id, Outcome: o, BlocksDone: p.description.Geometry.BlockCount()}.AppendTo(nil))
+	p.send(wire.Goodbye{Session: p.description.Session, Receiver: p.id, Outcome: o, BlocksDone: p.description.Geometry.BlockCount()}.AppendTo(nil))
 }
 
 // state is that of the next heartbeat.
 func (p *peer) state() wire.SenderState {
 	for {
-		if h, err := wire.ParseHeartbeat(p.hear()); err == nil {
+		if h, err := wire.ParseHeartbeat(p.receive()); err == nil {
 			return h.State
 		}
 	}
@@ -260,12 +260,12 @@ func TestServes(t *testing.T) {
 	if got := p.description; got.Session != r.ID() || got.Receiver != 7 || got.Geometry.ImageSize != uint64(d.Size()) || string(got.FileName) != "an.img" || got.Data != r.facts.data || got.Token == 0 {
 		t.Errorf("it is described as %+v", got)
 	}
-	p.want()
+	p.requestAll()
 	zero, got := false, map[block.ID]int{}
 	size := int(p.description.SymbolSize)
 	blockSymbols := (codec.HeaderSize + block.DefaultBlockSize + size - 1) / size
 	for got[0] < blockSymbols || got[2] < 4 || !zero {
-		b := p.hear()
+		b := p.receive()
 		if z, err := wire.ParseZeroRun(b); err == nil {
 			zero = zero || z.First == 1 && z.Count == 1
 		}
@@ -290,7 +290,7 @@ func TestServes(t *testing.T) {
 	}
 	p.goodbye(wire.OutcomeDone)
 	for acked := false; !acked; {
-		ack, err := wire.ParseGoodbyeAck(p.hear())
+		ack, err := wire.ParseGoodbyeAck(p.receive())
 		acked = err == nil && ack.Receivers.Len() == 1 && ack.Receivers.At(0) == 7
 	}
 	if err := r.end(); !errors.Is(err, ErrAllDone) {
@@ -314,7 +314,7 @@ func TestServes(t *testing.T) {
 func TestFailedReceiver(t *testing.T) {
 	r := newRoom(t, newDisk(5000), Config{ExitAfterDone: true})
 	p := r.join(7)
-	p.want()
+	p.requestAll()
 	p.goodbye(wire.OutcomeTargetIO)
 	if err := r.end(); !errors.Is(err, failure.ReceiversFailed) || err.Error() != "1 of 1 clients did not get the image" {
 		t.Errorf("it ends with %v", err)
@@ -330,17 +330,17 @@ func TestOtherSession(t *testing.T) {
 	r.until("a packet before the first offer", func(f Figures) bool { return f.BadPackets == 1 })
 	p := r.join(7)
 	stray.Session++
-	p.say(stray.AppendTo(nil))
-	p.say(wire.Goodbye{Session: r.ID() + 1, Receiver: 7}.AppendTo(nil))
-	p.say([]byte("nothing of ours"))
+	p.send(stray.AppendTo(nil))
+	p.send(wire.Goodbye{Session: r.ID() + 1, Receiver: 7}.AppendTo(nil))
+	p.send([]byte("nothing of ours"))
 	damaged := wire.Report{Session: r.ID(), Receiver: 9, Number: 1}.AppendTo(nil)
 	damaged[len(damaged)-1] ^= 1
-	p.say(damaged)
+	p.send(damaged)
 	f := r.until("four packets that are not this session's", func(f Figures) bool { return f.BadPackets == 5 })
 	if len(f.Receivers) != 0 {
 		t.Errorf("they make receivers: %+v", f.Receivers)
 	}
-	p.say(wire.Report{Session: r.ID(), Receiver: 7, Number: 1}.AppendTo(nil))
+	p.send(wire.Report{Session: r.ID(), Receiver: 7, Number: 1}.AppendTo(nil))
 	f = r.until("a packet of this session", func(f Figures) bool { return len(f.Receivers) > 0 })
 	if len(f.Receivers) != 1 || f.Receivers[0].Addr != p.addr() || f.BadPackets != 5 {
 		t.Errorf("receivers: %+v", f)
@@ -351,7 +351,7 @@ func TestOtherSession(t *testing.T) {
 func TestWaits(t *testing.T) {
 	r := newRoom(t, newDisk(5000), Config{Gate: startgate.Gate{MinReceivers: 2}})
 	first := r.join(1)
-	first.want()
+	first.requestAll()
 	r.until("one of two is there", func(f Figures) bool { return len(f.Receivers) == 1 && f.Waiting })
 	for range 5 {
 		if got := first.state(); got != wire.SenderWaiting || first.train != 0 {
@@ -359,9 +359,9 @@ func TestWaits(t *testing.T) {
 		}
 	}
 	second := r.join(2)
-	second.want()
+	second.requestAll()
 	for symbol := (wire.Symbol{}); ; {
-		if wire.ParseSymbol(first.hear(), &symbol) == nil {
+		if wire.ParseSymbol(first.receive(), &symbol) == nil {
 			break
 		}
 	}
@@ -376,21 +376,21 @@ func TestWaits(t *testing.T) {
 func TestUnicast(t *testing.T) {
 	r := newRoom(t, newDisk(5000), Config{})
 	p := r.join(7)
-	p.want()
+	p.requestAll()
 	forged := wire.UnicastRequest{Session: r.ID(), Receiver: 7, Token: p.description.Token + 1, Wanted: true}
-	p.say(forged.AppendTo(nil))
+	p.send(forged.AppendTo(nil))
 	r.until("a forged token", func(f Figures) bool { return f.BadPackets == 1 })
 	request := forged
 	request.Token--
 	r.Handle(request.AppendTo(nil), netip.MustParseAddrPort("127.0.0.1:9"), r.lo) // from another address
 	r.until("another's token", func(f Figures) bool { return f.BadPackets == 2 })
-	p.say(request.AppendTo(nil))
+	p.send(request.AppendTo(nil))
 	if d, err := wire.ParseDescription(p.read()); err != nil || d.Session != r.ID() {
 		t.Fatalf("the first that comes is no description: %v", err)
 	}
 	w := wire.Wanted{Session: r.ID(), Receiver: 7, Generation: 2, Pages: 1}
 	w.Ranges = w.Ranges.Append(wire.Range{Object: wire.Image, Count: 1})
-	p.say(w.AppendTo(nil))
+	p.send(w.AppendTo(nil))
 	for symbol := (wire.Symbol{}); ; {
 		if wire.ParseSymbol(p.read(), &symbol) == nil {
 			if !symbol.Sequence.Unicast() {
@@ -423,7 +423,7 @@ func TestImageEnds(t *testing.T) {
 		r := newRoom(t, d, Config{Gate: startgate.Gate{MinReceivers: 2}})
 		p := r.join(7)
 		c.spoil(d)
-		p.want()
+		p.requestAll()
 		err := r.end()
 		if changed := errors.Is(err, image.ErrChanged); err == nil || changed != (name == "changed") {
 			t.Errorf("%s: it ends with %v", name, err)
@@ -442,7 +442,7 @@ func TestImageEnds(t *testing.T) {
 func TestStopped(t *testing.T) {
 	r := newRoom(t, newDisk(5000), Config{})
 	p := r.join(7)
-	p.want()
+	p.requestAll()
 	r.until("it is there", func(f Figures) bool { return len(f.Receivers) == 1 })
 	r.stop()
 	if err := r.end(); !errors.Is(err, context.Canceled) {

@@ -85,12 +85,12 @@ type streams struct {
 	data     netip.AddrPort // the group's stream
 
 	group   *stream
-	unicast *stream   // nil while nobody wanted it
-	all     []*stream // those that there are
+	unicast *stream   // nil until a receiver asks for it
+	all     []*stream // that exist
 
 	networks    routes.Networks
 	networkWays map[int]transmit.Sender // by interface
-	changed     func(interfaces []int)  // is told of other networks
+	changed     func(interfaces []int)  // called when the networks change
 	peers       *routes.Unicast
 	peerWays    map[wire.ReceiverID]transmit.Sender
 	silent      int // of the receivers by unicast: they get no symbols
@@ -114,7 +114,7 @@ func newStreams(cfg *Config, rates congestion.Config, id wire.SessionID, g block
 	}
 }
 
-// of is the stream that a receiver takes.
+// of returns the stream of a receiver.
 func (s *streams) of(id wire.ReceiverID) *stream {
 	if s.peers.Serves(id) {
 		return s.unicast
@@ -122,7 +122,7 @@ func (s *streams) of(id wire.ReceiverID) *stream {
 	return s.group
 }
 
-// knows tells whether a receiver is unfinished and was heard lately.
+// knows reports whether a receiver is unfinished and sent something lately.
 func (s *streams) knows(id wire.ReceiverID) bool { return s.of(id).engine.Knows(id) }
 
 // unfinished is the count of receivers that are not done.
@@ -156,9 +156,9 @@ func (s *streams) complete(now time.Duration, c wire.Completion) {
 	}
 }
 
-// setGate holds the streams back; the group's also as long as nobody hears the group.
-func (s *streams) setGate(now time.Duration, closed, deaf bool) {
-	s.group.engine.SetGateClosed(now, closed || deaf)
+// setGate stops or starts the streams. The group's also stays stopped while unreached.
+func (s *streams) setGate(now time.Duration, closed, unreached bool) {
+	s.group.engine.SetGateClosed(now, closed || unreached)
 	if s.unicast != nil {
 		s.unicast.engine.SetGateClosed(now, closed)
 	}
@@ -242,7 +242,7 @@ func (s *streams) end(now time.Duration, state wire.SenderState) {
 	}
 }
 
-// addNetwork lets the group's stream go out on an interface too.
+// addNetwork adds an interface to the group's stream.
 func (s *streams) addNetwork(now time.Duration, ifIndex int) error {
 	way, err := s.cfg.Conn.NewSender(s.data, ifIndex, udp.MethodAuto)
 	if err != nil {
@@ -254,10 +254,10 @@ func (s *streams) addNetwork(now time.Duration, ifIndex int) error {
 	return nil
 }
 
-// heardOn records the interface that a receiver speaks on: that is where the stream has to
-// go.
-func (s *streams) heardOn(now time.Duration, ifIndex int) {
-	if !s.networks.Heard(now, ifIndex) {
+// recordNetwork records the interface that a receiver's packet came in on: the stream has to go
+// out there.
+func (s *streams) recordNetwork(now time.Duration, ifIndex int) {
+	if !s.networks.Record(now, ifIndex) {
 		return
 	}
 	if err := s.addNetwork(now, ifIndex); err != nil {
@@ -265,7 +265,7 @@ func (s *streams) heardOn(now time.Duration, ifIndex int) {
 	}
 }
 
-// lapse leaves the networks, and the receivers by unicast, that have gone silent.
+// lapse drops silent networks and silent receivers by unicast.
 func (s *streams) lapse(now time.Duration) {
 	if s.networks.Lapse(now, s.group.engine.Interval()) {
 		s.redirectGroup()
@@ -292,7 +292,7 @@ func (s *streams) redirectGroup() {
 	s.changed(interfaces)
 }
 
-// admitUnicast serves a receiver by unicast from now on.
+// admitUnicast begins to serve a receiver by unicast.
 func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, addr netip.AddrPort, ifIndex int, closed bool, c wire.Completion) error {
 	way, err := s.cfg.Conn.NewSender(addr, ifIndex, udp.MethodAuto)
 	if err != nil {

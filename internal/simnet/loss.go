@@ -49,7 +49,7 @@ func (l *Loss) geometric(mean float64) uint64 {
 	return uint64(math.Log(1-l.rand.Float64()) / math.Log(mean/(mean+1)))
 }
 
-// Lost tells whether packet i is lost.
+// Lost reports whether packet i is lost.
 func (l *Loss) Lost(i uint64) bool {
 	if l.rand == nil || i < l.from {
 		return false

@@ -1,7 +1,7 @@
 // Package startgate decides when a stream that waits for its receivers may begin. Like
 // the engines it has no clock: the time is an argument.
 //
-// A driver calls Heard for each packet that a receiver sends in the session, and Open
+// A driver calls Record for each packet that a receiver sends in the session, and Open
 // until it returns true.
 package startgate
 
@@ -18,16 +18,16 @@ type Gate struct {
 	MinReceivers     int
 	MinWait, MaxWait time.Duration
 
-	first  time.Duration // when the first receiver was heard in the session
+	first  time.Duration // when the first receiver sent a packet in the session
 	came   bool
 	opened bool
-	// present are the receivers that the session's description has reached: one that only
-	// made an offer would miss the beginning.
+	// present are the receivers that have the session's description. A client that has only
+	// sent an offer would miss the beginning.
 	present map[wire.ReceiverID]bool
 }
 
-// Heard records a receiver that spoke in the session.
-func (g *Gate) Heard(now time.Duration, id wire.ReceiverID) {
+// Record records a receiver that sent a packet in the session.
+func (g *Gate) Record(now time.Duration, id wire.ReceiverID) {
 	if g.opened {
 		return
 	}
@@ -38,8 +38,8 @@ func (g *Gate) Heard(now time.Duration, id wire.ReceiverID) {
 	g.present[id] = true
 }
 
-// Open decides whether the stream may begin; once open it stays so. knows tells whether a
-// receiver is unfinished and was heard lately: who left does not count.
+// Open reports whether the stream may begin; once open, the gate stays open. knows reports
+// whether a receiver is unfinished and sent something lately: one that has left does not count.
 func (g *Gate) Open(now time.Duration, knows func(wire.ReceiverID) bool) bool {
 	if g.opened || !g.came {
 		return g.opened
@@ -57,5 +57,5 @@ func (g *Gate) Open(now time.Duration, knows func(wire.ReceiverID) bool) bool {
 	return g.opened
 }
 
-// Opened tells what Open decided last.
+// Opened returns what Open returned last.
 func (g *Gate) Opened() bool { return g.opened }

@@ -32,7 +32,7 @@ func TestOpen(t *testing.T) {
 			for now := time.Duration(0); now < time.Minute && got < 0; now += second {
 				for id, at := range c.came {
 					if at == now {
-						c.gate.Heard(now, id)
+						c.gate.Record(now, id)
 					}
 				}
 				if c.gate.Open(now, func(id wire.ReceiverID) bool { return id != c.gone }) {

@@ -10,17 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alignment is that of what is read past the page cache, in memory and on the
-// device: the largest sector that is common.
+// alignment of direct reads, in memory and on the device: the largest common sector size.
 const alignment = 4096
 
 // Back reads what reached the device, past the page cache.
 type Back struct {
 	read io.ReaderAt
-	file *os.File // read, or nil if it is none of ours
+	file *os.File // nil if the target is no file
 	name string
-	// direct: reads go past the page cache. Where that is refused, the page cache was
-	// emptied of the file before.
+	// direct: reads go past the page cache. If the system refuses that, the file's pages
+	// were dropped from the cache before.
 	direct atomic.Bool
 }
 
@@ -33,8 +32,8 @@ func (f *File) ReadBack() (*Back, error) {
 	if err != nil {
 		return nil, failed("read back", f.name, err)
 	}
-	// Also where reads are direct: some file systems take the wish and read by the
-	// page cache nevertheless.
+	// Even if reads are direct: some file systems accept the flag and still read through the
+	// page cache.
 	if err := flushCache(file, f.device); err != nil {
 		file.Close()
 		return nil, failed("empty the page cache of", f.name, err)
@@ -53,9 +52,8 @@ func (b *Back) Buffer(n int) []byte {
 }
 
 // ReadAt fills p, which begins where Buffer's memory begins, from byte offset off on.
-// off is a multiple of 1 MiB, and so is the length of p, but for that which ends with
-// the image. The bytes between p's length and capacity are lost. That the target ends
-// earlier is an error.
+// off and the length of p are multiples of 1 MiB, except for the last part of the image. The
+// bytes between p's length and capacity are overwritten. It fails if the target ends earlier.
 func (b *Back) ReadAt(p []byte, off uint64) error {
 	direct := b.direct.Load()
 	buf := p
@@ -93,7 +91,7 @@ func readFull(r io.ReaderAt, name string, p []byte, off uint64) error {
 	return nil
 }
 
-// readFailed says at which byte offset of name a read went wrong.
+// readFailed is the error of a read at a byte offset in name.
 func readFailed(name string, off uint64, err error) error {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reopen opens what file is for reading. Not by its path, where something else may
-// be by now.
+// reopen opens file again, for reading. It does not use the path: another file may be there by
+// now.
 func reopen(file *os.File) (*os.File, error) {
 	return os.Open(fmt.Sprint("/proc/self/fd/", file.Fd()))
 }
 
-// setDirect lets reads of the file go past the page cache, or not.
+// setDirect switches direct reads of the file, past the page cache, on or off.
 func setDirect(file *os.File, direct bool) error {
 	flags, err := unix.FcntlInt(file.Fd(), unix.F_GETFL, 0)
 	if err != nil {
@@ -39,7 +39,7 @@ func flushCache(file *os.File, device bool) error {
 	if !device {
 		return nil
 	}
-	// What fadvise leaves, as somebody has it mapped. It is for root alone.
+	// This drops mapped pages, which fadvise leaves. Only root may do it.
 	err := unix.IoctlSetInt(int(file.Fd()), unix.BLKFLSBUF, 0)
 	if errors.Is(err, os.ErrPermission) {
 		return nil
@@ -47,9 +47,8 @@ func flushCache(file *os.File, device bool) error {
 	return err
 }
 
-// DropCache drops from the page cache what ReadAt has read of the n bytes from off on, so
-// that a disk that is read as a whole does not push out everything else. It may be called
-// beside all other methods.
+// DropCache drops the n bytes from off on from the page cache, so that reading a whole disk does
+// not evict everything else. It may be called concurrently with all other methods.
 func (f *File) DropCache(off, n uint64) {
 	_ = unix.Fadvise(int(f.file.Fd()), int64(off), int64(n), unix.FADV_DONTNEED)
 }

@@ -17,12 +17,12 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	if known := system.deviceName(dev); known != "" && known != name {
 		name += " (" + known + ")"
 	}
-	// Unlike anywhere else, the kernel lets nobody write there: no force helps.
+	// The kernel refuses writes to swap, so Force does not help.
 	if swaps, _ := system.swapping(); swaps[dev] {
 		return nil, refused(name, "it is used for swap (end that with swapoff)")
 	}
-	// O_EXCL fails with EBUSY if the kernel or another program holds the device, in
-	// whatever namespace, and keeps it from being mounted while we write.
+	// O_EXCL fails with EBUSY if the kernel or another program uses the device, in any
+	// namespace. It also keeps the device from being mounted while we write.
 	flags := unix.O_EXCL
 	if o.Force {
 		flags = 0
@@ -74,7 +74,7 @@ func (f *File) measure(dev uint64) error {
 	return err
 }
 
-// isReadOnly asks the device: one that is opens for writing, and fails at the first write.
+// isReadOnly asks the device: a read-only one opens for writing, and fails at the first write.
 func isReadOnly(path string) (bool, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hardware are the folders that tell of disks. The shells of a netboot have no udev:
-// what only udev knows is optional.
+// hardware are the folders that describe disks. The shells of a netboot have no udev, so its
+// properties are optional.
 type hardware struct {
 	sys  string // sysfs
 	dev  string // with udev's links in disk/by-path and disk/by-id
@@ -23,10 +23,10 @@ type hardware struct {
 
 var thisHost = hardware{sys: "/sys", dev: "/dev", udev: "/run/udev/data", use: system.use}
 
-// PickDisk returns the one disk of this machine that is meant; its errors and candidates
-// are those of Selection.Pick. Disks in use are candidates too: to take the only free one
-// would be a guess. Devices without hardware, such as loop devices, are candidates only
-// if the selection names one.
+// PickDisk returns the one disk of this machine that matches, with the errors and candidates of
+// Selection.Pick. Disks in use are candidates too: choosing the only free one would be a guess.
+// Devices without hardware, such as loop devices, are candidates only if the selection names
+// one.
 func PickDisk(s Selection) (picked Disk, candidates []Disk, err error) {
 	return thisHost.pick(s)
 }
@@ -43,19 +43,19 @@ func (h hardware) pick(s Selection) (Disk, []Disk, error) {
 	return d, candidates, err
 }
 
-// hasNode tells whether the node of a disk in /dev, if there is any, is of that disk.
-// Where the kernel does not make the nodes, they may be those of another day's disks.
+// hasNode reports whether the node of that name in /dev, if it exists, is the node of that disk.
+// If the kernel does not make the nodes, they may be stale.
 func (h hardware) hasNode(name string) bool {
 	var st unix.Stat_t
 	if unix.Stat(filepath.Join(h.dev, strings.ReplaceAll(name, "!", "/")), &st) != nil {
-		return true // to open it tells
+		return true // opening it will show
 	}
 	dev, err := readDev(filepath.Join(h.sys, "block", name, "dev"))
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && uint64(st.Rdev) == dev
 }
 
-// DiskAt is what is known of the block device at path, whole or a partition; false if
-// there is none.
+// DiskAt describes the block device at path, a disk or a partition. It returns false if there is
+// none.
 func DiskAt(path string) (Disk, bool) {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
@@ -80,13 +80,12 @@ func (h hardware) diskOf(dev uint64) (Disk, bool) {
 	return d, true
 }
 
-// noDisk are names of what cannot take an image although there is hardware behind it:
-// optical and floppy drives, bare flash, and the hardware partitions of an eMMC, which
-// the kernel shows as disks.
+// noDisk matches devices that have hardware but cannot take an image: optical and floppy drives,
+// bare flash, and the hardware partitions of an eMMC, which the kernel shows as disks.
 var noDisk = regexp.MustCompile(`^(sr|fd|mtdblock|ubiblock)\d|^mmcblk\d+[a-z]`)
 
-// disks are the whole disks of this machine, by name; with virtual also those that have
-// no hardware.
+// disks returns the whole disks of this machine, by name; with virtual also disks without
+// hardware.
 func (h hardware) disks(virtual bool) ([]Disk, error) {
 	entries, err := os.ReadDir(filepath.Join(h.sys, "block"))
 	if err != nil {
@@ -108,7 +107,7 @@ func (h hardware) disks(virtual bool) ([]Disk, error) {
 	return disks, nil
 }
 
-// disk is what is known of a whole disk; folder is its own in sysfs, without links.
+// disk describes a whole disk. folder is its folder in sysfs, without links.
 func (h hardware) disk(name, folder string) Disk {
 	d := Disk{
 		Name:       name,
@@ -119,7 +118,7 @@ func (h hardware) disk(name, folder string) Disk {
 	}
 	dev, err := readDev(filepath.Join(folder, "dev"))
 	if err == nil {
-		d.Use, _ = h.use(dev) // to open it asks again, and refuses if nobody can tell
+		d.Use, _ = h.use(dev) // opening it checks again, and refuses if that is unknown
 	}
 	parts, _ := filepath.Glob(filepath.Join(folder, name+"*", "partition"))
 	for _, p := range parts {
@@ -144,7 +143,7 @@ func (h hardware) disk(name, folder string) Disk {
 	return d
 }
 
-// sizeOf is in bytes; sysfs counts in 512 whatever the sectors are.
+// sizeOf returns the size in bytes. sysfs counts in 512 bytes, whatever the sectors are.
 func sizeOf(folder string) uint64 {
 	n, _ := strconv.ParseUint(readText(folder, "size"), 10, 54)
 	return n * 512
@@ -166,7 +165,7 @@ func distinct(texts []string) (all []string) {
 	return all
 }
 
-// models are what the kernel knows: of SATA disks the first 16 letters.
+// models returns the kernel's names; for SATA disks only their first 16 letters.
 func models(folder string) []string {
 	model := readText(folder, "device/model")
 	if model == "" {
@@ -193,8 +192,8 @@ func pageSerial(folder string) string {
 	return strings.Trim(string(page[4:4+n]), " \x00")
 }
 
-// usbSerial is that of the USB device that the disk is behind: many bridges give the
-// disk none.
+// usbSerial returns the serial number of the USB device that has the disk: many bridges pass on
+// none for the disk.
 func usbSerial(sys, folder string) string {
 	for ; len(folder) > len(sys); folder = filepath.Dir(folder) {
 		if readText(folder, "idVendor") != "" {
@@ -204,8 +203,7 @@ func usbSerial(sys, folder string) string {
 	return ""
 }
 
-// worldwide adds to each name how others write it: naa.5000c5, 0x5000c5 and 5000c5
-// are the same.
+// worldwide adds other spellings to each name: naa.5000c5, 0x5000c5 and 5000c5 are the same.
 func worldwide(names []string) (all []string) {
 	for _, name := range distinct(names) {
 		name = strings.TrimPrefix(name, "wwn-")
@@ -233,7 +231,7 @@ func (h hardware) links(folder, disk, prefix string) (names []string) {
 	return names
 }
 
-// database are the properties that udev keeps of a block device: lines of E:KEY=VALUE.
+// database returns udev's properties of a block device: lines of E:KEY=VALUE.
 func (h hardware) database(dev uint64) map[string]string {
 	text, _ := os.ReadFile(filepath.Join(h.udev, fmt.Sprintf("b%d:%d", unix.Major(dev), unix.Minor(dev))))
 	properties := map[string]string{}
@@ -248,7 +246,7 @@ func (h hardware) database(dev uint64) map[string]string {
 
 var escape = regexp.MustCompile(`\\x[0-9a-f]{2}`)
 
-// unescape takes back what udev does to letters that it finds dangerous: \x20.
+// unescape reverses udev's escapes, such as \x20.
 func unescape(text string) string {
 	return escape.ReplaceAllStringFunc(text, func(e string) string {
 		n, _ := strconv.ParseUint(e[2:], 16, 8)
@@ -256,8 +254,8 @@ func unescape(text string) string {
 	})
 }
 
-// transports are told by what a disk's folder lies in. The first that matches counts: a
-// USB disk is a SCSI disk too.
+// transports are recognized by the path of a disk's folder. The first match counts: a USB disk is
+// a SCSI disk too.
 var transports = []struct {
 	within *regexp.Regexp
 	name   string
@@ -286,7 +284,7 @@ func transport(folder string) string {
 	return ""
 }
 
-// isParallel tells apart what the kernel treats alike: only a serial link has a speed.
+// isParallel reports whether an ATA link is parallel: only a serial link has a speed.
 func isParallel(folder string) bool {
 	m := ataPort.FindStringSubmatchIndex(folder)
 	port, link := folder[:m[1]], "link"+folder[m[2]:m[3]]
@@ -300,8 +298,8 @@ var (
 	scsiPlace  = regexp.MustCompile(`/\d+:(\d+):(\d+):(\d+)/block/`)
 )
 
-// pathNames are the names that udev's path_id would give to disks behind PCI: virtio,
-// NVMe, SATA and USB. Of other hardware it needs udev.
+// pathNames returns the names that udev's path_id would give to disks on PCI: virtio, NVMe, SATA
+// and USB. For other hardware, udev is needed.
 func pathNames(sys, folder string) []string {
 	places := pciAddress.FindAllStringSubmatchIndex(folder, -1)
 	if len(places) == 0 {

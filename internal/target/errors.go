@@ -9,8 +9,8 @@ import (
 // Every error of this package wraps exactly one of these two, and the system's
 // error if there is one. Its text is one line with the thing and the place.
 var (
-	// ErrRefused: a check failed; nothing was written to the target, or, if it is
-	// WriteAt that finds a partition table for other sectors, not the table.
+	// ErrRefused: a check failed, and nothing was written to the target. If WriteAt finds a
+	// partition table for other sectors, only the table was not written.
 	ErrRefused = errors.New("target refused")
 	// ErrIO: the target's device or file system failed.
 	ErrIO = errors.New("target failed")
@@ -27,40 +27,40 @@ func (e *failure) Error() string { return e.text }
 
 func (e *failure) Unwrap() []error { return []error{e.kind, e.cause} }
 
-// refused says why name is not written to.
+// refused is the error for a target that is not written to.
 func refused(name, why string) error {
 	return &failure{name + " is refused: " + why, ErrRefused, nil}
 }
 
-// refusedBy is refused for the system's reason.
+// refusedBy is refused with the system's reason.
 func refusedBy(name string, err error) error {
 	err = bare(err)
 	return &failure{name + " is refused: " + err.Error(), ErrRefused, err}
 }
 
-// failed says which action on name went wrong: "sync", "close".
+// failed is the error of an action on name, such as "sync" or "close".
 func failed(action, name string, err error) error {
 	err = bare(err)
 	return &failure{fmt.Sprintf("%s %s: %v", action, name, err), ErrIO, err}
 }
 
-// failedAt is failed with the byte offset of name where that was.
+// failedAt is failed with a byte offset in name.
 func failedAt(action, name string, off uint64, err error) error {
 	err = bare(err)
 	return &failure{fmt.Sprintf("%s %s at offset %d: %v", action, name, off, err), ErrIO, err}
 }
 
-// writeFailed says at which byte offset of name a write went wrong.
+// writeFailed is the error of a write at a byte offset in name.
 func writeFailed(name string, off uint64, err error) error {
 	return failedAt("write", name, off, err)
 }
 
-// extent is the bytes [lo, hi) of a target, of which n were written: what comes in
-// any order leaves gaps, and those cost nothing, as they are not dirty.
+// extent is the range [lo, hi) of a target with n bytes written in it. Writes in any order leave
+// gaps; these are not dirty and cost nothing.
 type extent struct{ lo, hi, n uint64 }
 
-// failedIn is failed with where it was, as far as the system tells: what it fails to
-// write behind our back it does not name.
+// failedIn is failed with the range in which it happened. The system does not name the page that
+// it failed to write later.
 func failedIn(action, name string, in extent, err error) error {
 	if in.n == 0 {
 		return failed(action, name, err)

@@ -1,7 +1,6 @@
 package target
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"multiserver/internal/block"
+	"multiserver/internal/codec"
 	"multiserver/internal/partition"
 )
 
@@ -23,7 +23,7 @@ const (
 	chunkBytes = 64 << 10
 )
 
-// File is a regular file or a block device that takes an image.
+// File is a regular file or a block device as a target.
 type File struct {
 	file     *os.File
 	name     string // as given
@@ -39,38 +39,38 @@ type File struct {
 
 	prepared bool
 	size     uint64 // of the image
-	// written are the chunks that hold data that we wrote. Zeros are only left out
-	// where they are not: WriteAt may overwrite. nil if zeros are never left out.
+	// written are the chunks that have data written. Zeros are skipped only in other
+	// chunks: WriteAt may overwrite. nil if zeros are never skipped.
 	written *block.Set
-	// plainZeros: zeros are written as data, since nothing else worked.
+	// plainZeros: zeros are written as data, since no faster way worked.
 	plainZeros bool
 	writeback  writeback
-	// table waits for the partition table; nil if that is of no interest any more.
+	// table waits for the partition table; nil if that is not needed.
 	table *table
-	// err is the first failure. It stays: the kernel tells of a page that it could
-	// not write only once, and a later fsync would succeed.
+	// err is the first failure. It stays: the kernel reports a page that it could not write
+	// only once, and a later fsync would succeed.
 	err error
 }
 
 // Name is the path that Open was given.
 func (f *File) Name() string { return f.name }
 
-// IsDevice tells whether the target is a block device.
+// IsDevice reports whether the target is a block device.
 func (f *File) IsDevice() bool { return f.device }
 
-// New tells whether the target is a regular file that held no data before.
+// New reports whether the target is a regular file that held no data before.
 func (f *File) New() bool { return f.isNew }
 
-// HoldsContent tells whether the target held something that may be read.
+// HoldsContent reports whether the target held something that may be read.
 func (f *File) HoldsContent() bool { return !f.isNew && f.readable }
 
-// Readable tells whether what the target holds may be read: ReadAt and ReadBack.
+// Readable reports whether what the target holds may be read: ReadAt and ReadBack.
 func (f *File) Readable() bool { return f.readable }
 
-// Fits makes all checks of Prepare that change nothing. A device must hold size bytes,
-// and may hold more; its sectors must be those that the image's partition table is
-// written for, unless sector is 0 or Options.Force says so. With Options.Allocate the
-// file system must have room for size bytes. What does not fit wraps ErrRefused.
+// Fits makes the checks of Prepare, and changes nothing. A device must hold at least size bytes.
+// Its sectors must have the size that the image's partition table is written for, unless sector
+// is 0 or Options.Force is set. With Options.Allocate the file system must have room for size
+// bytes. The error wraps ErrRefused.
 func (f *File) Fits(size uint64, sector uint32) error {
 	switch {
 	case f.device && size > f.capacity:
@@ -93,8 +93,8 @@ func (f *File) fitsTable(sector uint32) error {
 	return refused(f.name, fmt.Sprintf("it has sectors of %d bytes, and the image's partition table is for sectors of %d: it would not be found (ClientConfig.Force writes anyway)", f.sector, sector))
 }
 
-// Prepare checks what Fits checks, takes the space if Options.Allocate says so, and
-// then gives a regular file its length.
+// Prepare makes the checks of Fits. With Options.Allocate it allocates the space. Then it sets the
+// length of a regular file.
 func (f *File) Prepare(size uint64, sector uint32) error {
 	if f.prepared {
 		panic("target: Prepare called twice")
@@ -125,8 +125,8 @@ func (f *File) prepareRegular(size int64) error {
 			return failed("stat", f.name, err)
 		}
 		if err := f.takeSpace(info, size); err != nil {
-			// Back to the length that it had, so that nothing has changed. What says
-			// why is the first error, whatever comes of this.
+			// Restore the length, so that nothing has changed. The first error is the one
+			// to report.
 			f.file.Truncate(info.Size())
 			return err
 		}
@@ -134,8 +134,8 @@ func (f *File) prepareRegular(size int64) error {
 	return f.noRoom(fmt.Sprintf("set the length to %d bytes", size), f.file.Truncate(size))
 }
 
-// noRoom turns the error of an action that makes room for the image into a refusal,
-// unless it is the device that failed.
+// noRoom turns the error of an action that makes room for the image into a refusal, unless the
+// device failed.
 func (f *File) noRoom(action string, err error) error {
 	switch {
 	case err == nil:
@@ -146,7 +146,7 @@ func (f *File) noRoom(action string, err error) error {
 	return refusedBy(f.name, fmt.Errorf("%s: %w", action, bare(err)))
 }
 
-// hasRoom checks that the file system has what the file lacks of size bytes.
+// hasRoom checks that the file system has room for the rest of size bytes.
 func (f *File) hasRoom(size int64) error {
 	info, err := f.file.Stat()
 	if err != nil {
@@ -177,8 +177,8 @@ func (f *File) takeSpace(info os.FileInfo, size int64) error {
 	return f.noRoom(fmt.Sprintf("allocate %d bytes", size), err)
 }
 
-// extend writes zeros to bytes [lo, hi), for file systems that allocate nothing
-// without data. What the file held before stays, holes included.
+// extend writes zeros to bytes [lo, hi), for file systems that cannot allocate without data. The
+// old content stays, holes included.
 func extend(file *os.File, lo, hi int64) error {
 	for lo < hi {
 		n, err := file.WriteAt(zeros[:min(hi-lo, int64(len(zeros)))], lo)
@@ -190,14 +190,13 @@ func extend(file *os.File, lo, hi int64) error {
 	return nil
 }
 
-// WriteAt writes all of p, which it does not keep, at byte offset off of the image.
-// In a file that held nothing before, zeros are left out, so that holes stay holes.
-// It returns only after all but the last 16 MiB or so are on their way to the
-// device. After an error, every call returns that error.
+// WriteAt writes all of p, which it does not keep, at byte offset off of the image. In a file
+// that held nothing before, zeros are skipped, so that holes stay. It returns only after all but
+// the last 16 MiB or so are on their way to the device. After an error, every call returns that
+// error.
 //
-// If Prepare was not told for which sectors the partition table is written, the run
-// that shows it, for others than the device has, is not written, and the error wraps
-// ErrRefused.
+// If Prepare was not told the sector size of the partition table, WriteAt finds it. If it is not
+// the device's, the run that shows it is not written, and the error wraps ErrRefused.
 func (f *File) WriteAt(p []byte, off uint64) error {
 	if f.err == nil {
 		f.err = f.writeAt(p, off)
@@ -218,7 +217,7 @@ func (f *File) writeAt(p []byte, off uint64) error {
 	return f.writeData(p, off)
 }
 
-// admit looks for the partition table in what is about to be written.
+// admit looks for the partition table in the bytes to be written.
 func (f *File) admit(p []byte, off uint64) error {
 	if f.table == nil || !f.table.put(p, off) {
 		return nil
@@ -228,10 +227,9 @@ func (f *File) admit(p []byte, off uint64) error {
 	return f.fitsTable(sector)
 }
 
-// writeData writes p but for the grains that are zero and have been zero since the
-// file was new.
+// writeData writes p except the grains that are zero, and have been zero since the file was new.
 func (f *File) writeData(p []byte, off uint64) error {
-	var wrote block.Range // all that is written, what is left out between included
+	var wrote block.Range // from the first to the last byte written
 	data := 0             // p[data:i] is to be written
 	flush := func(i int) error {
 		if data == i {
@@ -246,7 +244,7 @@ func (f *File) writeData(p []byte, off uint64) error {
 	for i := 0; i < len(p); {
 		at := off + uint64(i)
 		n := min(len(p)-i, holeGrainBytes-int(at%holeGrainBytes))
-		if isZero(p[i:i+n]) && !f.written.Has(at/chunkBytes) {
+		if codec.IsZero(p[i:i+n]) && !f.written.Has(at/chunkBytes) {
 			if err := flush(i); err != nil {
 				return err
 			}
@@ -257,7 +255,7 @@ func (f *File) writeData(p []byte, off uint64) error {
 	if err := flush(len(p)); err != nil {
 		return err
 	}
-	// Only now: a grain of this very run does not make the next one written.
+	// Only now: the grains of this run must not count as written for each other.
 	if wrote.Hi != 0 {
 		f.written.Add(block.Range{Lo: wrote.Lo / chunkBytes, Hi: (wrote.Hi-1)/chunkBytes + 1})
 	}
@@ -270,10 +268,9 @@ var zeros [1 << 20]byte
 // zeroStep bounds one call of zeroOut, which cannot be interrupted.
 const zeroStep = 64 << 20
 
-// WriteZeros makes n bytes from byte offset off on zeros: in a file that held
-// nothing there, they are already. Otherwise the device or the file system makes
-// them, if it can, and a file gives the space back unless Options.Allocate took it.
-// Its errors are as those of WriteAt.
+// WriteZeros makes n bytes from byte offset off on zeros. In a file that held nothing there, they
+// are zeros already. Otherwise the device or the file system makes them, if it can. A file gives
+// the space back, except with Options.Allocate. It returns errors as WriteAt does.
 func (f *File) WriteZeros(off, n uint64) error {
 	if f.err == nil {
 		f.err = f.writeZeros(off, n)
@@ -306,7 +303,7 @@ func (f *File) writeZeros(off, n uint64) error {
 		return err
 	}
 	for ; lo < hi && !f.plainZeros; lo += min(zeroStep, hi-lo) {
-		// Why it fails does not matter: if it is the device, data fails too.
+		// The reason does not matter: if the device fails, writing data fails too.
 		if err := f.zeroOut(lo, min(zeroStep, hi-lo)); err != nil {
 			f.plainZeros = true
 			break
@@ -315,7 +312,7 @@ func (f *File) writeZeros(off, n uint64) error {
 	return f.fillZeros(lo, off+n)
 }
 
-// fillZeros writes zeros as data to bytes [lo, hi), but where there never was any.
+// fillZeros writes zeros as data to bytes [lo, hi), except where there never was data.
 func (f *File) fillZeros(lo, hi uint64) error {
 	put := f.write
 	if f.written != nil {
@@ -332,7 +329,7 @@ func (f *File) fillZeros(lo, hi uint64) error {
 }
 
 func (f *File) write(p []byte, off uint64) error {
-	// Not os.File.WriteAt: after an error it does not tell how much went out.
+	// Not os.File.WriteAt: after an error it does not return how much was written.
 	for done := 0; done < len(p); {
 		n, err := unix.Pwrite(int(f.file.Fd()), p[done:], int64(off)+int64(done))
 		if err == nil && n == 0 {
@@ -349,23 +346,18 @@ func (f *File) write(p []byte, off uint64) error {
 	return nil
 }
 
-var zeroGrain [holeGrainBytes]byte
-
-// isZero tells whether p, of at most holeGrainBytes, is all zeros.
-func isZero(p []byte) bool { return bytes.Equal(p, zeroGrain[:len(p)]) }
-
-// ReadAt fills p with what the target holds from byte offset off on, whether it was
-// written or was there before, by way of the page cache. That it ends earlier is an
-// error. It may be called beside all other methods, and its errors do not stay.
+// ReadAt fills p from byte offset off on, with old or new content, through the page cache. It
+// fails if the target ends earlier. It may be called concurrently with all other methods, and its
+// errors do not stay.
 func (f *File) ReadAt(p []byte, off uint64) error {
 	return readFull(f.file, f.name, p, off)
 }
 
-// FlushCache lets ReadAt tell what the device holds: it writes out what the page cache has
-// of the target, and drops it. Where a write failed earlier, and somebody was told, the
-// page cache goes on showing bytes that no device has.
+// FlushCache makes ReadAt return what the device holds: it writes out the target's pages and drops
+// them from the page cache. After an earlier write has failed, the cache may hold bytes that are
+// not on the device.
 func (f *File) FlushCache() error {
-	_ = f.file.Sync() // of earlier writes; what came of them will be read
+	_ = f.file.Sync() // of earlier writes; reading will show whether they succeeded
 	return flushCache(f.file, f.device)
 }
 

@@ -16,7 +16,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// checkRefused fails unless err wraps ErrRefused alone, and names and says what it must on one line.
+// checkRefused fails unless err wraps ErrRefused alone, and names and says what it must on one
+// line.
 func checkRefused(t *testing.T, err error, name, want string) {
 	t.Helper()
 	checkError(t, err, ErrRefused, ErrIO, name+" is refused: ", want)
@@ -239,7 +240,7 @@ func TestHoles(t *testing.T) {
 	}
 }
 
-// sparseHere tells whether the temporary folder's file system makes holes.
+// sparseHere reports whether the temporary folder's file system makes holes.
 func sparseHere(t *testing.T) bool {
 	path := filepath.Join(t.TempDir(), "probe")
 	writeFile(t, path, nil)
@@ -505,22 +506,6 @@ func TestWriteAllocatesNothing(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("WriteAt makes %v allocations", n)
-	}
-}
-
-func TestIsZero(t *testing.T) {
-	for n := range holeGrainBytes + 1 {
-		p := make([]byte, n)
-		if !isZero(p) {
-			t.Fatalf("%d zeros are not zero", n)
-		}
-		if n > 0 {
-			p[(n*7)%n] = 1
-			p[n-1] |= 1
-			if isZero(p) {
-				t.Fatalf("%d bytes that are not zero are", n)
-			}
-		}
 	}
 }
 

@@ -15,7 +15,7 @@ func (t tables) checkFile(name, path string, force bool) error {
 	for _, swap := range swaps {
 		var s unix.Stat_t
 		if unix.Stat(swap, &s) == nil && s.Dev == st.Dev && s.Ino == st.Ino {
-			// The kernel lets nobody write there: no force helps.
+			// The kernel refuses writes to swap, so force does not help.
 			return refused(name, "it is used for swap (end that with swapoff)")
 		}
 	}

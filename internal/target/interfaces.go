@@ -1,25 +1,25 @@
 package target
 
-// A target may be able to do more than Target says. Who needs that asks for one of these
-// interfaces, never for the type.
+// These interfaces are what a target may be able to do beyond Target. Callers ask for an
+// interface, never for a type.
 
-// Held is a target whose earlier content can be read.
-type Held interface {
-	// HoldsContent tells whether it held something that can be read.
+// ContentReader is a target whose earlier content can be read.
+type ContentReader interface {
+	// HoldsContent reports whether it held something that can be read.
 	HoldsContent() bool
-	// FlushCache lets ReadAt return what the device holds. It is called before the first
-	// ReadAt, and may take as long as the device needs for what others have written.
+	// FlushCache makes ReadAt return what the device holds. It is called before the first
+	// ReadAt. It may take long, if much is dirty.
 	FlushCache() error
 	// ReadAt fills p with what the target holds from byte offset off on, written or held
-	// before. It may be called beside all other methods.
+	// before. It may be called concurrently with all other methods.
 	ReadAt(p []byte, off uint64) error
-	// DropCache says that what ReadAt has read of n bytes from off on is not needed again.
+	// DropCache says that the n bytes from off on, which ReadAt has read, are not needed again.
 	DropCache(off, n uint64)
 }
 
 // Verifiable is a target that can be read back after Sync.
 type Verifiable interface {
-	// Readable tells whether it can, before anything is written.
+	// Readable reports whether it can, before anything is written.
 	Readable() bool
 	ReadBack() (*Back, error)
 }
@@ -39,22 +39,16 @@ type Partitioned interface {
 	Reread() error
 }
 
-// Content is the earlier content of t, nil if none of it can be of use.
-func Content(t Target) Held {
-	if held, ok := t.(Held); ok && held.HoldsContent() {
+// Content returns t's earlier content; nil if it has none that can be read.
+func Content(t Target) ContentReader {
+	if held, ok := t.(ContentReader); ok && held.HoldsContent() {
 		return held
 	}
 	return nil
 }
 
-// InOrder tells whether t takes the image in order only.
+// InOrder reports whether t takes the image in order only.
 func InOrder(t Target) bool {
 	s, ok := t.(Sequential)
 	return ok && s.InOrder()
-}
-
-// Readable tells whether t can be read back.
-func Readable(t Target) bool {
-	v, ok := t.(Verifiable)
-	return ok && v.Readable()
 }

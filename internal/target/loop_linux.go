@@ -16,7 +16,7 @@ type loop struct {
 	under      uint64 // number of the block device that its file is; 0 if that is none
 }
 
-// sameFile tells whether both lie on one regular file.
+// sameFile reports whether both lie on one regular file.
 func (l loop) sameFile(other loop) bool {
 	return l.under == 0 && other.under == 0 && l.fileSystem == other.fileSystem && l.inode == other.inode
 }

@@ -14,26 +14,27 @@ import (
 
 // Options say what to open. Only Path has no default.
 type Options struct {
-	// Path is a regular file, there or not, or a block device. Symbolic links are followed.
+	// Path is a regular file, which need not exist, or a block device. Symbolic links are
+	// followed.
 	Path string
-	// Served says that Path is a name that came from the network: it must be a
-	// plain name, and is a regular file in the current folder, there or not; a
-	// symbolic link in its place is refused.
+	// Served says that Path is a name that came from the network. It must be a plain name
+	// of a regular file in the current folder, which need not exist. A symbolic link is
+	// refused.
 	Served bool
 	// Allocate takes all of a regular file's space before anything is written to
 	// it, and gives none back.
 	Allocate bool
-	// Force writes to a device although it is mounted, in use, or has other sectors
-	// than the image's partition table counts in, to a regular file that a loop device
-	// lies on or that another program has locked, and to one below /dev. A target that
-	// cannot take the image is refused all the same.
+	// Force writes to a device that is mounted, in use, or has other sectors than the
+	// image's partition table is for. It writes to a regular file that is under a loop
+	// device, is locked by another program, or lies below /dev. A target that cannot take
+	// the image is still refused.
 	Force bool
 }
 
-// maxNameBytes is the longest name that file systems take.
+// maxNameBytes is the longest name that file systems allow.
 const maxNameBytes = 255
 
-// maxSymlinks is the count of symbolic links after which the kernel gives up too.
+// maxSymlinks is how many symbolic links the kernel follows.
 const maxSymlinks = 40
 
 // Open makes every check that needs no size and opens the target, without changing
@@ -64,8 +65,8 @@ func Open(o Options) (*File, error) {
 	return nil, refused(o.Path, unfitType(info.Mode()))
 }
 
-// unfitName says why name is none that may be made in the current folder, or
-// nothing. Hidden files are settings of programs, never images.
+// unfitName says why no file of that name may be made in the current folder; "" if it may.
+// Hidden files are settings of programs, never images.
 func unfitName(name string) string {
 	switch {
 	case name == "":
@@ -94,8 +95,7 @@ func printable(name string) string {
 	return `"` + clean + `"`
 }
 
-// unfitType says why something that is neither a regular file nor a block device
-// is no target.
+// unfitType says why a file that is neither a regular file nor a block device is no target.
 func unfitType(m fs.FileMode) string {
 	switch m.Type() {
 	case fs.ModeDir:
@@ -107,14 +107,14 @@ func unfitType(m fs.FileMode) string {
 	case fs.ModeSocket:
 		return "it is a socket"
 	case fs.ModeDevice | fs.ModeCharDevice:
-		return "it is a character device; for a stream use ClientConfig.Output - and redirect it"
+		return "it is a character device; for a stream use ClientConfig.Stream"
 	case fs.ModeNamedPipe:
-		return "it is a pipe; for a stream use ClientConfig.Output - and redirect it"
+		return "it is a pipe; for a stream use ClientConfig.Stream"
 	}
 	return "it is neither a regular file nor a block device"
 }
 
-// openRegular opens o.Path, which is a regular file, or is missing and is made.
+// openRegular opens the regular file o.Path. If it is missing, it is made.
 func openRegular(o Options, missing bool) (*File, error) {
 	path, err := resolve(o.Path, !o.Served)
 	if err != nil {
@@ -129,8 +129,8 @@ func openRegular(o Options, missing bool) (*File, error) {
 		}
 		return nil, refused(o.Path, "it is a regular file below /dev, no device (ClientConfig.Force writes anyway)")
 	}
-	// The path holds no symbolic link any more. O_NOFOLLOW and O_EXCL see to it that
-	// nobody puts one there now, O_NONBLOCK that a pipe put there does not hang us.
+	// The path has no symbolic link left. O_NOFOLLOW and O_EXCL refuse one that is put there
+	// now, and O_NONBLOCK keeps a pipe that is put there from blocking us.
 	flags := unix.O_NOFOLLOW | unix.O_NONBLOCK
 	if missing {
 		flags |= os.O_CREATE | os.O_EXCL
@@ -148,7 +148,7 @@ func openRegular(o Options, missing bool) (*File, error) {
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("it was replaced while it was opened")
 	}
-	// Of a device, O_EXCL says as much. Not every file system has locks.
+	// For a device, O_EXCL does the same. Not every file system has locks.
 	if err == nil && !o.Force && errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
 		err = errors.New("another program has locked it, as each client does while it writes (ClientConfig.Force writes anyway)")
 	}
@@ -177,9 +177,9 @@ func openWritable(path string, flags int) (file *os.File, readable bool, err err
 	return file, err == nil, err
 }
 
-// resolve is path, absolute, with no symbolic link left in its folder, nor in its
-// last element if that is to be followed. Nothing need be there, but it returns
-// fs.ErrNotExist if the folder is missing.
+// resolve returns the absolute path with the symbolic links in its folder resolved, and with
+// follow also a link in its last element. The file need not exist; if its folder is missing,
+// resolve returns fs.ErrNotExist.
 func resolve(path string, follow bool) (string, error) {
 	for range maxSymlinks {
 		// Not filepath.Abs and Join: they take "link/.." for "."
@@ -218,8 +218,8 @@ func resolve(path string, follow bool) (string, error) {
 	return "", unix.ELOOP
 }
 
-// belowDev tells whether a resolved path is where devices are and files are not: a
-// regular file there is a typing error, and takes memory.
+// belowDev reports whether a resolved path lies below /dev: a regular file there is a typing
+// error, and takes memory.
 func belowDev(path string) bool {
 	return strings.HasPrefix(path, "/dev/") && !strings.HasPrefix(path, "/dev/shm/")
 }

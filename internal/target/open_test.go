@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"up", "it is a folder"},
 		{"fifo", "it is a pipe"},
 		{"socket", "it is a socket"},
-		{"/dev/null", "it is a character device; for a stream use ClientConfig.Output -"},
+		{"/dev/null", "it is a character device; for a stream use ClientConfig.Stream"},
 		{"null", "it is a character device"},
 		{"loop", "too many levels of symbolic links"},
 		{"missing/out.img", "its folder does not exist"},

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Disk is what is known of a block device. Of each text that has several spellings the
-// first is the one to show; a Selection takes any.
+// Disk describes a block device. If a text has several spellings, the first is shown; a
+// Selection accepts any.
 type Disk struct {
 	Name      string // the kernel's: "nvme0n1"
 	Path      string // "/dev/nvme0n1"
@@ -25,7 +25,7 @@ type Disk struct {
 	Rotational bool
 	Removable  bool
 	Partitions []string // the kernel's names: "nvme0n1p1"
-	// Use says what stands in its way: "/dev/nvme0n1p1 is mounted on /"; "" if nothing does.
+	// Use says why it cannot be written: "/dev/nvme0n1p1 is mounted on /"; "" if it can.
 	Use string
 }
 
@@ -56,7 +56,7 @@ func (d Disk) String() string {
 			line += ", " + field
 		}
 	}
-	return strings.Map(func(r rune) rune { // what a device calls itself is its maker's
+	return strings.Map(func(r rune) rune { // its maker chose the name
 		if r < ' ' || r == 0x7f {
 			return '?'
 		}
@@ -78,7 +78,7 @@ type condition struct {
 	number   uint64 // of a size in bytes, of a switch 0 or 1
 }
 
-// texts are the keys that take a shell glob, and what it is held against.
+// texts are the keys that take a shell glob, and the texts that it is matched against.
 var texts = map[string]func(Disk) []string{
 	"serial":    func(d Disk) []string { return d.Serials },
 	"wwn":       func(d Disk) []string { return d.WWNs },
@@ -94,7 +94,7 @@ var switches = map[string]func(Disk) bool{
 	"removable":  func(d Disk) bool { return d.Removable },
 }
 
-// folders may stand before what a key takes.
+// folders may precede a key's value.
 var folders = map[string]string{"path": "/dev/disk/by-path/", "name": "/dev/"}
 
 // keys are for messages.
@@ -152,8 +152,8 @@ func parseCondition(text string) (condition, error) {
 	return c, err
 }
 
-// fold makes equal what counts as equal. path.Match would have no * match a slash,
-// which is a letter like others in what is matched here.
+// fold maps texts that count as equal to the same text. It replaces slashes, which no * of
+// path.Match would match.
 func fold(text string) string {
 	return strings.ReplaceAll(strings.ToLower(strings.TrimSpace(text)), "/", "\x1f")
 }
@@ -190,12 +190,12 @@ func parseSize(text string) (uint64, error) {
 	return n * unit, nil
 }
 
-// has tells whether a condition is of that key.
+// has reports whether there is a condition for that key.
 func (s Selection) has(key string) bool {
 	return slices.ContainsFunc(s.conditions, func(c condition) bool { return c.key == key })
 }
 
-// Match tells whether all conditions hold for the disk.
+// Match reports whether all conditions hold for the disk.
 func (s Selection) Match(d Disk) bool {
 	for _, c := range s.conditions {
 		if !c.holds(d) {
@@ -208,7 +208,7 @@ func (s Selection) Match(d Disk) bool {
 func (c condition) holds(d Disk) bool {
 	if of := texts[c.key]; of != nil {
 		return slices.ContainsFunc(of(d), func(text string) bool {
-			// Of what is unknown not even * is true.
+			// Not even * matches an unknown text.
 			matched, _ := path.Match(c.pattern, fold(text))
 			return matched && text != ""
 		})
@@ -229,17 +229,16 @@ func (c condition) holds(d Disk) bool {
 	return d.SizeBytes == c.number
 }
 
-// ErrNoDisk: none is the one that is meant. It may still come, as a driver does that is
-// loaded late.
+// ErrNoDisk: no disk matches. One may still appear, for instance if its driver is loaded late.
 var ErrNoDisk = errors.New("no such disk")
 
 func missing(name, why string) error {
 	return &failure{name + " is refused: " + why, ErrRefused, ErrNoDisk}
 }
 
-// Pick returns the one disk of disks that is meant. Unless it is exactly one, the error
-// wraps ErrRefused, and ErrNoDisk if it is none; candidates are those to choose from: the ones that match, or
-// all if none does.
+// Pick returns the one disk of disks that matches. If several match, the error wraps
+// ErrRefused; if none does, ErrNoDisk too. candidates are the disks that match, or all disks if
+// none does.
 func (s Selection) Pick(disks []Disk) (picked Disk, candidates []Disk, err error) {
 	var names []string
 	for _, d := range disks {

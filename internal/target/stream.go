@@ -18,8 +18,8 @@ type Stream struct {
 
 // NewStream writes to w, which its caller keeps and closes; name is for messages.
 //
-// If w is standard output and a pipe, the caller must have SIGPIPE ignored, or Go
-// ends the process where WriteAt would tell of the broken pipe.
+// If w is standard output and a pipe, the caller must ignore SIGPIPE. Otherwise Go ends the
+// process before WriteAt can return the error.
 func NewStream(w io.Writer, name string) *Stream {
 	return &Stream{w: w, name: name}
 }

@@ -5,8 +5,8 @@ import (
 	"multiserver/internal/partition"
 )
 
-// table gathers the first bytes of an image, as they come, until they show for which
-// sectors its partition table is written.
+// table gathers the first bytes of an image, in any order, until they show the sector size of
+// its partition table.
 type table struct {
 	head []byte
 	have *block.Set // bytes of head
@@ -17,8 +17,7 @@ func newTable(imageSize uint64) *table {
 	return &table{head: make([]byte, n), have: block.NewSet(n)}
 }
 
-// put takes the run p from byte offset off of the image, and tells whether head is
-// whole now.
+// put takes the run p at byte offset off of the image. It reports whether head is complete.
 func (t *table) put(p []byte, off uint64) bool {
 	size := uint64(len(t.head))
 	if off >= size {

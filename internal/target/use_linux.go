@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tables are where the kernel tells what uses a device.
+// tables are the files in which the kernel lists what uses a device.
 type tables struct {
 	mounts string // mountinfo
 	swaps  string
 	blocks string // folder with a link MAJOR:MINOR for each block device
 	btrfs  string // folder with a folder for each mounted btrfs
 	root   string // folder of the running system
-	// loops tells of each loop device on which file system its file lies.
+	// loops returns the loop devices, with the file systems that their files lie on.
 	loops func() []loop
 }
 
@@ -32,10 +32,10 @@ var system = tables{
 	loops:  loops,
 }
 
-// member is a device that has bytes in common with the target: itself, a partition,
-// the disk that it is a partition of, or what holds one of those (device-mapper, md,
-// bcache, a loop device whose file lies there), or what the target lies on, if that is a
-// loop device.
+// member is a device that shares bytes with the target: the target itself, a partition of it,
+// the disk that it is a partition of, a device on top of one of these (device-mapper, md,
+// bcache, a loop device whose file lies there), or, if the target is a loop device, the device
+// below it.
 type member struct {
 	dev    uint64
 	name   string // "/dev/sda1"
@@ -102,12 +102,12 @@ func (t tables) whole(dev uint64, found []member) ([]member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.held(disk, append(found, member{disk, t.deviceName(disk), false}))
+	return t.holders(disk, append(found, member{disk, t.deviceName(disk), false}))
 }
 
-// below appends what the loop devices of found lie on, those that hold the target left
-// out, and all that lies on it too: nothing else keeps a loop device apart from who uses
-// the disk, or the file, that it is another name of.
+// below appends the devices that the loop devices of found lie on, and everything on top of
+// them. It leaves out loop devices on top of the target. The kernel itself does not keep two users
+// of a disk or file apart if one of them uses it through a loop device.
 func (t tables) below(found []member) ([]member, error) {
 	loops := t.loops()
 	for i := 0; i < len(found); i++ { // it grows
@@ -137,8 +137,8 @@ func (t tables) below(found []member) ([]member, error) {
 	return found, nil
 }
 
-// inBtrfs tells whether a device is a part of a mounted btrfs. Of a file system on
-// several devices, the table of mounts names one.
+// inBtrfs reports whether a device is a part of a mounted btrfs. The table of mounts names only
+// one of its devices.
 func (t tables) inBtrfs(dev uint64) bool {
 	parts, _ := filepath.Glob(filepath.Join(t.btrfs, "*/devices/*/dev"))
 	for _, p := range parts {
@@ -149,7 +149,7 @@ func (t tables) inBtrfs(dev uint64) bool {
 	return false
 }
 
-// family appends dev, its partitions, and all that holds them.
+// family appends dev, its partitions, and all devices on top of them.
 func (t tables) family(dev uint64, holder bool, found []member) ([]member, error) {
 	for _, m := range found {
 		if m.dev == dev {
@@ -174,11 +174,11 @@ func (t tables) family(dev uint64, holder bool, found []member) ([]member, error
 			return nil, err
 		}
 	}
-	return t.held(dev, found)
+	return t.holders(dev, found)
 }
 
-// held appends all that holds dev.
-func (t tables) held(dev uint64, found []member) ([]member, error) {
+// holders appends all devices on top of dev.
+func (t tables) holders(dev uint64, found []member) ([]member, error) {
 	folder := filepath.Join(t.folder(dev), "holders")
 	holders, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -263,7 +263,7 @@ func (t tables) mounted() (map[uint64]string, error) {
 	return where, nil
 }
 
-// swapping is the set of the block devices that are swapped to.
+// swapping returns the set of the block devices used for swap.
 func (t tables) swapping() (map[uint64]bool, error) {
 	paths, err := t.swapPaths()
 	devs := make(map[uint64]bool)
@@ -275,7 +275,7 @@ func (t tables) swapping() (map[uint64]bool, error) {
 	return devs, err
 }
 
-// swapPaths is the paths of devices and files that are swapped to.
+// swapPaths returns the paths of devices and files used for swap.
 func (t tables) swapPaths() ([]string, error) {
 	text, err := os.ReadFile(t.swaps)
 	if errors.Is(err, fs.ErrNotExist) { // a kernel without swap
@@ -284,8 +284,8 @@ func (t tables) swapPaths() ([]string, error) {
 	return parseSwaps(string(text)), err
 }
 
-// parseSwaps reads a table of which the first word of each line but the first is a
-// path. The kernel writes a space in it as \040.
+// parseSwaps reads /proc/swaps: after a title line, each line begins with a path. The kernel
+// writes a space in it as \040.
 func parseSwaps(text string) (paths []string) {
 	for line := range strings.Lines(text) {
 		path, _, _ := strings.Cut(line, " ")

@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writebackBytes is how much is written before it is sent on to the device. docs/benchmarks.md
-// has the figures.
+// writebackBytes is how much is written before the kernel is told to write it to the device.
+// docs/benchmarks.md has the figures.
 const writebackBytes = 8 << 20
 
-// writeback keeps the disk busy while data arrives and the page cache small: no
-// more than two batches are dirty at any time, and what is on the device is dropped.
+// writeback keeps the disk busy while data arrives, and the page cache small: at most two
+// batches are dirty at any time, and clean pages are dropped.
 type writeback struct {
 	fd       int
 	disabled bool
@@ -19,7 +19,7 @@ type writeback struct {
 	sent     extent // on its way
 }
 
-// pending is what was written and not yet known to be on the device.
+// pending is the extent that may not be on the device yet.
 func (w *writeback) pending() extent {
 	switch {
 	case w.sent.n == 0:
@@ -30,8 +30,8 @@ func (w *writeback) pending() extent {
 	return extent{min(w.sent.lo, w.dirty.lo), max(w.sent.hi, w.dirty.hi), w.sent.n + w.dirty.n}
 }
 
-// wrote notes n bytes at off. Its errors are those of the device, which lie in what
-// was pending; that the file cannot do this is none.
+// wrote records n written bytes at off. Its errors are the device's, from somewhere in the
+// pending extent. It returns none if the file does not support this.
 func (w *writeback) wrote(off, n uint64) error {
 	d := &w.dirty
 	if d.n == 0 {
@@ -41,15 +41,14 @@ func (w *writeback) wrote(off, n uint64) error {
 	if d.n < writebackBytes || w.disabled {
 		return nil
 	}
-	// A wait consumes the error of a page that could not be written, so that fsync
-	// would not see it: it must not be lost here.
+	// This wait consumes the error of a page that could not be written; fsync would not
+	// report it again.
 	err := w.sync(*d, unix.SYNC_FILE_RANGE_WRITE)
 	if err == nil && w.sent.n != 0 {
 		err = w.sync(w.sent, unix.SYNC_FILE_RANGE_WRITE_AND_WAIT)
 	}
 	if err == nil && w.sent.n != 0 {
-		// Memory that is taken again is cheaper than memory that never was. That the
-		// pages stay is no failure.
+		// Reused memory is cheaper than fresh memory. It is no failure if the pages stay.
 		unix.Fadvise(w.fd, int64(w.sent.lo), int64(w.sent.hi-w.sent.lo), unix.FADV_DONTNEED)
 	}
 	switch {

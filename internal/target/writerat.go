@@ -15,10 +15,10 @@ type writerAt struct {
 	err  error // the first failure; it stays
 }
 
-// FromWriterAt is a target that writes to w, which its caller keeps and closes; name is for
-// messages. If w is an io.ReaderAt too, what it holds is compared with the image, and it can
-// be read back: then ReadAt must be safe beside WriteAt. If w has a method Sync() error, Sync
-// calls it.
+// FromWriterAt returns a target that writes to w, which its caller keeps and closes; name is for
+// messages. If w is an io.ReaderAt too, its old content is compared with the image, and it can be
+// read back; its ReadAt must be safe for concurrent use with WriteAt. If w has a method
+// Sync() error, Sync calls it.
 func FromWriterAt(w io.WriterAt, name string) Target {
 	r, _ := w.(io.ReaderAt)
 	return &writerAt{w: w, r: r, name: name}
@@ -26,7 +26,7 @@ func FromWriterAt(w io.WriterAt, name string) Target {
 
 func (t *writerAt) Name() string { return t.name }
 
-// Prepare keeps the size, beyond which nothing is written.
+// Prepare keeps the size. Nothing is written beyond it.
 func (t *writerAt) Prepare(size uint64, _ uint32) error {
 	t.size = size
 	return nil
@@ -73,7 +73,7 @@ func (t *writerAt) Sync() error {
 
 func (t *writerAt) Close() error { return nil }
 
-// HoldsContent cannot know better than that there may be some.
+// HoldsContent is true if w can be read: it may hold something.
 func (t *writerAt) HoldsContent() bool    { return t.r != nil }
 func (t *writerAt) FlushCache() error     { return nil }
 func (t *writerAt) DropCache(_, _ uint64) {}

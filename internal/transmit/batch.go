@@ -26,7 +26,7 @@ type Batch struct {
 	Bytes      int    // of Buf, in use
 	Packets    int
 	PacketSize int
-	ImageBytes int // of Bytes, those that are the image's
+	ImageBytes int // of Bytes, the image's
 	To         []Sender
 	// Unicast: each of To is one receiver, and all are on one wire.
 	Unicast bool
@@ -39,12 +39,12 @@ type Batch struct {
 	Taken  bool
 }
 
-// Reset empties a batch, which then goes to the addresses of to.
+// Reset empties a batch and sets its destinations.
 func (b *Batch) Reset(to []Sender, unicast bool) {
 	*b = Batch{Buf: b.Buf, To: to, Unicast: unicast}
 }
 
-// WireBytes is what the batch takes of an Ethernet, sent once to an address like to.
+// WireBytes is the size of the batch on an Ethernet, sent once to an address like to.
 func (b *Batch) WireBytes(to netip.Addr) int {
 	whole := b.Packets - 1
 	return whole*udp.PacketWireBytes(to, b.PacketSize) + udp.PacketWireBytes(to, b.Bytes-whole*b.PacketSize)

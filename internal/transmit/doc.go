@@ -11,6 +11,6 @@
 //  3. The batch comes back through Sent, with when it was taken, and the owner hands it to
 //     Recycle.
 //
-// What cannot be sent is lost, as any packet may be. While an interface refuses all, Run
-// pauses; one way of several, or one unicast receiver, holds nobody up.
+// A packet that cannot be sent is lost, as any packet may be. If no interface takes packets, Run
+// pauses. A single failing interface, or a single unicast receiver, delays no other.
 package transmit

@@ -8,11 +8,10 @@ import (
 )
 
 const (
-	// inFlightTime is how much, at the rate of the moment, is on its way to the socket:
-	// what a server that is not scheduled for a while has to send.
+	// inFlightTime is how much, in time at the present rate, is on its way to the socket: it
+	// bridges the time in which the server's process is not scheduled.
 	inFlightTime = 6 * time.Millisecond
-	// leastInFlight and MostInFlight bound it in batches, and FirstInFlight is that of
-	// 1 Gbit/s.
+	// leastInFlight and MostInFlight bound it in batches. FirstInFlight is for 1 Gbit/s.
 	leastInFlight = 3
 	MostInFlight  = 64
 	FirstInFlight = 12
@@ -48,8 +47,8 @@ type Queue struct {
 	credit     int       // bytes that the queue may send beside queues of lower ranks
 }
 
-// Take returns a free batch, whose content is of no use; nil if as many are on their way
-// as may be.
+// Take returns a free batch with arbitrary content, or nil if the limit of batches in flight is
+// reached.
 func (q *Queue) Take() *Batch {
 	if q.inFlight >= q.maxInFlight {
 		return nil
@@ -69,7 +68,7 @@ func (q *Queue) Submit(b *Batch) {
 	q.transmitter.signal()
 }
 
-// Sent is where batches come back that were submitted.
+// Sent returns submitted batches once they are sent.
 func (q *Queue) Sent() <-chan *Batch { return q.sent }
 
 // Recycle takes back a batch that came through Sent, or that was taken and not submitted.
@@ -89,8 +88,8 @@ func (q *Queue) SetPace(bitsPerSec uint64, burst int) {
 	q.limit.Store(bitsPerSec)
 }
 
-// SetRate adapts how many batches may be on their way to the rate that the queue sends
-// packets of packetSize bytes at.
+// SetRate adapts the limit of batches in flight to the rate at which the queue sends packets of
+// packetSize bytes.
 func (q *Queue) SetRate(bitsPerSec float64, packetSize int) {
 	batchBits := float64(8 * q.BurstPackets(packetSize) * udp.PacketWireBytes(q.transmitter.cfg.Group, packetSize))
 	q.maxInFlight = int(min(max(bitsPerSec*inFlightTime.Seconds()/batchBits, leastInFlight), MostInFlight))

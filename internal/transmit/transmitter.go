@@ -19,14 +19,14 @@ const retryInterval = 200 * time.Millisecond
 type Config struct {
 	// Group is an address of the family that is sent to.
 	Group netip.Addr
-	// RateBitsPerSec bounds everything together, as on the wire of an Ethernet; 0: any.
+	// RateBitsPerSec bounds everything together, as on the wire of an Ethernet; 0: no bound.
 	RateBitsPerSec uint64
 	// Delay is a pause after each packet.
 	Delay time.Duration
 	Log   *slog.Logger
 }
 
-// Figures are what has been sent since the beginning, each way counted.
+// Figures count what has been sent since the start, to each destination.
 type Figures struct {
 	Packets    uint64
 	ImageBytes uint64 // of the image, each time
@@ -48,7 +48,7 @@ type Transmitter struct {
 	// Owned by Run:
 	pacer      *udp.Pacer
 	refused    bool // the interface did not take the last batch
-	fellBack   bool // the way of sending that was meant was refused, and that was said
+	fellBack   bool // the preferred way of sending was refused, and a warning was logged
 	retryPause time.Duration
 	timer      *time.Timer
 }
@@ -80,7 +80,7 @@ func (t *Transmitter) NewQueue(maxInFlight int, place Place) *Queue {
 	return q
 }
 
-// Figures returns the state of the moment. Any goroutine may call it.
+// Figures returns the present state. Any goroutine may call it.
 func (t *Transmitter) Figures() Figures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -239,7 +239,7 @@ func (t *Transmitter) transmit(ctx context.Context, b *Batch) error {
 	return nil
 }
 
-// sendTo sends a batch one way, and tells whether that went.
+// sendTo sends a batch to one destination, and reports whether that succeeded.
 func (t *Transmitter) sendTo(b *Batch, to Sender, wireBytes int) bool {
 	if err := to.Send(b.Buf[:b.Bytes], b.PacketSize); err != nil {
 		if !t.refused && !errors.Is(err, net.ErrClosed) {
@@ -257,7 +257,7 @@ func (t *Transmitter) sendTo(b *Batch, to Sender, wireBytes int) bool {
 	t.mu.Unlock()
 	if reason := to.Fallback(); reason != nil && !t.fellBack {
 		t.fellBack = true
-		t.cfg.Log.Warn("sending costs more CPU than it need", "err", reason)
+		t.cfg.Log.Warn("sending costs more CPU than necessary", "err", reason)
 	}
 	return true
 }

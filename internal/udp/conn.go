@@ -139,7 +139,7 @@ func (c *Conn) validateDestination(dst netip.AddrPort) error {
 	return nil
 }
 
-// onLink tells whether what is sent to addr passes no router.
+// onLink reports whether what is sent to addr passes no router.
 func (c *Conn) onLink(addr netip.Addr) bool {
 	if addr.IsMulticast() {
 		return c.ttl <= 1 || !passesRouters(addr)
@@ -147,7 +147,7 @@ func (c *Conn) onLink(addr netip.Addr) bool {
 	return addr.IsLinkLocalUnicast()
 }
 
-// passesRouters tells whether a group's scope is wider than a link. What is not has a
+// passesRouters reports whether a group's scope is wider than a link. What is not has a
 // meaning on one interface only (RFC 4291 §2.7).
 func passesRouters(group netip.Addr) bool {
 	return !group.IsLinkLocalMulticast() && !(group.Is6() && group.As16()[1]&0xf <= scopeLink)
@@ -189,7 +189,7 @@ type retry struct {
 	fullSince time.Time
 }
 
-// again tells whether to try again after err, and pauses if the interface's queue
+// again reports whether to try again after err, and pauses if the interface's queue
 // must drain first. A system call of ours may be given an error that came back for
 // an earlier datagram, and has then done nothing; ECONNREFUSED always is one.
 func (r *retry) again(err error) bool {

@@ -39,7 +39,7 @@ func TestErrorsReachTheSocket(t *testing.T) {
 	}
 }
 
-// hasErrors waits for an error of an earlier datagram, and tells whether one came.
+// hasErrors waits for an error of an earlier datagram, and reports whether one came.
 func hasErrors(t *testing.T, c *Conn, limitMs int) (has bool) {
 	t.Helper()
 	if err := control(c.raw, func(fd int) error {

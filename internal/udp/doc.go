@@ -4,14 +4,14 @@
 // (Receiver), the interfaces of the host, and a pacer for what the interface's
 // queue does not pace.
 //
-// It knows nothing of what the packets mean. Words: a packet is what the project
+// It knows nothing of the packets' meaning. Words: a packet is what the project
 // sends, a datagram is what UDP carries, a segment is one datagram's worth of a
 // buffer that the kernel cuts (UDP GSO) or joins (UDP GRO), and a batch is what
 // one system call moves.
 //
 // Order of use, at the server: Interfaces or InterfaceByName, Listen,
-// Conn.ReadFrom until somebody asks, Conn.NewSender on the interface where that
-// was heard, Sender.Send. At the client: Interfaces, Listen, ListenGroup on all of
+// Conn.ReadFrom until a client asks, Conn.NewSender on the interface that its
+// request came in on, Sender.Send. At the client: Interfaces, Listen, ListenGroup on all of
 // them, Conn.WriteTo by each, and when one is answered, Receiver.Leave the others.
 //
 // A socket speaks IPv4 or IPv6: a Conn what its address and its group are of, a

@@ -82,9 +82,9 @@ func (q *Querier) Run(ctx context.Context) error {
 	}
 }
 
-// Heard is who sent the last general query that a router or switch sent from an
+// LastQuery returns who sent the last general query that a router or switch sent from an
 // address of its own, and how long ago; not ok if none did.
-func (q *Querier) Heard() (from netip.Addr, ago time.Duration, ok bool) {
+func (q *Querier) LastQuery() (from netip.Addr, ago time.Duration, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.turns.from.IsValid() {
@@ -93,7 +93,7 @@ func (q *Querier) Heard() (from netip.Addr, ago time.Duration, ok bool) {
 	return q.turns.from, time.Since(q.turns.elected), true
 }
 
-// Sent is how many queries were sent.
+// Sent is how many queries were sent. Only tests of other packages ask.
 func (q *Querier) Sent() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()

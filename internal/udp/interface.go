@@ -71,7 +71,7 @@ func InterfaceByName(name string) (Interface, error) {
 	return i, nil
 }
 
-// CanSendTo tells whether i has an address to send to a group or host like to from:
+// CanSendTo reports whether i has an address to send to a group or host like to from:
 // an IPv4 one, or a link-local one of IPv6, which every interface with IPv6 has
 // (RFC 4291 §2.1) but the loopback.
 func (i Interface) CanSendTo(to netip.Addr) bool {
@@ -83,7 +83,7 @@ func (i Interface) CanSendTo(to netip.Addr) bool {
 	})
 }
 
-// Owns tells whether addr, with or without a zone, is one of i's.
+// Owns reports whether addr, with or without a zone, is one of i's.
 func (i Interface) Owns(addr netip.Addr) bool {
 	if zone := addr.Zone(); zone != "" && zone != i.Name {
 		return false

@@ -22,7 +22,7 @@ import (
 // insideVariable marks the environment of a test that is in a namespace of its own.
 const insideVariable = "UDP_TEST_INSIDE"
 
-// inNamespace tells whether the test is in a network namespace of its own, where the
+// inNamespace reports whether the test is in a network namespace of its own, where the
 // loopback carries multicast over IPv6 and veth0 is joined to veth1; new addresses are
 // checked for duplicates if checked. If it is not, it is run once more there, as
 // another process, since package net remembers the names of interfaces.

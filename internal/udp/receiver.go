@@ -52,12 +52,16 @@ type Datagram struct {
 // again and again.
 type Batch struct {
 	datagrams []Datagram
+	more      bool
 	batchSystem
 }
 
 // Datagrams returns what the last Receive brought, in the order of arrival. It is
 // valid until the next.
 func (b *Batch) Datagrams() []Datagram { return b.datagrams }
+
+// More tells whether more may be waiting: the last Receive took as much as it can at once.
+func (b *Batch) More() bool { return b.more }
 
 // LocalAddr is the group and port.
 func (r *Receiver) LocalAddr() netip.AddrPort { return r.group }

@@ -186,7 +186,7 @@ func (r *Receiver) Leave(i Interface) error {
 // Receive waits for datagrams and puts what is there into batch, one at least. It
 // ends with net.ErrClosed after Close and with os.ErrDeadlineExceeded.
 func (r *Receiver) Receive(batch *Batch) error {
-	batch.datagrams = batch.datagrams[:0]
+	batch.datagrams, batch.more = batch.datagrams[:0], false
 	receive := r.receiveMany
 	if r.method == ReceiveRead {
 		receive = r.receiveOne
@@ -203,6 +203,7 @@ func (r *Receiver) receiveOne(batch *Batch) error {
 		return err
 	}
 	batch.add(batch.memory[:n], batch.controls[:controlBytes], unmap(src))
+	batch.more = true
 	return nil
 }
 
@@ -221,6 +222,7 @@ func (r *Receiver) receiveMany(batch *Batch) error {
 	if r.errno != 0 {
 		return os.NewSyscallError("recvmmsg", r.errno)
 	}
+	batch.more = r.count == len(batch.messages)
 	for n := range r.count {
 		message := &batch.messages[n]
 		payload := batch.memory[n*messageSize:][:message.size]

@@ -87,7 +87,7 @@ func (r *Receiver) Leave(i Interface) error {
 // Receive waits for a datagram and puts it into batch. It ends with net.ErrClosed
 // after Close and with os.ErrDeadlineExceeded.
 func (r *Receiver) Receive(batch *Batch) error {
-	batch.datagrams = batch.datagrams[:0]
+	batch.datagrams, batch.more = batch.datagrams[:0], false
 	for {
 		n, info, addr, err := r.packets.ReadFrom(batch.memory)
 		if err != nil {
@@ -100,7 +100,7 @@ func (r *Receiver) Receive(batch *Batch) error {
 			}
 			d.IfIndex = info.IfIndex
 		}
-		batch.datagrams = append(batch.datagrams, d)
+		batch.datagrams, batch.more = append(batch.datagrams, d), true
 		return nil
 	}
 }

@@ -96,7 +96,7 @@ func (s *Sender) write(b, control []byte) error {
 	return s.conn.write(b, control, s.dst, s.ifIndex)
 }
 
-// refusesGSO tells whether the error means that the kernel or the interface cannot
+// refusesGSO reports whether the error means that the kernel or the interface cannot
 // cut this buffer: EIO without checksums by the interface, EINVAL and EMSGSIZE for
 // limits that differ between kernels. Nothing of the buffer has been sent then.
 func refusesGSO(err error) bool {

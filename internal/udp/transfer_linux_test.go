@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -254,6 +255,33 @@ func TestDrops(t *testing.T) {
 	r.Close()
 	if r.Drops() != drops {
 		t.Errorf("%d dropped, after closing %d", drops, r.Drops())
+	}
+}
+
+// TestMore: a batch tells whether it left something waiting.
+func TestMore(t *testing.T) {
+	lo, group := loopback(t), randomGroupPort()
+	r := listenGroup(t, ReceiverConfig{Group: group, Interfaces: []Interface{lo}, Best: ReceiveRecvmmsg})
+	s, err := listen(t, ConnConfig{}).NewSender(group, lo.Index, MethodWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(testData((batchMessages+1)*1472), 1472); err != nil {
+		t.Fatal(err)
+	}
+	batch := NewBatch()
+	for _, want := range []bool{true, false} {
+		if err := r.Receive(batch); err != nil {
+			t.Fatal(err)
+		}
+		if batch.More() != want {
+			t.Errorf("after %d datagrams there may be more: %v", len(batch.Datagrams()), batch.More())
+		}
+	}
+	batch.more = true
+	r.SetReadDeadline(time.Unix(1, 0))
+	if err := r.Receive(batch); !errors.Is(err, os.ErrDeadlineExceeded) || batch.More() {
+		t.Errorf("%v; after nothing there may be more: %v", err, batch.More())
 	}
 }
 

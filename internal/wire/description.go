@@ -11,10 +11,8 @@ import (
 // Description is all that a receiver has to know of a session. The sender answers
 // an Offer with it. Unasked, as an announcement, with Receiver and Token 0, it goes
 // to the data group when a session begins:
-// receivers of an earlier session of the same image go on with it, and send an Offer
-// at a random moment of the report interval to be known by name. To others an
-// announcement is only a reason to send an Offer: its sender does not know their
-// number, so anybody may have sent it.
+// to the receivers of an earlier session it is a reason to send an Offer (rule J4), and
+// nothing more: its sender does not know their number, so anybody may have sent it.
 //
 //	+---------------------------------------------------------------+
 //	|                        header (type 7)                        |

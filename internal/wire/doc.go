@@ -18,15 +18,15 @@
 //
 //	receiver → control port of GROUP, of a broadcast or of HOST   Offer, behind MXB 1's map request
 //	sender   → where the offer came from                          Description
-//	sender   → control port of GROUP, and the data group          Description as an announcement
+//	sender   → the data group                                     Description as an announcement, Probe
 //	sender   → the data group, and receivers served by unicast    Symbol, ZeroRun, Heartbeat, GoodbyeAck,
-//	                                                              SubblockDigests
-//	sender   → the data group                                     Probe, RepairAdv
+//	                                                              RepairAdv, SubblockDigests
 //	receiver → where the description came from                    Report, Wanted, WantedSymbols,
 //	                                                              WantedSubblocks, ProbeReport, Goodbye,
 //	                                                              UnicastRequest
 //
 // The sender sends all of it from its control port, and a receiver all of its own
-// from the port that its offer came from, so that a firewall which follows
-// connections lets the answers and the unicast stream pass.
+// from the port that its offer came from. So a firewall which follows connections lets
+// the unicast stream pass, and the answer to an Offer that went to the server's own
+// address; it does not match the answer to one that went by multicast or broadcast.
 package wire

@@ -56,11 +56,11 @@ func TestPackagesFit(t *testing.T) {
 			t.Fatalf("block %d is not what was sent", id)
 		}
 	}
-	m, err := codec.ParseManifest(r.objects[wire.Manifest].target, codec.Sizes(geometry))
+	m, err := codec.ParseManifest(r.objects[wire.Manifest].target, geometry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id := range geometry.BlockCount() {
+	for id := range block.ID(geometry.BlockCount()) {
 		if got.digests[id] != m.Digest(id) {
 			t.Fatalf("block %d arrived with digest %v, the manifest says %v", id, got.digests[id], m.Digest(id))
 		}
@@ -103,12 +103,12 @@ const (
 	fitReportEach = 32
 	// fitInterval is the time after which either side speaks again into a silence.
 	fitInterval = 5 * time.Millisecond
-	// fitPatience is when a silence is a fault of this test, not of the path.
-	fitPatience = 30 * time.Second
+	// fitTimeout is when a silence is a fault of this test, not of the path.
+	fitTimeout = 30 * time.Second
 )
 
 // What the first pass of the sender does not let through at all.
-var fitUnheard = []block.ID{10, 11, 12, 13, 20}
+var fitDropped = []block.ID{10, 11, 12, 13, 20}
 
 // fitImage is of bytes without a pattern, but for some blocks of zeros.
 func fitImage(g block.Geometry) []byte {

@@ -74,7 +74,7 @@ func (r *fitReceiver) run() error {
 			break
 		}
 		if b != nil {
-			err = r.take(b)
+			err = r.handle(b)
 		}
 		if err == nil && (b == nil || r.unreported >= fitReportEach) {
 			err = r.report()
@@ -92,8 +92,8 @@ func (r *fitReceiver) run() error {
 // next is the next datagram, or none after a while.
 func (r *fitReceiver) next() ([]byte, error) {
 	b, _, err := receive(r.path.conn, r.buf)
-	if err == nil && time.Since(r.progress) > fitPatience {
-		err = fmt.Errorf("stuck for %v with %d blocks done, %d open, sequence %#x", fitPatience, r.blocks, len(r.open), r.highest)
+	if err == nil && time.Since(r.progress) > fitTimeout {
+		err = fmt.Errorf("stuck for %v with %d blocks done, %d open, sequence %#x", fitTimeout, r.blocks, len(r.open), r.highest)
 	}
 	return b, err
 }
@@ -150,7 +150,7 @@ func (r *fitReceiver) complete() bool {
 
 // take takes a packet. Errors are faults of the packages: what the path does to
 // packets is counted.
-func (r *fitReceiver) take(b []byte) error {
+func (r *fitReceiver) handle(b []byte) error {
 	typ, session, err := wire.Peek(b)
 	if err != nil || session != fitSessionID {
 		r.damaged++
@@ -161,7 +161,7 @@ func (r *fitReceiver) take(b []byte) error {
 		err = wire.ParseSymbol(b, &r.symbol)
 		if err == nil && wire.Intact(b) {
 			r.count(r.symbol.Sequence)
-			return r.takeSymbol(&r.symbol)
+			return r.handleSymbol(&r.symbol)
 		}
 		r.damaged++
 		return nil
@@ -169,12 +169,12 @@ func (r *fitReceiver) take(b []byte) error {
 		var run wire.ZeroRun
 		if run, err = wire.ParseZeroRun(b); err == nil {
 			r.count(run.Sequence)
-			return r.takeZeros(run)
+			return r.handleZeros(run)
 		}
 	case wire.TypeHeartbeat:
 		var h wire.Heartbeat
 		if h, err = wire.ParseHeartbeat(b); err == nil {
-			return r.takeHeartbeat(h)
+			return r.handleHeartbeat(h)
 		}
 	case wire.TypeDescription: // a second one
 		return nil
@@ -189,7 +189,7 @@ func (r *fitReceiver) count(q wire.Sequence) {
 	r.unreported++
 }
 
-func (r *fitReceiver) takeSymbol(s *wire.Symbol) error {
+func (r *fitReceiver) handleSymbol(s *wire.Symbol) error {
 	key, o := blockKey{s.Object, s.Block}, &r.objects[s.Object]
 	if o.done == nil { // the manifest, and the heartbeat is lost
 		r.useless++
@@ -273,7 +273,7 @@ func (r *fitReceiver) newBlock() *fitBlock {
 	return &fitBlock{}
 }
 
-func (r *fitReceiver) takeZeros(run wire.ZeroRun) error {
+func (r *fitReceiver) handleZeros(run wire.ZeroRun) error {
 	o := &r.objects[wire.Image]
 	blocks := block.Range{Lo: uint64(run.First), Hi: uint64(run.First) + uint64(run.Count)}
 	if err := blocks.ValidateIn(uint64(o.geometry.BlockCount())); err != nil {
@@ -292,7 +292,7 @@ func (r *fitReceiver) takeZeros(run wire.ZeroRun) error {
 	return nil
 }
 
-func (r *fitReceiver) takeHeartbeat(h wire.Heartbeat) error {
+func (r *fitReceiver) handleHeartbeat(h wire.Heartbeat) error {
 	r.highest = max(r.highest, h.Sequence)
 	r.passEnded = r.passEnded || h.PassEnded
 	if m := &r.objects[wire.Manifest]; m.done == nil && h.Completion.ManifestSize > 0 {

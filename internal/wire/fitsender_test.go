@@ -31,7 +31,7 @@ type fitSender struct {
 	// passEnded also says that the manifest is made.
 	passEnded  bool
 	completion wire.Completion
-	unheard    bool // nothing of the stream gets through
+	dropped    bool // nothing of the stream gets through
 	symbolSize uint16
 	speech     time.Time // when the receiver last said anything
 
@@ -59,7 +59,7 @@ type fitSent struct {
 }
 
 func newFitSender(conn *net.UDPConn, image []byte, g block.Geometry) (*fitSender, error) {
-	builder, err := codec.NewManifestBuilder(codec.Sizes(g))
+	builder, err := codec.NewManifestBuilder(g)
 	if err != nil {
 		return nil, err
 	}
@@ -127,10 +127,10 @@ func (s *fitSender) sendImage() error {
 	o := s.objects[wire.Image]
 	n := block.ID(o.geometry.BlockCount())
 	for id := block.ID(0); id < n; {
-		s.unheard = slices.Contains(fitUnheard, id)
+		s.dropped = slices.Contains(fitDropped, id)
 		end := id
 		for end < n && codec.IsZero(o.plain(end)) {
-			if err := s.builder.SetZero(uint32(end)); err != nil {
+			if err := s.builder.SetZero(end); err != nil {
 				return err
 			}
 			end++
@@ -142,7 +142,7 @@ func (s *fitSender) sendImage() error {
 			err = s.sendWhole(blockKey{wire.Image, id})
 			end++
 		}
-		s.unheard = false
+		s.dropped = false
 		if err := errors.Join(err, s.serve()); err != nil {
 			return err
 		}
@@ -176,7 +176,7 @@ func (s *fitSender) sendWhole(key blockKey) error {
 		if err != nil {
 			return err
 		}
-		if err := s.builder.Set(uint32(key.id), h.Digest); err != nil {
+		if err := s.builder.Set(key.id, h.Digest); err != nil {
 			return err
 		}
 	}
@@ -250,7 +250,7 @@ func (s *fitSender) sendSymbol(key blockKey, id block.SymbolID, k int, packet []
 // close the window for good.
 func (s *fitSender) emit(packet []byte) error {
 	var err error
-	if !s.unheard {
+	if !s.dropped {
 		err = s.path.send(packet)
 	}
 	for err == nil && s.sequence >= s.heard+fitWindow {
@@ -308,7 +308,7 @@ func (s *fitSender) listen() error {
 		return err
 	}
 	if b == nil {
-		if silence := time.Since(s.speech); silence > fitPatience {
+		if silence := time.Since(s.speech); silence > fitTimeout {
 			return fmt.Errorf("the receiver has said nothing for %v", silence)
 		}
 		return nil
@@ -325,11 +325,11 @@ func (s *fitSender) listen() error {
 	}
 	switch typ {
 	case wire.TypeReport:
-		err = s.takeReport(b)
+		err = s.handleReport(b)
 	case wire.TypeWanted:
-		err = s.takeWanted(b)
+		err = s.handleWanted(b)
 	case wire.TypeGoodbye:
-		return s.takeGoodbye(b)
+		return s.handleGoodbye(b)
 	default:
 		err = fmt.Errorf("type %#x", typ)
 	}
@@ -355,7 +355,7 @@ func (s *fitSender) describe(offer wire.Offer) error {
 	}.AppendTo(nil))
 }
 
-func (s *fitSender) takeReport(b []byte) error {
+func (s *fitSender) handleReport(b []byte) error {
 	report, err := wire.ParseReport(b)
 	if err != nil || report.Number <= s.report {
 		return err
@@ -374,7 +374,7 @@ func (s *fitSender) takeReport(b []byte) error {
 	return nil
 }
 
-func (s *fitSender) takeWanted(b []byte) error {
+func (s *fitSender) handleWanted(b []byte) error {
 	wanted, err := wire.ParseWanted(b)
 	if err != nil {
 		return err
@@ -389,7 +389,7 @@ func (s *fitSender) takeWanted(b []byte) error {
 	return nil
 }
 
-func (s *fitSender) takeGoodbye(b []byte) error {
+func (s *fitSender) handleGoodbye(b []byte) error {
 	goodbye, err := wire.ParseGoodbye(b)
 	if err != nil {
 		s.damaged++

@@ -75,7 +75,7 @@ type Sequence uint64
 // UnicastSequence is the upper half of the numbers.
 const UnicastSequence Sequence = 1 << 39
 
-// Unicast tells whether q is of a unicast stream.
+// Unicast reports whether q is of a unicast stream.
 func (q Sequence) Unicast() bool { return q >= UnicastSequence }
 
 // Object is what a block belongs to. On the wire it is the top bit of the block's
@@ -124,7 +124,7 @@ func checkVersion(b []byte) error {
 	return nil
 }
 
-// Intact tells whether the checksum of a packet of at least HeaderSize bytes is right.
+// Intact reports whether the checksum of a packet of at least HeaderSize bytes is right.
 func Intact(b []byte) bool {
 	return binary.BigEndian.Uint32(b[checksumAt:]) == checksum(b, checksumAt)
 }

@@ -68,7 +68,7 @@ type Sample struct {
 	Receivers List[ReceiverID] // at most MaxSample, in any order
 }
 
-// Has tells whether a receiver is in the sample.
+// Has reports whether a receiver is in the sample.
 func (s *Sample) Has(id ReceiverID) bool {
 	for r := range s.Receivers.All() {
 		if r == id {

@@ -15,7 +15,7 @@ const (
 	MaxControlSize = 1280 - 48
 
 	// MaxSequence is 40 bits: 157 days at 81,000 packets a second (1 Gbit/s at
-	// MTU 1500), half of it for multicast. A sender begins a new session before.
+	// MTU 1500), half of it for multicast. Nothing ends a session before that.
 	MaxSequence Sequence = 1<<40 - 1
 
 	// MaxText is the bytes of a name or a reason, whose length is one byte.
@@ -26,8 +26,8 @@ const (
 	// and the round trip that back-off is scaled by.
 	MaxInterval = time.Minute
 
-	// MaxNACKs, MaxTimedNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges, MaxSubblocks and
-	// MaxGoodbyeAcks are what fits MaxControlSize.
+	// MaxNACKs, MaxTimedNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges,
+	// MaxSubblocks and MaxGoodbyeAcks are what fits MaxControlSize.
 	MaxNACKs          = (MaxControlSize - reportSize) / symbolCountSize
 	MaxTimedNACKs     = (MaxControlSize - reportSize - arrivalSize) / symbolCountSize
 	MaxPending        = (MaxControlSize - repairAdvSize) / symbolCountSize

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -10,16 +11,13 @@ import (
 	"multiserver/internal/wire"
 )
 
-// TestLimitsAgree: block, codec and fec import nothing, so what they have to agree on
+// TestLimitsAgree: these packages do not import each other, so a limit that they share
 // stands in each of them.
 func TestLimitsAgree(t *testing.T) {
 	for _, test := range []struct {
 		of        string
 		got, want int
 	}{
-		{"greatest block in codec and block", codec.MaxPlainSize, block.MaxBlockSize},
-		{"count of blocks in codec and block", codec.MaxBlockCount, block.MaxBlockCount},
-		{"sub-block in codec and block", codec.SubblockSize, block.SubblockSize},
 		{"K in fec and block", fec.MaxSourceSymbols, block.MaxK},
 		{"digests in wire and codec", len(wire.Completion{}.ImageDigest), codec.DigestSize},
 		{"greatest packet, and UDP's over IPv4", wire.MaxPacketSize, 65535 - 20 - 8},
@@ -54,11 +52,13 @@ func TestManifestWithinLimits(t *testing.T) {
 		{ImageSize: block.MaxBlockCount * block.MinBlockSize, BlockSize: block.MinBlockSize},
 		{ImageSize: block.MaxImageSize, BlockSize: block.MaxBlockSize},
 	} {
-		sizes := codec.Sizes(g)
-		if err := sizes.Validate(); err != nil || sizes.BlockCount() != g.BlockCount() {
-			t.Errorf("%+v: %d blocks in codec, %d in block, %v", g, sizes.BlockCount(), g.BlockCount(), err)
+		if err := g.Validate(); err != nil {
+			t.Errorf("%+v: %v", g, err)
 		}
-		manifest := block.Geometry{ImageSize: sizes.MaxManifestSize(), BlockSize: g.BlockSize}
+		if _, err := codec.ParseManifest(nil, g); !strings.Contains(err.Error(), "magic") {
+			t.Errorf("%+v: codec refuses the sizes: %v", g, err)
+		}
+		manifest := block.Geometry{ImageSize: codec.MaxManifestSize(g), BlockSize: g.BlockSize}
 		if err := manifest.Validate(); err != nil {
 			t.Errorf("%+v: manifest: %v", g, err)
 		}
@@ -66,7 +66,7 @@ func TestManifestWithinLimits(t *testing.T) {
 		d := wire.Description{
 			Geometry:       g,
 			SymbolSize:     1444,
-			Completion:     wire.Completion{ManifestSize: sizes.MaxManifestSize()},
+			Completion:     wire.Completion{ManifestSize: codec.MaxManifestSize(g)},
 			ReportInterval: time.Second,
 		}
 		if _, err := wire.ParseDescription(d.AppendTo(nil)); err != nil {

@@ -71,7 +71,7 @@ func parseList[T entry[T]](b []byte, count uint16, limit int) (List[T], error) {
 	return l, nil
 }
 
-// ordered tells whether each entry is valid and follows the one before.
+// ordered reports whether each entry is valid and follows the one before.
 func (l List[T]) ordered() bool {
 	var previous T
 	for i := range l.Len() {

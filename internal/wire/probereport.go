@@ -36,14 +36,14 @@ type ProbeReport struct {
 //	+-------------------------------+-------------------------------+
 //	|             step              |     largest packet, bytes     |
 //	+-------------------------------+-------------------------------+
-//	|                             heard                             |
+//	|                           received                            |
 //	+---------------------------------------------------------------+
 //	|                      span, microseconds                       |
 //	+---------------------------------------------------------------+
 type ProbeStep struct {
 	Step          uint16 // below MaxProbeSteps
 	LargestPacket uint16
-	Heard         uint32        // packets, each counted once
+	Received      uint32        // packets, each counted once
 	Span          time.Duration // from the first heard to the last
 }
 
@@ -54,7 +54,7 @@ func (ProbeStep) size() int { return probeStepSize }
 func (s ProbeStep) appendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, s.Step)
 	dst = binary.BigEndian.AppendUint16(dst, s.LargestPacket)
-	dst = binary.BigEndian.AppendUint32(dst, s.Heard)
+	dst = binary.BigEndian.AppendUint32(dst, s.Received)
 	return appendMicros(dst, s.Span)
 }
 
@@ -62,13 +62,13 @@ func (ProbeStep) parse(b []byte) ProbeStep {
 	return ProbeStep{
 		Step:          binary.BigEndian.Uint16(b),
 		LargestPacket: binary.BigEndian.Uint16(b[2:]),
-		Heard:         binary.BigEndian.Uint32(b[4:]),
+		Received:      binary.BigEndian.Uint32(b[4:]),
 		Span:          micros(b[8:]),
 	}
 }
 
 func (s ProbeStep) valid() bool {
-	return s.Step < MaxProbeSteps && s.LargestPacket >= probeSize && s.LargestPacket <= MaxPacketSize && s.Heard > 0
+	return s.Step < MaxProbeSteps && s.LargestPacket >= probeSize && s.LargestPacket <= MaxPacketSize && s.Received > 0
 }
 
 func (s ProbeStep) follows(p ProbeStep) bool { return s.Step > p.Step }

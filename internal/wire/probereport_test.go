@@ -7,8 +7,8 @@ import (
 
 func TestProbeReport(t *testing.T) {
 	var l List[ProbeStep]
-	l = l.Append(ProbeStep{Step: 0, LargestPacket: 1472, Heard: 64, Span: 7500 * time.Microsecond}).
-		Append(ProbeStep{Step: 5, LargestPacket: 8972, Heard: 301, Span: 3600 * time.Microsecond})
+	l = l.Append(ProbeStep{Step: 0, LargestPacket: 1472, Received: 64, Span: 7500 * time.Microsecond}).
+		Append(ProbeStep{Step: 5, LargestPacket: 8972, Received: 301, Span: 3600 * time.Microsecond})
 	r := ProbeReport{
 		Session:   0x0123456789abcdef,
 		Receiver:  0xfedcba9876543210,

@@ -178,7 +178,7 @@ func again[T packet](t *testing.T, b []byte, parse func([]byte) (T, error)) {
 	}
 }
 
-// panics tells whether f does.
+// panics reports whether f does.
 func panics(f func()) (p bool) {
 	defer func() { p = recover() != nil }()
 	f()

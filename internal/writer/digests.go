@@ -8,14 +8,14 @@ import (
 	"multiserver/internal/codec"
 )
 
-// writtenRun is what was written at once.
+// writtenRun is one write.
 type writtenRun struct {
 	off    uint64
 	n      uint32
 	digest codec.Digest
 }
 
-// digests remembers what was written, for images that come without digests.
+// digests keeps the digests of what was written, for protocols without digests.
 type digests struct {
 	runs []writtenRun
 	sort sync.Once // by offset, before the first match
@@ -25,7 +25,7 @@ func (d *digests) add(off uint64, p []byte) {
 	d.runs = append(d.runs, writtenRun{off, uint32(len(p)), codec.Sum(p)})
 }
 
-// match tells whether p, read at off, was written there, all of it and nothing beside it.
+// match reports whether exactly p, read at off, was written there.
 func (d *digests) match(off uint64, p []byte) bool {
 	d.sort.Do(func() {
 		slices.SortFunc(d.runs, func(a, b writtenRun) int { return cmp.Compare(a.off, b.off) })

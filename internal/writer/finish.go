@@ -12,25 +12,26 @@ import (
 	"multiserver/internal/target"
 )
 
-// readers read a target back side by side, so that its device is never without a request.
+// readers is the count of goroutines that read a target back, so that its device always has a
+// request.
 const readers = 4
 
-// Ending says how a target that has everything is finished.
+// Ending says how to finish a target that has the whole image.
 type Ending struct {
 	Target    target.Target
 	SizeBytes uint64
 	Verify    bool
-	// StepBytes are read back at once, a multiple of 1 MiB or the size of the image's blocks,
-	// and Matches tells whether what was read at an offset is the image. Several goroutines
-	// call it.
+	// StepBytes are read back at once: a multiple of 1 MiB, or the image's block size.
+	// Matches reports whether the bytes read at an offset are the image's. Several
+	// goroutines call it.
 	StepBytes uint64
 	Matches   func(off uint64, p []byte) bool
 	Account   *account.Client
 	Log       *slog.Logger
 }
 
-// Finish returns after everything written has reached the device, was read back if that is asked
-// for, and the system was asked to read the partition table again.
+// Finish syncs the target and, if requested, reads it back. Then it has the system read the
+// partition table again.
 func (e *Ending) Finish(ctx context.Context) error {
 	e.Account.Update(func(f *account.Figures) { f.Phase = account.Syncing })
 	if err := e.Target.Sync(); err != nil {
@@ -97,7 +98,7 @@ func (e *Ending) verify(ctx context.Context) error {
 		return err
 	}
 	if wrong > 0 {
-		return failure.New(target.ErrIO, "%s does not hold what was written: %d of %d parts of %d bytes read back otherwise, the first of them at offset %d; do not trust this disk",
+		return failure.New(target.ErrIO, "%s does not hold what was written: %d of %d parts of %d bytes read back differently, the first of them at offset %d; do not trust this disk",
 			e.Target.Name(), wrong, (e.SizeBytes+e.StepBytes-1)/e.StepBytes, e.StepBytes, firstWrong)
 	}
 	return nil

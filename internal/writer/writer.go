@@ -7,40 +7,40 @@ import (
 	"multiserver/internal/target"
 )
 
-// Config says what is written where. The functions are called on Run's goroutine. Prefix may be
+// Config says what to write, and where. The functions are called on Run's goroutine. Prefix may be
 // nil if the target takes any order, and Present if Compare is 0.
 type Config struct {
 	Target target.Target
-	// SizeBytes is the image's size, and UnitBytes that of the units in which jobs follow each
-	// other: each begins at a multiple of it and has one unit, but for zeros, which may have
-	// many. The image's last unit may be shorter.
+	// SizeBytes is the image's size. UnitBytes is the size of a unit: a job of data has one
+	// unit, a job of zeros one or more. The image's last unit may be shorter.
 	SizeBytes, UnitBytes uint64
 	// Queue is how many jobs are under way at most.
 	Queue int
 	// Remember keeps the digest of each run written, for Matches.
 	Remember bool
 	// Compare is how many of the first jobs of data are compared with Content before they are
-	// written, until the first that is there already. Present tells of that one, which is not
-	// written.
+	// written. The first that matches ends the comparison; it is not written, and Present
+	// is called.
 	Compare int
-	Content target.Held
+	Content target.ContentReader
 	Present func()
 
-	// Written gives a job back. With a target in order, one of zeros may come back before it
-	// is written.
+	// Written gives a job back. If the target takes the image in order only, a job of zeros
+	// may come back before it is written.
 	Written func(Job)
-	// Prefix: with a target in order, so many units from the first on are written.
+	// Prefix reports how many units from the first on are written, if the target takes the
+	// image in order only.
 	Prefix func(units uint64)
 	// Failed takes the first error.
 	Failed func(error)
 }
 
-// Job is what is written at once.
+// Job is one part of the image to be written.
 type Job struct {
-	// Units of the image. Data has the bytes of one; without Data they become zeros.
+	// Units of the image. Data has the bytes of one unit; if it is nil, they become zeros.
 	Units block.Range
 	Data  []byte
-	// Parts are the bytes of Data that are written, in their order; nil means all.
+	// Parts are the ranges of Data that are written, ascending; nil means all.
 	Parts []block.Range
 	Tag   int // the caller's
 }
@@ -58,7 +58,7 @@ type Writer struct {
 	written digests
 }
 
-// New returns a Writer to a target that is prepared.
+// New returns a Writer to a prepared target.
 func New(cfg Config) *Writer {
 	return &Writer{
 		cfg: cfg, inOrder: target.InOrder(cfg.Target), compare: cfg.Compare,
@@ -73,7 +73,7 @@ func (w *Writer) Submit(j Job) { w.jobs <- j }
 // Waiting is the count of jobs that Run has not begun.
 func (w *Writer) Waiting() int { return len(w.jobs) }
 
-// Close says that no more jobs come.
+// Close ends Run after the last job.
 func (w *Writer) Close() { close(w.jobs) }
 
 // Run writes until Close.
@@ -88,7 +88,7 @@ func (w *Writer) Run() {
 	}
 }
 
-// runInOrder lets what is not next wait. Zeros wait as numbers, and take no room.
+// runInOrder writes jobs in order: other jobs wait. Zeros take no memory while they wait.
 func (w *Writer) runInOrder() {
 	zeros := block.NewSet(w.units)
 	waiting := map[uint64]Job{}
@@ -159,12 +159,12 @@ func (w *Writer) writeData(p []byte, off uint64) error {
 	return w.cfg.Target.WriteAt(p, off)
 }
 
-// isThere tells whether the target has these bytes at their place already.
+// isThere reports whether the target has these bytes at their place already.
 func (w *Writer) isThere(p []byte, off uint64) bool {
 	there := make([]byte, len(p))
 	return w.cfg.Content.ReadAt(there, off) == nil && bytes.Equal(there, p)
 }
 
-// Matches tells whether p, read back at off, is what was written there: all of it. It needs
+// Matches reports whether p, read back at off, is what was written there: all of it. It needs
 // Config.Remember, and is called after Run has returned, by any number of goroutines.
 func (w *Writer) Matches(off uint64, p []byte) bool { return w.written.match(off, p) }

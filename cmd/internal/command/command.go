@@ -106,14 +106,14 @@ func (c *Command) Alias(alias, name string) {
 	})
 }
 
-// Flags are all flags of the Command.
+// Flags are all flags of the Command. Only tests of other packages ask.
 func (c *Command) Flags() *pflag.FlagSet { return c.flags }
 
-// Given says whether the flag was on the command line, not in the environment or the
+// Given reports whether the flag was on the command line, not in the environment or the
 // kernel's.
 func (c *Command) Given(flag string) bool { return c.flags.Changed(flag) }
 
-// Outranks says whether a flag comes from a place that wins over that of the other:
+// Outranks reports whether a flag comes from a place that wins over that of the other:
 // the command line over the environment, that over the kernel's.
 func (c *Command) Outranks(flag, other string) bool { return c.rank(flag) > c.rank(other) }
 

@@ -36,6 +36,7 @@ var flagOf = map[string]string{
 
 	"ClientConfig.Output":         "-o",
 	"ClientConfig.Disk":           "--target",
+	"ClientConfig.Stream":         "-o -",
 	"ClientConfig.Group":          "-g",
 	"ClientConfig.Port":           "-p",
 	"ClientConfig.ControlHost":    "-s",
@@ -54,7 +55,8 @@ var flagOf = map[string]string{
 	"ClientConfig.OnlyMXB1":       "--mxb1",
 }
 
-// FlagOf is the flag of a setting such as "ServerConfig.MTU"; "" if it has none.
+// FlagOf is the flag of a setting such as "ServerConfig.MTU"; "" if it has none. Only tests
+// of other packages ask.
 func FlagOf(setting string) string { return flagOf[setting] }
 
 var settingPattern = regexp.MustCompile(`\b(?:Server|Client)Config\.[A-Z][A-Za-z0-9]*`)

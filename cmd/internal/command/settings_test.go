@@ -21,6 +21,7 @@ func TestFlagText(t *testing.T) {
 		"start the server without ServerConfig.MTU":                                      "start the server without --mtu",
 		"is this the right ClientConfig.Group and ClientConfig.Port?":                    "is this the right -g and -p?",
 		"/dev/sda is refused: it is in use (ClientConfig.Force writes anyway)":           "/dev/sda is refused: it is in use (--force writes anyway)",
+		"it is a pipe; for a stream use ClientConfig.Stream":                             "it is a pipe; for a stream use -o -",
 		"until then ClientConfig.Unicast always":                                         "until then --unicast always",
 		"ClientConfig.Update and ClientConfig.Fresh exclude each other":                  "--update and --fresh exclude each other",
 		"ask one by ClientConfig.ControlHost and ClientConfig.ControlPort":               "ask one by -s",

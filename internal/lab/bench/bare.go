@@ -78,7 +78,7 @@ func play(role string, arguments []string) error {
 	return fmt.Errorf("no role %s %q", role, arguments)
 }
 
-// send awaits a hello of each receiver, sends, and then tells that this was the end
+// send awaits a hello of each receiver, sends, and then reports that this was the end
 // until it is killed.
 func send(sizeBytes int64, packets, receivers int) error {
 	control, err := udp.Listen(udp.ConnConfig{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), bareControlPort)})

@@ -109,7 +109,7 @@ func bestOf(tried []trial) int {
 	return best
 }
 
-// accepts tells whether a run at a fixed rate did what the row demands of all rates.
+// accepts reports whether a run at a fixed rate did what the row demands of all rates.
 func (r *row) accepts(f figures) bool { return !r.besideTCP || f.tcpShare >= tcpShareWanted }
 
 // search finds the best fixed rate of the row and has the transfers of s use it.

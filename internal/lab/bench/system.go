@@ -35,7 +35,7 @@ type system struct {
 	// daemons: clients wait for servers for ever. They start first, and the server's
 	// end is that of the transfer.
 	daemons bool
-	// check tells whether the n-th client did its job; output is what it printed.
+	// check reports whether the n-th client did its job; output is what it printed.
 	check func(j *job, n int, output []byte) error
 	note  string // how it is run, for the report
 	// optional: it takes part only in rows that name it.

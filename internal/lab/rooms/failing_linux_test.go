@@ -109,7 +109,7 @@ func TestShrinkingDevice(t *testing.T) {
 }
 
 // TestUnreadableTarget: what cannot be read of an older content is written anew; --verify
-// tells that it cannot be read even so.
+// reports that it cannot be read even so.
 func TestUnreadableTarget(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t, lab.Config{}, 1)
@@ -146,13 +146,13 @@ func TestVerify(t *testing.T) {
 		s := r.serve(0)
 		lied := r.receiveTo(1, bad.Path)
 		lied.exits(0)
-		r.receiveTo(1, bad.Path, "--fresh", "--verify").fails(exitTargetIO, bad.Path, "read back otherwise", "offset 6291456")
+		r.receiveTo(1, bad.Path, "--fresh", "--verify").fails(exitTargetIO, bad.Path, "read back differently", "offset 6291456")
 		good := r.receive(1, "--verify").finishes()
 		if !good.Verified || good.BytesVerified != good.SizeBytes {
 			t.Errorf("verified: %v, %d of %d bytes", good.Verified, good.BytesVerified, good.SizeBytes)
 		}
 		end := s.stop()
-		if p == speaksMXB2 && !strings.Contains(r.reasonOf(end), "read back otherwise") {
+		if p == speaksMXB2 && !strings.Contains(r.reasonOf(end), "read back differently") {
 			t.Errorf("the server tells of %+v", end.Receivers)
 		}
 	})

@@ -268,7 +268,7 @@ func TestHostileNames(t *testing.T) {
 			c := r.prepareClient(1, "-f", port)
 			c.Dir = folder
 			r.start(c.process)
-			c.fails(exitTargetRefused, "-o FILE")
+			c.fails(exitTargetRefused, "(-o)")
 			if line := c.stderr.String(); strings.ContainsRune(line, 0x1b) {
 				t.Errorf("the message has control characters: %q", line)
 			}

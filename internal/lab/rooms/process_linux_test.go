@@ -49,7 +49,7 @@ func (t *transcript) lines() []string {
 	return all[:len(all)-1]
 }
 
-// hasEnded tells whether the program has.
+// hasEnded reports whether the program has.
 func (p *process) hasEnded() bool {
 	select {
 	case <-p.ended:
@@ -155,7 +155,7 @@ func last[T any](p *process, event progress.Event) T {
 	return found[0]
 }
 
-// hasLogged tells whether a log object's message begins so.
+// hasLogged reports whether a log object's message begins so.
 func (p *process) hasLogged(message string) bool {
 	for _, out := range []*transcript{&p.stdout, &p.stderr} {
 		for _, line := range out.lines() {

@@ -197,7 +197,7 @@ func TestWhichServer(t *testing.T) {
 	r.serve(0)
 	r.serveImage(1, other)
 	c := r.receive(2)
-	c.differs("10.77.0.1:7500", "the.img", "10.77.0.2:7500", "other.img", "-s HOST")
+	c.differs("10.77.0.1:7500", "the.img", "10.77.0.2:7500", "other.img", "with -s")
 	if _, err := os.Stat(c.out); err == nil {
 		if b := r.content(c.out); len(b) > 0 {
 			t.Errorf("%d bytes were written", len(b))
@@ -275,7 +275,7 @@ func TestImageChanges(t *testing.T) {
 }
 
 // TestExitAfterDone: the server ends when all that came have ended, and its status
-// tells whether all have the image.
+// reports whether all have the image.
 func TestExitAfterDone(t *testing.T) {
 	t.Parallel()
 	t.Run("all done", func(t *testing.T) {

@@ -38,8 +38,8 @@ func newReplayer(r *rand.Rand) replayer {
 	return replayer{rand: r, generation: map[wire.ReceiverID]uint32{}, number: map[wire.ReceiverID]uint32{}, gone: map[wire.ReceiverID]bool{}}
 }
 
-// keep records a packet that the sender has taken.
-func (p *replayer) keep(b []byte) {
+// record records a packet that the sender has taken.
+func (p *replayer) record(b []byte) {
 	s := stale{packet: b}
 	s.kind, _, _ = wire.Peek(b)
 	switch s.kind {
@@ -96,7 +96,7 @@ func (p *replayer) next() (s stale, ok bool) {
 // replay lets the sender hear stale packets again, after b.
 func (r *Room) replay(t time.Duration, b []byte) {
 	p := &r.replayer
-	p.keep(b)
+	p.record(b)
 	for p.rand.Float64() < r.cfg.Replays {
 		s, ok := p.next()
 		if !ok {
@@ -122,7 +122,7 @@ type forger struct {
 // other's place.
 const longOver = 256
 
-// begin: what was heard of another session is of no use.
+// begin: what was heard of another session is not needed.
 func (f *forger) begin() { f.taken, f.beat = 0, wire.Heartbeat{} }
 
 // forge hands n a packet that must change nothing.
@@ -155,11 +155,11 @@ func (n *node) forge(now time.Duration) {
 	case 3:
 		h := f.beat
 		h.Completion.ManifestSize = 3 << 20
-		f.tell(n, now, h)
+		f.send(n, now, h)
 	case 4:
 		h := f.beat
 		h.CarouselBlock = beyond
-		f.tell(n, now, h)
+		f.send(n, now, h)
 	case 5:
 		o := wire.RepairAdv{Sequence: f.beat.Sequence}
 		o.Pending = o.Pending.Append(wire.SymbolCount{Block: beyond, Symbols: 1000})
@@ -181,8 +181,8 @@ func (n *node) forge(now time.Duration) {
 	n.arm()
 }
 
-// tell hands over a heartbeat, if one came to make it from.
-func (f *forger) tell(n *node, now time.Duration, h wire.Heartbeat) {
+// send hands over a heartbeat, if one came to make it from.
+func (f *forger) send(n *node, now time.Duration, h wire.Heartbeat) {
 	if h.ReportInterval > 0 {
 		n.engine.HandleHeartbeat(now, h)
 	}
@@ -201,7 +201,7 @@ func (n *node) giveUp(now time.Duration) {
 	n.engine.Leave(now, outcome, reason)
 }
 
-// mustHaveGivenUp tells whether so many blocks failed that they cannot be an accident.
+// mustHaveGivenUp reports whether so many blocks failed that they cannot be an accident.
 // Of those that were filled from a target nobody knows better.
 func (n *node) mustHaveGivenUp() bool {
 	return n.spec.OldContent == nil && n.spec.BadBlocks-n.badBlocks > accident

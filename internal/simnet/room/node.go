@@ -95,7 +95,7 @@ func (n *node) begin(now time.Duration, s receiver.Session) {
 			Receiver: n.id, Image: n.room.geometry, SymbolSize: symbolSize, Window: n.spec.Window, Rand: n.rand,
 			Subblocks: n.spec.OldContent != nil && n.spec.OldContent.Subblocks,
 		}, s)
-		n.hold()
+		n.fillTarget()
 		n.checker.begin(n, now)
 	} else if n.engine.Session() != s.ID {
 		n.engine.Restart(now, s)
@@ -103,8 +103,8 @@ func (n *node) begin(now time.Duration, s receiver.Session) {
 	n.arm()
 }
 
-// hold lets the target have some blocks.
-func (n *node) hold() {
+// fillTarget lets the target have some blocks.
+func (n *node) fillTarget() {
 	for i := range n.room.zeros {
 		if n.spec.Holds > 0 && n.rand.Float64() < n.spec.Holds {
 			n.engine.ConfirmRange(block.Range{Lo: uint64(i), Hi: uint64(i) + 1})
@@ -115,8 +115,8 @@ func (n *node) hold() {
 	}
 }
 
-// deaf tells whether the receiver takes nothing of the stream.
-func (n *node) deaf() bool { return n.dead || n.gone || n.spec.Join > n.room.now+n.room.lookout }
+// absent reports whether the receiver gets nothing of the stream.
+func (n *node) absent() bool { return n.dead || n.gone || n.spec.Join > n.room.now+n.room.lookout }
 
 // answer is the sender's to an offer.
 func (n *node) answer(now time.Duration, s receiver.Session) {
@@ -140,9 +140,9 @@ func (n *node) arm() {
 	n.wake = at
 }
 
-// patience: see Room. Near its end a receiver has none, nor if its link is more
+// slack: see Room. Near its end a receiver has none, nor if its link is more
 // than lossy.
-func (n *node) patience() wire.Sequence {
+func (n *node) slack() wire.Sequence {
 	if n.engine == nil || n.held != nil || n.spec.Reorder > 0 || n.spec.Duplicate > 0 || n.spec.Stalls != nil ||
 		n.spec.Disk > 0 || n.spec.LinkTime > 0 || n.spec.Forged > 0 || n.room.cfg.Impatient || n.engine.Missing() < 24 || n.engine.Session() != n.room.session {
 		return 0
@@ -196,7 +196,7 @@ func (n *node) run(until time.Duration) {
 		if n.spec.Forged > 0 {
 			n.forge(arrives)
 		}
-		n.take(arrives, p)
+		n.handlePacket(arrives, p)
 		if n.spec.Duplicate > 0 && n.rand.Float64() < n.spec.Duplicate {
 			n.late.Push(arrives+time.Duration(n.rand.Int64N(int64(late))), *p)
 			n.arm()
@@ -224,11 +224,11 @@ func (n *node) thaw(t time.Duration) time.Duration {
 	return t
 }
 
-// handleSubblockDigests hands a packet to the engine.
-func (n *node) take(now time.Duration, p *packet) {
+// handlePacket hands a packet to the engine.
+func (n *node) handlePacket(now time.Duration, p *packet) {
 	n.heardAt = now
 	if p.control != nil {
-		n.takeControl(now, p.control)
+		n.handleControl(now, p.control)
 		return
 	}
 	e := n.engine
@@ -240,7 +240,7 @@ func (n *node) take(now time.Duration, p *packet) {
 	t := e.HandleSymbol(now, &p.symbol)
 	if t.Verdict == receiver.Keep {
 		if n.held != nil {
-			n.keep(&p.symbol, t)
+			n.recordSymbol(&p.symbol, t)
 		}
 		if t.Complete {
 			n.solve(now, t.Slot)
@@ -255,14 +255,14 @@ func (n *node) take(now time.Duration, p *packet) {
 	}
 }
 
-// keep notes what a slot holds, in strict rooms.
-func (n *node) keep(s *wire.Symbol, t receiver.Placement) {
+// recordSymbol records what a slot holds, in strict rooms.
+func (n *node) recordSymbol(s *wire.Symbol, t receiver.Placement) {
 	n.open(int64(s.Object)<<32|int64(s.Block), t)
-	n.put(s.Symbol, t)
+	n.recordHeld(s.Symbol, t)
 	n.count(s.K, t)
 }
 
-// open notes that a symbol of a block goes into a slot.
+// open records that a symbol of a block goes into a slot.
 func (n *node) open(index int64, t receiver.Placement) {
 	if t.First {
 		n.held[t.Slot], n.index[t.Slot] = map[block.SymbolID]bool{}, index
@@ -272,8 +272,8 @@ func (n *node) open(index int64, t receiver.Placement) {
 	}
 }
 
-// put notes that a slot holds a symbol.
-func (n *node) put(id block.SymbolID, t receiver.Placement) {
+// recordHeld records that a slot holds a symbol.
+func (n *node) recordHeld(id block.SymbolID, t receiver.Placement) {
 	if n.held[t.Slot][id] {
 		n.room.err = fmt.Errorf("receiver %d keeps symbol %d of block %x twice", n.number, id, n.index[t.Slot])
 	}
@@ -340,7 +340,7 @@ func (n *node) check(now time.Duration) {
 	}
 }
 
-func (n *node) takeControl(now time.Duration, c *control) {
+func (n *node) handleControl(now time.Duration, c *control) {
 	e := n.engine
 	if c.kind == 0 {
 		return // lost for all
@@ -414,7 +414,7 @@ func (n *node) act(now time.Duration) {
 	}
 	for n.late.At() <= now {
 		_, p := n.late.Pop()
-		n.take(now, &p)
+		n.handlePacket(now, &p)
 	}
 	if now >= n.diskAt {
 		slot := n.disk[0]
@@ -433,13 +433,13 @@ func (n *node) act(now time.Duration) {
 		if !ok {
 			break
 		}
-		n.tell(now, b)
+		n.send(now, b)
 	}
 	n.gone = n.engine.Gone()
 }
 
-// tell sends b to the sender.
-func (n *node) tell(now time.Duration, b []byte) {
+// send sends b to the sender.
+func (n *node) send(now time.Duration, b []byte) {
 	if n.rand.Float64() < n.spec.Loss {
 		return
 	}

@@ -176,7 +176,7 @@ func (c *checker) seedSlot(n *node, now time.Duration, p wire.SubblockDigests) {
 	n.open(int64(p.Block), t)
 	for i := range int(p.K) {
 		if have[i/64]&(1<<(i%64)) != 0 {
-			n.put(block.SymbolID(i), t)
+			n.recordHeld(block.SymbolID(i), t)
 		}
 	}
 	n.count(p.K, t)

@@ -134,9 +134,9 @@ type Room struct {
 	base  uint64 // number of air[0]
 	nodes []*node
 	wake  []time.Duration // of each node
-	// patience is the sequence up to which each node can take packets late without
+	// slack is the sequence up to which each node can take packets late without
 	// missing a time at which it would have said something.
-	patience []wire.Sequence
+	slack    []wire.Sequence
 	sequence wire.Sequence // the highest in the air
 	controls uint64        // number behind the last packet in the air that is no symbol
 	feedback simnet.Queue[message]
@@ -246,7 +246,7 @@ func newRoom(cfg Config) *Room {
 	for i, spec := range cfg.Receivers {
 		r.nodes = append(r.nodes, newNode(r, i, spec))
 		r.wake = append(r.wake, 0)
-		r.patience = append(r.patience, 0)
+		r.slack = append(r.slack, 0)
 	}
 	for _, n := range r.nodes {
 		r.lookout = min(r.lookout, n.delay)
@@ -275,7 +275,7 @@ func (r *Room) description() receiver.Session {
 	return receiver.Session{ID: r.session, ReportInterval: r.sender.Interval(), Receivers: uint32(r.sender.Receivers())}
 }
 
-// over tells whether nobody is left who waits.
+// over reports whether nobody is left who waits.
 func (r *Room) over() bool {
 	for _, n := range r.nodes {
 		if !n.gone && !n.dead && !n.spec.Liar {
@@ -294,10 +294,10 @@ func (r *Room) step() {
 	until := r.now + r.lookout
 	r.runSender(until)
 	for i, n := range r.nodes {
-		if r.wake[i] < until || r.unread > 0 && (r.patience[i] <= r.sequence || r.controls > n.pos) {
+		if r.wake[i] < until || r.unread > 0 && (r.slack[i] <= r.sequence || r.controls > n.pos) {
 			n.run(until)
 			r.wake[i] = n.wake
-			r.patience[i] = n.patience()
+			r.slack[i] = n.slack()
 		}
 	}
 	r.sweep()
@@ -317,7 +317,7 @@ func (r *Room) sweep() {
 	r.unread = 0
 	end := least
 	for _, n := range r.nodes {
-		if n.deaf() {
+		if n.absent() {
 			n.pos = end
 			continue
 		}
@@ -334,9 +334,9 @@ func (r *Room) sweep() {
 
 // checkSilence runs on for a minute: a sender without receivers says nothing.
 func (r *Room) checkSilence() {
-	r.settle(10 * time.Minute)
+	r.runSenderAlone(10 * time.Minute)
 	before := r.Result.Symbols + r.Result.ZeroRuns + r.Result.Control
-	r.settle(time.Minute)
+	r.runSenderAlone(time.Minute)
 	after := r.Result.Symbols + r.Result.ZeroRuns + r.Result.Control
 	r.Result.Silent = before == after
 	if !r.Result.Silent {
@@ -344,8 +344,8 @@ func (r *Room) checkSilence() {
 	}
 }
 
-// settle lets d pass for the sender alone.
-func (r *Room) settle(d time.Duration) {
+// runSenderAlone lets d pass for the sender alone.
+func (r *Room) runSenderAlone(d time.Duration) {
 	until := r.now + d
 	for r.now < until {
 		r.now = min(max(min(r.senderWake(), r.feedback.At()), r.now+r.lookout), until)

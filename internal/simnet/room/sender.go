@@ -67,7 +67,7 @@ func (r *Room) runSender(until time.Duration) {
 		}
 		if r.feedback.At() <= t {
 			_, m := r.feedback.Pop()
-			r.hear(t, m)
+			r.receive(t, m)
 			r.awake = true
 		}
 		if r.sender.Deadline() <= t {
@@ -193,7 +193,7 @@ func parseControl(b []byte) *control {
 // readAhead is how many blocks are made ready before they are sent.
 const readAhead = 64
 
-// prepare does what reading ahead does, and tells whether there was anything to read.
+// prepare does what reading ahead does, and reports whether there was anything to read.
 func (r *Room) prepare(t time.Duration) bool {
 	r.ready = r.sender.Upcoming(r.ready[:0], readAhead)
 	for _, ref := range r.ready {
@@ -213,7 +213,7 @@ func (r *Room) prepare(t time.Duration) bool {
 	return len(r.ready) > 0
 }
 
-// complete tells that all of the image was read.
+// complete reports that all of the image was read.
 func (r *Room) complete(t time.Duration) {
 	r.sender.SetCompletion(t, wire.Completion{ManifestSize: r.manifestSize()})
 	r.pollSender(t) // it is told before it is sent
@@ -226,8 +226,8 @@ func (r *Room) manifestK() uint16 {
 	return uint16(min((r.manifestSize()+64+symbolSize-1)/symbolSize, uint64(r.cfg.K)))
 }
 
-// hear takes a message that has arrived at the sender.
-func (r *Room) hear(t time.Duration, m message) {
+// receive handles a message that has arrived at the sender.
+func (r *Room) receive(t time.Duration, m message) {
 	if m.offer != nil {
 		r.Result.Offers++
 		r.sender.Join(t, m.offer.id)
@@ -244,7 +244,7 @@ func (r *Room) hear(t time.Duration, m message) {
 	}
 }
 
-// handle hands a packet to the sender, and tells whether it is one of this session.
+// handle hands a packet to the sender, and reports whether it is one of this session.
 func (r *Room) handle(t time.Duration, b []byte) bool {
 	kind, session, err := wire.Peek(b)
 	if err != nil || session != r.session {

@@ -1,0 +1,7 @@
+package target
+
+// Readable reports whether t can be read back.
+func Readable(t Target) bool {
+	v, ok := t.(Verifiable)
+	return ok && v.Readable()
+}
