@@ -14,8 +14,8 @@ type ReceiverJoined struct{ Receiver Receiver }
 // still change.
 type ReceiverEnded struct{ Receiver Receiver }
 
-// RateChanged: the stream has another limit, in bits a second, because most clients cannot keep up
-// with more. 0 is no limit.
+// RateChanged: the limit that the stream keeps to, in bits a second, came, went, or changed
+// by a quarter. 0 is no limit.
 type RateChanged struct {
 	BitsPerSec uint64
 	Reason     string

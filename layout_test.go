@@ -28,8 +28,8 @@ var mayImport = map[string][]string{
 	"internal/reach":   {"internal/wire"},
 	"internal/seed":    {"internal/block", "internal/codec", "internal/wire"},
 	"internal/host":    {"internal/legacy", "internal/mxb1", "internal/session", "internal/transmit", "internal/udp", "internal/wire"},
-	"internal/session": {"internal/block", "internal/blockstore", "internal/codec", "internal/failure", "internal/format", "internal/image", "internal/partition", "internal/probe",
-		"internal/rate", "internal/roster", "internal/routes", "internal/sender", "internal/startgate", "internal/transmit", "internal/udp", "internal/wire"},
+	"internal/session": {"internal/block", "internal/blockstore", "internal/codec", "internal/congestion", "internal/failure", "internal/format", "internal/image",
+		"internal/partition", "internal/probe", "internal/roster", "internal/routes", "internal/sender", "internal/startgate", "internal/transmit", "internal/udp", "internal/wire"},
 	"internal/legacy": {"internal/account", "internal/block", "internal/discover", "internal/failure", "internal/image", "internal/mxb1", "internal/reach",
 		"internal/roster", "internal/target", "internal/transmit", "internal/udp", "internal/writer"},
 	"internal/blockstore":  {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/sender", "internal/wire"},
@@ -48,7 +48,6 @@ var mayImport = map[string][]string{
 	"internal/image":       {"internal/block", "internal/format"},
 	"internal/mxb1":        {"internal/block"},
 	"internal/probe":       {"internal/wire"},
-	"internal/rate":        {"internal/wire"},
 	"internal/roster":      {"internal/block", "internal/wire"},
 	"internal/routes":      {"internal/wire"},
 	"internal/startgate":   {"internal/wire"},
@@ -68,6 +67,8 @@ var mayImport = map[string][]string{
 	"internal/simnet/table":          {"internal/block", "internal/simnet", "internal/simnet/room", "internal/wire"},
 	"internal/lab":                   {},
 	"internal/lab/rooms":             {},
+	"internal/lab/machine":           {"internal/lab"},
+	"internal/lab/machine/fetch":     {"internal/lab/machine"},
 	"internal/target/loopdev":        {},
 	"internal/demo":                  {},
 	"internal/lab/bench":             {"internal/lab", "internal/udp"},
@@ -86,7 +87,7 @@ var layers = [][]string{
 	{"."},
 	{"internal/progress"},
 	{"cmd/internal/command", "cmd/multiserver", "cmd/multiclient"},
-	{"internal/demo", "internal/lab", "internal/lab/bench", "internal/lab/rooms", "internal/original", "internal/original/cmd/original",
+	{"internal/demo", "internal/lab", "internal/lab/bench", "internal/lab/machine", "internal/lab/machine/fetch", "internal/lab/rooms", "internal/original", "internal/original/cmd/original",
 		"internal/simnet", "internal/simnet/matrix", "internal/simnet/path", "internal/simnet/room", "internal/simnet/table"},
 }
 
@@ -114,7 +115,7 @@ func TestLayers(t *testing.T) {
 
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
-var engines = []string{"internal/mxb1", "internal/probe", "internal/rate", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
+var engines = []string{"internal/mxb1", "internal/probe", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
 	"internal/seed", "internal/sender", "internal/startgate", "internal/congestion"}
 
 func TestLayout(t *testing.T) {

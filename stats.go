@@ -32,8 +32,8 @@ type ServerStats struct {
 	BadPackets uint64 `json:"bad_packets"`
 	// SendMethod is how packets reach the kernel: "gso", "sendmmsg" or "write".
 	SendMethod string `json:"send_method"`
-	// RateLimit is the limit of MXB 2's stream in bits a second, because most clients cannot keep
-	// up, and RateReason why: 0 and "" if only the interface limits it.
+	// RateLimit is what MXB 2's stream keeps to, in bits a second, and RateReason what sets
+	// that, in words: 0 and "" if it is the interface's pace. 0 with a reason: nothing is sent.
 	RateLimit  uint64 `json:"rate_limit_bits_per_sec"`
 	RateReason string `json:"rate_reason"`
 	// Waiting: the stream of MXB 2 has not begun; it waits for clients.

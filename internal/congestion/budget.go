@@ -73,6 +73,8 @@ func (h *history) fastest(after, span time.Duration) (rate float64) {
 
 // budget is how many bits may be sent now, whatever the rate is.
 func (e *Engine) budget(now time.Duration) float64 {
+	// What was sent to those that have all by now was not too much.
+	e.departed = slices.DeleteFunc(e.departed, func(p *peer) bool { return now-p.leftAt > budgetTime })
 	from, span, least := now-budgetTime, budgetSpan, budgetBits
 	if !e.begun || now < e.began+budgetAfter {
 		from, span, least = 0, minRound, startBits
@@ -83,14 +85,16 @@ func (e *Engine) budget(now time.Duration) float64 {
 }
 
 // receivedSince is the bits that the median counting receiver reported after a time as
-// received.
+// received. None has received more of this stream than was sent: a receiver that comes from
+// another stream counts what it received of that one too.
 func (e *Engine) receivedSince(from time.Duration) float64 {
-	return e.medianOf(func(p *peer) float64 { return p.history.since(from) }) * e.cfg.PacketBits
+	packets := e.medianOf(func(p *peer) float64 { return p.history.since(from) }, e.departed...)
+	return min(packets, float64(e.sent.last-e.origin)) * e.cfg.PacketBits
 }
 
 // medianOf is that of the counting receivers, but for those whose reports are late, unless
 // all are: they may have died.
-func (e *Engine) medianOf(value func(*peer) float64) float64 {
+func (e *Engine) medianOf(value func(*peer) float64, others ...*peer) float64 {
 	e.medians = e.medians[:0]
 	for _, lates := range []bool{false, true} {
 		if len(e.medians) > 0 {
@@ -101,6 +105,9 @@ func (e *Engine) medianOf(value func(*peer) float64) float64 {
 				e.medians = append(e.medians, value(v.peer))
 			}
 		}
+	}
+	for _, p := range others {
+		e.medians = append(e.medians, value(p))
 	}
 	return median(e.medians)
 }

@@ -52,6 +52,7 @@ type Engine struct {
 	order uint64
 
 	sample   sample
+	departed []*peer // of the sample, that left in the last budgetTime
 	counting []vote
 	votes    []vote
 	voices   map[netip.Addr]bool
@@ -157,7 +158,20 @@ func (e *Engine) Leave(id wire.ReceiverID) {
 	if p := e.byID[id]; p != nil {
 		delete(e.byID, id)
 		delete(e.probes, id)
+		if p.reported && len(e.departed) < sampleSize && slices.Contains(e.members(), p) {
+			p.leftAt = e.now
+			e.departed = append(e.departed, p)
+		}
 		e.peers = slices.DeleteFunc(e.peers, func(q *peer) bool { return q == p })
+	}
+}
+
+// Retain drops the receivers that are no longer known.
+func (e *Engine) Retain(known func(wire.ReceiverID) bool) {
+	for i := len(e.peers) - 1; i >= 0; i-- {
+		if id := e.peers[i].id; !known(id) {
+			e.Leave(id)
+		}
 	}
 }
 
@@ -197,12 +211,14 @@ func (e *Engine) Probed(now time.Duration, id wire.ReceiverID, arrived, taken fl
 }
 
 // Sent takes note that the socket took packets of the stream up to sequence, and bits on
-// the wire in all.
+// the wire in all. A sequence of 0 is for what has no number.
 func (e *Engine) Sent(now time.Duration, sequence wire.Sequence, bits float64) {
 	if !e.begun && uint64(sequence) > e.origin {
 		e.begun, e.began, e.epochAt, e.doubtAt = true, now, now, now
 	}
-	e.lastSent = now
+	if uint64(sequence) > e.sent.last {
+		e.lastSent = now
+	}
 	e.sent.add(now, uint64(sequence), bits)
 }
 
@@ -447,6 +463,16 @@ func (e *Engine) decideStart(now time.Duration, r round, excess bool) {
 
 // grow is the next step of the start.
 func (e *Engine) grow(now time.Duration, r round) {
+	factor := 2.0
+	if e.target == 0 && e.probed >= unbounded {
+		factor = 4
+	}
+	if limit := factor * r.sent; r.sent < ownShare*e.rate && e.target == 0 && limit >= growLeast*e.rate {
+		// A busy machine does not send as fast as it may. It still grows from what it sent.
+		e.prior, e.priorOK = r, true
+		e.set(now, limit, starting)
+		return
+	}
 	if r.sent < ownShare*e.rate && e.restedAt >= e.epochAt {
 		e.again()
 		return
@@ -460,7 +486,7 @@ func (e *Engine) grow(now time.Duration, r round) {
 		return
 	}
 	e.prior, e.priorOK = r, true
-	next := 2 * e.rate
+	next := factor * e.rate
 	switch {
 	case e.target > 0 && e.rate < 0.99*e.target && next > e.target:
 		next = e.target
@@ -469,8 +495,6 @@ func (e *Engine) grow(now time.Duration, r round) {
 		e.cruiseAt(now, e.rate, e.reason)
 		e.growAt = now + e.settled(0)
 		return
-	case e.target == 0 && e.probed >= unbounded:
-		next = 4 * e.rate
 	}
 	e.set(now, next, starting)
 }
@@ -585,7 +609,7 @@ func (e *Engine) rise(now time.Duration, r round) {
 		e.growAt = now
 		e.growthWait = minGrowthWait
 	}
-	if r.sent < ownShare*e.rate {
+	if next := growthSteps[e.step] * e.rate; r.sent < ownShare*e.rate && next > riseMost*r.sent {
 		if now > e.restedAt+budgetTime && r.loss < lossMargin {
 			e.reason = Reason{Cause: CauseOwn, Bits: r.sent}
 		}

@@ -84,6 +84,12 @@ const (
 	// rate does not grow.
 	ownShare = 0.85
 
+	// growLeast and riseMost: a rate that is not used up may still grow, at the start if
+	// that is growLeast times it or more, and later up to riseMost times what is sent. What
+	// is sent on a busy machine falls behind any rate by what its wake-ups are late.
+	growLeast = 1.2
+	riseMost  = 1.5
+
 	// A receiver is late after lateTime, or lateGaps of the pauses that it makes; it
 	// stops counting after goneTime, or goneGaps. While more than a quarter are late the
 	// rate halves each lateTime. Of 30% of the reports lost, with one each 100 ms, six in a

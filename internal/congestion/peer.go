@@ -49,6 +49,7 @@ type peer struct {
 	at       time.Duration // of the last report
 	gap      time.Duration // between reports, smoothed
 	progress time.Duration // when it last had received more
+	leftAt   time.Duration
 	finished bool
 	share    float64 // of packets lost, since it came
 

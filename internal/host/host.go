@@ -77,10 +77,10 @@ func (h *Host) Close() error { return h.conn.Close() }
 // Control is the address that the socket is bound to, its port never 0.
 func (h *Host) Control() netip.AddrPort { return h.conn.LocalAddr() }
 
-// Serve adds a session, and fills in Conn, Queue, Group and Log of its configuration. Call
-// it once, before Run.
+// Serve adds a session, and fills in Conn, Transmitter, Group and Log of its configuration.
+// Call it once, before Run.
 func (h *Host) Serve(cfg session.Config) (*session.Session, error) {
-	cfg.Conn, cfg.Queue, cfg.Group, cfg.Log = h.conn, h.transmitter.NewQueue(transmit.FirstInFlight), h.cfg.Group, h.cfg.Log
+	cfg.Conn, cfg.Transmitter, cfg.Group, cfg.Log = h.conn, h.transmitter, h.cfg.Group, h.cfg.Log
 	told := cfg.OnNetworks
 	cfg.OnNetworks = func(interfaces []int) {
 		h.queriers.serve(mxb2, interfaces)
@@ -93,10 +93,13 @@ func (h *Host) Serve(cfg session.Config) (*session.Session, error) {
 	return h.session, err
 }
 
+// legacyPlace: while MXB 2 has something to send, MXB 1 gets an eighth.
+var legacyPlace = transmit.Place{Rank: 2, OneIn: 8}
+
 // ServeLegacy adds the service over MXB 1, and fills in Conn, Queue, Group and Log of its
 // configuration. Call it once, before Run.
 func (h *Host) ServeLegacy(cfg legacy.ServerConfig) (*legacy.Server, error) {
-	cfg.Conn, cfg.Queue, cfg.Group, cfg.Log = h.conn, h.transmitter.NewQueue(legacy.BatchesInFlight), h.cfg.Group, h.cfg.Log
+	cfg.Conn, cfg.Queue, cfg.Group, cfg.Log = h.conn, h.transmitter.NewQueue(legacy.BatchesInFlight, legacyPlace), h.cfg.Group, h.cfg.Log
 	told := cfg.OnNetwork
 	cfg.OnNetwork = func(ifIndex int) {
 		h.queriers.serve(mxb1Owner, []int{ifIndex})

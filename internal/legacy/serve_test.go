@@ -75,7 +75,7 @@ func newRoom(t *testing.T, source image.Source, group netip.Addr) *room {
 	r := &room{T: t, lo: all[0], ended: make(chan error, 1)}
 	// Nobody else binds the control port to that group, as long as we have it.
 	r.Server, err = NewServer(ServerConfig{
-		Source: source, Conn: conn, Queue: transmitter.NewQueue(BatchesInFlight), Group: group, Port: conn.LocalAddr().Port(), Log: log,
+		Source: source, Conn: conn, Queue: transmitter.NewQueue(BatchesInFlight, transmit.Place{}), Group: group, Port: conn.LocalAddr().Port(), Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,11 +8,13 @@
 //
 // At the server (Sender):
 //
-//  1. Poll, while receivers gather: it returns when a train is due and when the stream may
-//     begin. Train and AppendTo make the packets.
-//  2. HandleReport, for each receiver's report of a train; it returns true if the receiver asks
-//     for another train.
-//  3. InitialRate, once Poll has said that the stream may begin.
-//  4. After that, while Unreached, the group reaches no receiver: SeekDue reports when the next
-//     train is due. Reached ends it.
+//  1. Poll, while receivers gather: it tells when a train is due and when the stream may
+//     begin. Train makes the packets, and Taken is told at what rate the own interface took
+//     them.
+//  2. HandleReport, for each report of what a receiver heard; it tells whether a train is
+//     asked for.
+//  3. Arrived, for each of these reports: the rate that it shows, for the stream's
+//     controller.
+//  4. After that, while Unreached, nobody hears the group: SeekDue tells when the next train
+//     is due. Reached ends it.
 package probe

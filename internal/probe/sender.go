@@ -1,26 +1,32 @@
 package probe
 
 import (
-	"slices"
 	"time"
 
 	"multiserver/internal/wire"
 )
 
 const (
-	// trainsLeast is how many trains each receiver gets before the stream begins: a single
-	// one may have been delayed.
-	trainsLeast = 2
-	// gatherLimit is how long the stream waits for reports, and minorityLimit how long it
-	// waits for the last quarter of the receivers.
+	// spreadTrains are heard by each receiver before the stream begins if the burst of the
+	// first one was spread: one alone may have been held up.
+	spreadTrains = 2
+	// spread: a burst that arrives at less than this share of what the own interface took
+	// was spread on the path.
+	spread = 0.8
+	// slowPath: what arrives at this rate or less, in bits a second, needs no second train,
+	// which would take the path 160 ms or longer: a stream without probes begins as slowly.
+	slowPath = 10_000_000
+	// gatherLimit is how long the stream waits for reports, and minorityLimit how long for
+	// those of the last quarter of the receivers.
 	gatherLimit   = time.Second
 	minorityLimit = 200 * time.Millisecond
-	// firstPause is the first pause between trains; it doubles. seekPause is the pause while
-	// the group reaches no receiver.
-	firstPause = 30 * time.Millisecond
+	// firstPause is the first pause between trains that nobody reports, which doubles: a
+	// train takes 315 ms at 5 Mbit/s, and those behind it would fill the path's queue.
+	// seekPause is that while nobody hears the group.
+	firstPause = 400 * time.Millisecond
 	seekPause  = 500 * time.Millisecond
-	// believableBitsPerSec: a burst at a lower rate takes longer than a busy receiver is late,
-	// so that its measure counts.
+	// believableBitsPerSec: slower than this a burst takes longer than a busy receiver is
+	// late.
 	believableBitsPerSec = 350_000_000
 )
 
@@ -38,8 +44,7 @@ type SenderConfig struct {
 	Off bool
 }
 
-// Sender decides when trains go out, when the stream may begin, and at what rate. Make it
-// by NewSender.
+// Sender decides when trains go out and when the stream may begin. Make it by NewSender.
 type Sender struct {
 	cfg       SenderConfig
 	over      bool // the stream has begun
@@ -51,16 +56,15 @@ type Sender struct {
 	train     uint32        // the last one's number
 	trainAt   time.Duration // when it was sent
 	reports   map[wire.ReceiverID]*trainReports
-	initial   float64 // bits a second
+	taken     float64 // bits a second at which the own interface took the last train; 0: unknown
 	packets   []byte  // of the last train
 }
 
 // trainReports is what a receiver has reported of trains.
 type trainReports struct {
-	trains           int
-	last             uint32
-	slowest, fastest float64 // bits a second, of the bursts; 0 before
-	fast             bool    // a burst came at once
+	trains int
+	last   uint32
+	spread bool // each burst was
 }
 
 // NewSender returns a Sender that has sent nothing.
@@ -87,7 +91,8 @@ type Receivers struct {
 }
 
 // Poll decides what to do now, once the receivers that the stream waits for have come.
-// Trains go out until every receiver has got two, or the time is over.
+// Trains go out until all have heard enough, or the time is over: one that is not spread, or
+// two.
 func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 	switch {
 	case s.over:
@@ -104,11 +109,10 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 	enough := s.share(r)
 	if waited := now - s.began; enough == 1 || enough >= 0.75 && waited > minorityLimit || waited > gatherLimit {
 		s.over, s.unreached = true, len(s.reports) == 0
-		s.initial = s.judge()
 		s.reports = nil
 		return BeginStream
 	}
-	if now < s.next {
+	if now < s.next && !s.reported(r) {
 		return Wait
 	}
 	s.next, s.pause = now+s.pause, 2*s.pause
@@ -119,11 +123,22 @@ func (s *Sender) Poll(now time.Duration, r Receivers) Action {
 func (s *Sender) share(r Receivers) float64 {
 	enough := 0
 	for id, h := range s.reports {
-		if r.Knows(id) && h.trains >= trainsLeast {
+		if r.Knows(id) && (h.trains > 0 && !h.spread || h.trains >= spreadTrains) {
 			enough++
 		}
 	}
 	return float64(enough) / float64(max(1, r.Multicast))
+}
+
+// reported tells whether all of the group's receivers have reported the last train.
+func (s *Sender) reported(r Receivers) bool {
+	n := 0
+	for id, h := range s.reports {
+		if r.Knows(id) && h.last == s.train {
+			n++
+		}
+	}
+	return n > 0 && n >= r.Multicast
 }
 
 // Train begins a train and returns its packets, until the next call: the small one, and the
@@ -178,44 +193,40 @@ func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, 
 		if step.Step == StepFirst {
 			h.trains++
 		}
-		if step.Step != StepBurst || step.Received < 2 {
-			continue
-		}
-		if step.Span <= 0 {
-			h.fast = true
-			continue
-		}
-		rate := s.cfg.PacketBits * float64(step.Received-1) / step.Span.Seconds()
-		h.fastest = max(h.fastest, rate)
-		if h.slowest == 0 || rate < h.slowest {
-			h.slowest = rate
-		}
 	}
+	rate, measured := s.Arrived(r)
+	h.spread = measured && rate > slowPath && (s.taken == 0 || rate < spread*s.taken)
 	return false
 }
 
-// judge returns the rate at which the bursts reached three quarters of the receivers, if that is
-// far less than any link of today; else 0.
-func (s *Sender) judge() float64 {
-	if s.cfg.Paced {
-		return 0
-	}
-	var slow []float64
-	for _, h := range s.reports {
-		if !h.fast && h.fastest > 0 && h.fastest < believableBitsPerSec {
-			slow = append(slow, h.slowest)
-		}
-	}
-	if 4*len(slow) < 3*len(s.reports) || len(slow) == 0 {
-		return 0
-	}
-	slices.Sort(slow)
-	return slow[len(slow)/2]
-}
+// Taken records at what rate, in bits a second, the own interface took the last train; 0 if
+// at once, or if that is not known.
+func (s *Sender) Taken(bitsPerSec float64) { s.taken = bitsPerSec }
 
-// InitialRate is the rate at which the bursts arrived, in bits a second; 0 if that is no slower
-// than any link of today. It is known once Poll has returned BeginStream.
-func (s *Sender) InitialRate() float64 { return s.initial }
+// LastTaken is what Taken was told.
+func (s *Sender) LastTaken() float64 { return s.taken }
+
+// Arrived is the rate, in bits a second, at which a train's burst arrived at a receiver; 0 if
+// that is no slower than any link of today. ok is false if the report has no burst. Where
+// the rate is given, no burst is sent, and a train that arrives counts as one at once.
+func (s *Sender) Arrived(r wire.ProbeReport) (bitsPerSec float64, ok bool) {
+	for step := range r.Steps.All() {
+		switch {
+		case step.Step == StepFirst && s.cfg.Paced:
+			return 0, true
+		case step.Step != StepBurst || step.Received < 2:
+			continue
+		case step.Span <= 0:
+			return 0, true
+		}
+		rate := s.cfg.PacketBits * float64(step.Received-1) / step.Span.Seconds()
+		if rate >= believableBitsPerSec {
+			rate = 0
+		}
+		return rate, true
+	}
+	return 0, false
+}
 
 // Unreached reports that the group reaches no receiver, as far as known: no stream should go
 // there.

@@ -24,51 +24,70 @@ func report(id wire.ReceiverID, train uint32, bitsPerSec float64) wire.ProbeRepo
 	return r
 }
 
-// TestInitialRate: the first rate is taken from bursts only if three quarters of those
-// that heard them got them slower than links of today are.
-func TestInitialRate(t *testing.T) {
+// TestArrived: a burst shows a rate if it arrives slower than links of today are.
+func TestArrived(t *testing.T) {
 	for _, c := range []struct {
 		name      string
-		rates     []float64 // of the receivers' bursts
+		rate      float64 // at which the burst arrives; 0: at once
 		paced     bool
 		low, high float64
 	}{
-		{name: "nobody"},
-		{name: "all at once", rates: []float64{0, 0, 0}},
-		{name: "all behind a slow link", rates: []float64{100e6, 99e6, 98e6, 97e6}, low: 97e6, high: 100e6},
-		{name: "all but one", rates: []float64{100e6, 100e6, 100e6, 0}, low: 99e6, high: 101e6},
-		{name: "half", rates: []float64{100e6, 100e6, 0, 0}},
-		{name: "faster than can be measured", rates: []float64{900e6, 900e6, 900e6}},
-		{name: "the rate is given", rates: []float64{100e6}, paced: true},
+		{name: "at once"},
+		{name: "behind a slow link", rate: 100e6, low: 99e6, high: 101e6},
+		{name: "faster than can be measured", rate: 900e6},
+		{name: "the rate is given", rate: 100e6, paced: true},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := NewSender(SenderConfig{PacketSize: 1472, PacketBits: packetBits, Paced: c.paced})
-			all := everybody(max(1, len(c.rates)))
-			now := time.Duration(0)
-			for ; s.Poll(now, all) != BeginStream; now += time.Millisecond {
-				if s.train == 2 {
-					continue
-				}
-				small, full := s.Train(now)
-				if len(small) != SmallBytes || len(full)%1472 != 0 {
-					t.Fatalf("a train of %d and %d bytes", len(small), len(full))
-				}
-				for i, rate := range c.rates {
-					s.HandleReport(now, report(wire.ReceiverID(i+1), s.train, rate), true, true)
-				}
-			}
-			if got := s.InitialRate(); got < c.low || got > c.high {
-				t.Errorf("the first rate is %.0f, want %.0f to %.0f", got, c.low, c.high)
-			}
-			if deaf := len(c.rates) == 0; s.Unreached() != deaf || s.SeekDue(now+time.Second, 1) != deaf {
-				t.Errorf("nobody hears the group: %v, want %v", s.Unreached(), deaf)
-			}
-		})
+		s := NewSender(SenderConfig{PacketSize: 1472, PacketBits: packetBits, Paced: c.paced})
+		if got, ok := s.Arrived(report(1, 1, c.rate)); !ok || got < c.low || got > c.high {
+			t.Errorf("%s: %.0f, %v, want %.0f to %.0f", c.name, got, ok, c.low, c.high)
+		}
+	}
+	s := NewSender(SenderConfig{PacketSize: 1472, PacketBits: packetBits})
+	small := wire.ProbeReport{Receiver: 1, Train: 1}
+	small.Steps = small.Steps.Append(wire.ProbeStep{Step: StepFirst, LargestPacket: 1472, Received: Few})
+	if _, ok := s.Arrived(small); ok {
+		t.Error("a train without a burst shows a rate")
 	}
 }
 
-// TestGathering: the stream begins when all have heard two trains; it waits 200 ms for the
-// last quarter, and a second for more.
+// TestSecondTrain: a second train is sent only where the burst of the first was spread on
+// the path, not where it arrives as the own interface took it.
+func TestSecondTrain(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		rate, taken float64
+		want        uint32
+	}{
+		{"at once", 0, 0, 1},
+		{"spread", 50e6, 0, 2},
+		{"spread behind a faster link of one's own", 50e6, 100e6, 2},
+		{"as it was taken", 97e6, 100e6, 1},
+		{"so slow that another one costs too much", 5e6, 0, 1},
+	} {
+		s := NewSender(SenderConfig{PacketSize: 1472, PacketBits: packetBits})
+		for now := time.Duration(0); ; now += time.Millisecond {
+			action := s.Poll(now, everybody(2))
+			if action == SendTrain {
+				if small, full := s.Train(now); len(small) != SmallBytes || len(full)%1472 != 0 {
+					t.Fatalf("a train of %d and %d bytes", len(small), len(full))
+				}
+				s.Taken(c.taken)
+				for id := range 2 {
+					s.HandleReport(now, report(wire.ReceiverID(id+1), s.train, c.rate), true, true)
+				}
+			}
+			if action == BeginStream {
+				break
+			}
+		}
+		if s.train != c.want || s.Unreached() {
+			t.Errorf("%s: %d trains, deaf: %v", c.name, s.train, s.Unreached())
+		}
+	}
+}
+
+// TestGathering: the stream begins when all have reported a train; it waits 200 ms for the
+// last quarter, and a second for more. While nobody hears the group, trains go on.
 func TestGathering(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -76,7 +95,7 @@ func TestGathering(t *testing.T) {
 		least time.Duration
 		most  time.Duration
 	}{
-		{"all", 4, firstPause, 50 * time.Millisecond},
+		{"all", 4, 0, 5 * time.Millisecond},
 		{"three of four", 3, minorityLimit, 250 * time.Millisecond},
 		{"half", 2, gatherLimit, 1050 * time.Millisecond},
 		{"none", 0, gatherLimit, 1050 * time.Millisecond},
@@ -95,10 +114,10 @@ func TestGathering(t *testing.T) {
 				begun = true
 			}
 		}
-		if now < c.least || now > c.most || trains > 7 {
+		if now < c.least || now > c.most || trains > 3 {
 			t.Errorf("%s: the stream begins after %v and %d trains, want %v to %v", c.name, now, trains, c.least, c.most)
 		}
-		if s.Unreached() != (c.hear == 0) {
+		if deaf := c.hear == 0; s.Unreached() != deaf || s.SeekDue(now+time.Second, 1) != deaf {
 			t.Errorf("%s: deaf is %v", c.name, s.Unreached())
 		}
 	}
@@ -112,8 +131,8 @@ func TestStrangers(t *testing.T) {
 	for ; s.Poll(now, nobodyElse) != BeginStream; now += time.Millisecond {
 		s.HandleReport(now, report(99, uint32(now/time.Millisecond)+1, 1e6), true, false)
 	}
-	if now < gatherLimit || s.InitialRate() != 0 || !s.Unreached() {
-		t.Errorf("the stream begins after %v at %.0f, deaf: %v", now, s.InitialRate(), s.Unreached())
+	if now < gatherLimit || !s.Unreached() {
+		t.Errorf("the stream begins after %v, deaf: %v", now, s.Unreached())
 	}
 	s.HandleReport(now, report(99, 500, 1e6), true, false)
 	if !s.Unreached() {

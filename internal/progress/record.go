@@ -74,8 +74,8 @@ type ServerRecord struct {
 	WireBytesSent     uint64               `json:"wire_bytes_sent"`   // the same, with all headers
 	PacketsSent       uint64               `json:"packets_sent"`      //
 	BytesPerSecond    uint64               `json:"bytes_per_second"`  // of the image, over the last seconds
-	RateLimit         uint64               `json:"rate_limit"`        // bits a second that MXB 2's stream keeps to; 0: the interface's pace
-	RateReason        string               `json:"rate_reason"`       // what cannot take more; "" if nothing holds it back
+	RateLimit         uint64               `json:"rate_limit"`        // bits a second that MXB 2's stream keeps to; 0: the interface's pace, or a pause with a reason
+	RateReason        string               `json:"rate_reason"`       // what sets that, in words; "" if nothing holds it back
 	Waiting           bool                 `json:"waiting"`           // for clients, before MXB 2's stream begins
 	ImageBytesPending uint64               `json:"image_bytes_owed"`  // asked for over MXB 1 and not yet sent
 	ETASeconds        *float64             `json:"eta_seconds"`       // until nothing is pending; null if nobody can tell

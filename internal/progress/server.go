@@ -111,10 +111,13 @@ func (v server) clientsText() string {
 
 // reasonText says what the rate is held back by, if anything.
 func (v server) reasonText() string {
-	if v.RateReason == "" {
+	switch {
+	case v.RateReason == "":
 		return ""
+	case v.RateLimit == 0:
+		return fmt.Sprintf(" (paused: %s)", v.RateReason)
 	}
-	return fmt.Sprintf(" (%s take %.0f Mbit/s)", v.RateReason, float64(v.RateLimit)/1e6)
+	return fmt.Sprintf(" (limited to %.3g Mbit/s by %s)", float64(v.RateLimit)/1e6, v.RateReason)
 }
 
 func (v server) ratioText() string { return fmt.Sprintf("%.2f x the image", v.ratio()) }

@@ -35,8 +35,12 @@ func TestServerLine(t *testing.T) {
 			"6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1.2 GB pending, ETA 0:10, 1 client"},
 		{"clients of MXB 2", server{members, 117.4e6},
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 117.4 MB/s"},
-		{"held back", server{with(members, func(s *multiserver.ServerStats) { s.RateLimit, s.RateReason = 98e6, "the clients' targets" }), 11.2e6},
-			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 11.2 MB/s (the clients' targets take 98 Mbit/s)"},
+		{"held back", server{with(members, func(s *multiserver.ServerStats) {
+			s.RateLimit, s.RateReason = 98e6, "the clients' targets, which write 101 Mbit/s"
+		}), 11.2e6},
+			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 11.2 MB/s (limited to 98 Mbit/s by the clients' targets, which write 101 Mbit/s)"},
+		{"paused", server{with(members, func(s *multiserver.ServerStats) { s.RateReason = "no client needs anything" }), 0},
+			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 0.0 MB/s (paused: no client needs anything)"},
 		{"held", server{with(members, func(s *multiserver.ServerStats) { s.Waiting = true }), 0},
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 0.0 MB/s, waiting to begin"},
 		{"of both", server{with(members, func(s *multiserver.ServerStats) {

@@ -5,5 +5,4 @@
 //     long as receivers are heard on it.
 //   - Unicast: which receivers get the same symbols by unicast, because they hear nothing
 //     of the group. A token proves that a receiver hears what is sent to its address.
-//   - Share: whose turn it is, as long as both streams have something to send.
 package routes

@@ -128,34 +128,3 @@ func TestUnicast(t *testing.T) {
 		t.Errorf("%d lapse, want %d; the one that asked again is served: %v", len(got), MaxUnicast-2, u.Serves(3))
 	}
 }
-
-// TestShare: while both have something to send, unicast gets a twentieth of the wire, and
-// after a rest no more than 256 KiB at once.
-func TestShare(t *testing.T) {
-	var s Share
-	const batch = 64 << 10
-	multicast, unicast := 0, 0
-	for range 10_000 {
-		if s.UnicastFirst() {
-			s.SentUnicast(batch)
-			unicast += batch
-		} else {
-			s.SentMulticast(batch)
-			multicast += batch
-		}
-	}
-	if share := float64(unicast) / float64(unicast+multicast); share < 0.045 || share > 0.055 {
-		t.Errorf("unicast got %.3f of the wire, want 0.05", share)
-	}
-	for range 10_000 {
-		s.SentMulticast(batch)
-	}
-	unicast = 0
-	for s.UnicastFirst() && unicast <= maxCredit+batch {
-		s.SentUnicast(batch)
-		unicast += batch
-	}
-	if unicast > maxCredit+batch {
-		t.Errorf("unicast sends %d bytes at once after a rest", unicast)
-	}
-}

@@ -22,6 +22,7 @@ type board struct {
 	table   *roster.Table
 	figures Figures // without Receivers
 
+	told    uint64       // the last limit of the rate that was told
 	changes []roster.Row // scratch
 }
 
@@ -57,12 +58,16 @@ func (b *board) setNetworks(interfaces []int) {
 	}
 }
 
-// setRate shows the limit of the rate, and whether the stream still waits.
+// setRate shows what the stream keeps to, and whether it still waits. It tells of a limit that
+// comes or goes, or changes by a quarter.
 func (b *board) setRate(waiting bool, limit uint64, reason string) {
 	b.mu.Lock()
-	changed := limit != b.figures.RateLimit
+	changed := (limit == 0) != (b.told == 0) || 4*limit > 5*b.told || 5*limit < 4*b.told
 	b.figures.Waiting, b.figures.RateLimit, b.figures.RateReason = waiting, limit, reason
 	b.mu.Unlock()
+	if changed {
+		b.told = limit
+	}
 	if changed && b.onRate != nil {
 		b.onRate(limit, reason)
 	}

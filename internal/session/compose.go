@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"multiserver/internal/blockstore"
-	"multiserver/internal/routes"
 	"multiserver/internal/sender"
 	"multiserver/internal/transmit"
 	"multiserver/internal/wire"
@@ -17,65 +16,69 @@ type composer struct {
 	symbolSize int
 	group      netip.Addr
 	store      *blockstore.Store
-	queue      *transmit.Queue
 	streams    *streams
-	share      routes.Share
 	idle       bool // there was nothing to send
 }
 
-// next fills b from the stream whose turn it is. It reports whether there is anything to send.
-func (c *composer) next(now time.Duration, b *transmit.Batch) (filled bool, err error) {
-	c.idle = false
-	all := c.streams.all
-	unicastFirst := c.streams.unicast != nil && c.share.UnicastFirst()
-	for n := range all {
-		if unicastFirst {
-			n = len(all) - 1 - n
-		}
-		st := all[n]
-		if filled, err = c.fill(now, b, st); err != nil {
-			return false, err
-		}
-		if !filled {
-			st.rested = true
+// next hands one batch of each stream that has something to send to the transmitter, and
+// tells whether there was any.
+func (c *composer) next(now time.Duration) (filled bool, err error) {
+	c.idle = true
+	for _, st := range c.streams.all {
+		b := st.queue.Take()
+		if b == nil {
+			c.idle = false
 			continue
 		}
-		if !st.unicast {
-			c.share.SentMulticast(b.WireBytes(c.group))
-		} else if unicastFirst && c.streams.group.engine.Receivers() > 0 {
-			c.share.SentUnicast(b.WireBytes(c.group) * len(b.To))
+		some, err := c.fill(now, b, st)
+		if err != nil || !some {
+			st.queue.Recycle(b)
+			if err != nil {
+				return false, err
+			}
+			continue
 		}
-		return true, nil
+		c.idle, filled = false, true
+		st.control.composed(float64(8 * b.WireBytes(c.group)))
+		st.queue.Submit(b)
 	}
-	c.idle = true
-	return false, nil
+	return filled, nil
 }
 
-// fill fills b with a stream's next packets, and reports whether there are any: one control
-// packet or run of zeros, the digests of a block's sub-blocks, or symbols of one size.
+// fill fills b with the packets of a stream that are next, and tells whether there are any:
+// one control packet or run of zeros, the digests of a block's sub-blocks, or symbols, all
+// of one size. Control packets go out whatever the rate is.
 func (c *composer) fill(now time.Duration, b *transmit.Batch, st *stream) (filled bool, err error) {
 	b.Reset(st.to, st.unicast)
-	if st.putBack.Kind == sender.Nothing {
+	if st.held.Kind == sender.Nothing {
 		if packet, ok := st.engine.Poll(now, b.Buf[:0]); ok {
 			b.Packets, b.Bytes, b.PacketSize = 1, len(packet), len(packet)
 			return true, nil
 		}
 	}
+	burst := st.control.burst(now)
+	if burst == 0 {
+		return false, nil
+	}
+	b.To = st.data
 	b.PacketSize = wire.SymbolHeaderSize + c.symbolSize
-	for most := c.queue.BurstPackets(b.PacketSize); b.Packets < most; {
-		next := st.putBack
-		st.putBack = sender.Send{}
+	for most := min(burst, st.queue.BurstPackets(b.PacketSize)); b.Packets < most; {
+		next := st.held
+		st.held = sender.Send{}
 		if next.Kind == sender.Nothing {
 			next = st.engine.Next(now)
 		}
 		switch {
 		case next.Kind == sender.Nothing:
+			st.rested = true
+			st.control.rested(now)
 			return b.Packets > 0, nil
 		case next.Kind != sender.Symbol && b.Packets > 0: // of another size
-			st.putBack = next
+			st.held = next
 			return true, nil
 		case next.Kind == sender.ZeroRun:
 			packet := next.Zeros.AppendTo(b.Buf[:0])
+			b.Sequence, st.sequence = uint64(next.Zeros.Sequence), next.Zeros.Sequence
 			b.Packets, b.Bytes, b.PacketSize = 1, len(packet), len(packet)
 			return true, nil
 		case next.Kind == sender.Subblocks:
@@ -86,6 +89,7 @@ func (c *composer) fill(now time.Duration, b *transmit.Batch, st *stream) (fille
 			return false, err
 		}
 		next.Symbol.PutHeader(slot)
+		b.Sequence, st.sequence = uint64(next.Symbol.Sequence), next.Symbol.Sequence
 		b.Bytes += b.PacketSize
 		b.Packets++
 		b.ImageBytes += c.symbolSize

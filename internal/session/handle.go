@@ -18,16 +18,19 @@ func (l *live) dispatch(kind wire.Type, in packet) error {
 	case wire.TypeWanted:
 		return parsed(in, wire.ParseWanted, func(in packet, p wire.Wanted) {
 			l.streams.of(p.Receiver).engine.HandleWanted(l.now(), p)
+			l.streams.needs(l.now(), p.Receiver, in.from.Addr())
 			l.record(in, p.Receiver, nil)
 		})
 	case wire.TypeWantedSymbols:
 		return parsed(in, wire.ParseWantedSymbols, func(in packet, p wire.WantedSymbols) {
 			l.streams.of(p.Receiver).engine.HandleWantedSymbols(l.now(), p)
+			l.streams.needs(l.now(), p.Receiver, in.from.Addr())
 			l.record(in, p.Receiver, nil)
 		})
 	case wire.TypeWantedSubblocks:
 		return parsed(in, wire.ParseWantedSubblocks, func(in packet, p wire.WantedSubblocks) {
 			l.streams.of(p.Receiver).engine.HandleWantedSubblocks(l.now(), p)
+			l.streams.needs(l.now(), p.Receiver, in.from.Addr())
 			l.record(in, p.Receiver, nil)
 		})
 	case wire.TypeGoodbye:
@@ -35,6 +38,7 @@ func (l *live) dispatch(kind wire.Type, in packet) error {
 			for _, st := range l.streams.all { // a late packet must not bring it back in either
 				st.engine.HandleGoodbye(l.now(), p)
 			}
+			l.streams.done(l.now(), p.Receiver)
 			l.record(in, p.Receiver, func(t *roster.Table) { t.Goodbye(p) })
 		})
 	case wire.TypeUnicastRequest:
@@ -79,18 +83,22 @@ func (l *live) handleReport(in packet, p wire.Report) {
 		l.pace.prober.Reached()
 	}
 	st.engine.HandleReport(now, p)
-	if st == l.streams.group || l.streams.group.engine.Receivers() == 0 {
-		l.pace.rate.Report(now, p)
-	}
+	st.control.report(now, in.from.Addr(), p)
 	l.record(in, p.Receiver, func(t *roster.Table) { t.Report(p) })
 }
 
 // handleProbeReport handles a receiver's report of a train. A receiver that got nothing asks for
 // a train; so does `check`, which is no receiver.
 func (l *live) handleProbeReport(_ packet, p wire.ProbeReport) {
-	now, multicast := l.now(), l.streams.of(p.Receiver) == l.streams.group
-	if l.pace.prober.HandleReport(now, p, multicast, l.streams.knows(p.Receiver)) {
+	now, group := l.now(), l.streams.group
+	multicast, known := l.streams.of(p.Receiver) == group, l.streams.knows(p.Receiver)
+	if l.pace.prober.HandleReport(now, p, multicast, known) {
 		l.sendTrain(now)
+		return
+	}
+	if rate, ok := l.pace.prober.Arrived(p); ok && l.pace.closed && multicast && known {
+		group.control.of(p.Receiver).Probed(now, p.Receiver, rate, l.pace.prober.LastTaken())
+		group.control.reported = true
 	}
 }
 
@@ -103,7 +111,7 @@ func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 		l.board.countBad()
 		return
 	case routes.Ended:
-		l.streams.endUnicast(p.Receiver)
+		l.streams.endUnicast(now, p.Receiver)
 		return
 	case routes.Full:
 		l.cfg.Log.Warn("too many clients hear nothing of the multicast group; this one is not served", "client", in.from)

@@ -10,6 +10,7 @@ import (
 
 	"multiserver/internal/blockstore"
 	"multiserver/internal/codec"
+	"multiserver/internal/congestion"
 	"multiserver/internal/failure"
 	"multiserver/internal/image"
 	"multiserver/internal/routes"
@@ -39,8 +40,10 @@ type live struct {
 	pace    *pace
 	compose *composer
 
-	emptyAt time.Time    // since when no receiver is unfinished
-	stalled bool         // reading the image takes long, and a warning was logged
+	packetSize int // bytes of a full packet
+
+	emptyAt time.Time    // since when nobody is unfinished
+	stalled bool         // reading the image takes long, and that was said
 	ahead   []sender.Ref // scratch
 }
 
@@ -59,7 +62,13 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 		return nil, err
 	}
 	l := &live{cfg: cfg, facts: f, board: b}
-	l.streams = newStreams(cfg, f.id, f.geometry, f.data, secret, f.now(), b.setNetworks)
+	packetSize := wire.SymbolHeaderSize + int(symbolSize)
+	packetBits := float64(8 * udp.PacketWireBytes(cfg.Group, packetSize))
+	symbols := float64(codec.HeaderSize+int(f.geometry.BlockSize)) / float64(symbolSize)
+	l.packetSize = packetSize
+	l.streams = newStreams(cfg, congestion.Config{
+		PacketBits: packetBits, BlockBits: symbols * packetBits, PacketSize: packetSize,
+	}, f.id, f.geometry, f.data, secret, f.now(), b.setNetworks)
 	l.store, err = blockstore.New(blockstore.Config{
 		Source: cfg.Source, Geometry: f.geometry, SymbolSize: symbolSize, CacheFolder: cfg.CacheFolder,
 		Ready:    l.streams.ready,
@@ -74,10 +83,10 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 		return nil, err
 	}
 	l.streams.complete(f.now(), l.store.Completion())
-	l.pace = newPace(cfg, f.id, symbolSize, f.geometry)
+	l.pace = newPace(cfg, f.id, packetSize, packetBits, l.streams.group.queue.Paced())
 	l.compose = &composer{
 		session: f.id, symbolSize: int(symbolSize), group: cfg.Group,
-		store: l.store, queue: cfg.Queue, streams: l.streams,
+		store: l.store, streams: l.streams,
 	}
 	l.streams.setGate(f.now(), true, false)
 	// Clients of an earlier session learn of the new one at once.
@@ -139,46 +148,46 @@ func (l *live) step() (wait time.Duration, err error) {
 		l.ahead = l.streams.upcoming(l.ahead[:0], blockstore.ReadAhead)
 		l.store.ReadAhead(l.ahead, l.compose.idle)
 	}
-	b := l.cfg.Queue.Take()
-	if b == nil { // without a free batch, nothing can be sent
-		return rateInterval, nil
-	}
-	filled, err := l.compose.next(l.now(), b)
-	if filled && err == nil {
-		l.cfg.Queue.Submit(b)
-		return 0, nil
-	}
-	l.cfg.Queue.Recycle(b)
-	if err != nil {
+	filled, err := l.compose.next(l.now())
+	if err != nil || filled {
 		return 0, err
 	}
-	wait = min(rateInterval, l.streams.deadline()-l.now())
+	wait = rateInterval
+	if l.streams.unfinished() > 0 && !l.pace.closed {
+		wait = pollInterval
+	}
+	if l.compose.idle { // else what is due waits for a batch that comes back
+		wait = min(wait, l.streams.deadline()-l.now())
+	}
 	if l.pace.closed {
 		wait = min(wait, gateTick)
 	}
 	return max(wait, 1), nil // incoming packets go first, whatever is overdue
 }
 
-// tick opens the gate when enough receivers have come and probes are answered. Each
-// rateInterval it judges the rate, and drops silent receivers and networks.
+// tick opens the gate when the receivers that the stream waits for have come and probes
+// are answered, and lets the controllers decide. Each rateInterval it does what need not be
+// done at once: it measures what was sent, and drops who and what has gone silent.
 func (l *live) tick() {
 	now := l.now()
 	if l.pace.closed && l.pace.openGate(now, l.streams.receivers()) {
 		l.sendTrain(now)
 	}
 	l.streams.setGate(now, l.pace.closed, l.pace.prober.Unreached())
+	l.streams.poll(now)
 	since, due := l.pace.due()
 	if !due {
 		return
 	}
-	rate := l.streams.measure(since)
-	l.pace.judge(now, rate, l.streams.knows)
+	for _, st := range l.streams.all {
+		st.measure(since)
+	}
 	l.streams.lapse(now)
 	l.warnOfStall()
 	if l.pace.prober.SeekDue(now, l.streams.group.engine.Receivers()) {
 		l.sendTrain(now)
 	}
-	limit, reason := l.pace.binding(rate)
+	limit, reason := l.streams.shownRate()
 	l.board.setRate(!l.pace.gate.Opened(), limit, reason)
 	l.board.endSilent(l.streams.knows)
 }
@@ -192,15 +201,46 @@ func (l *live) warnOfStall() {
 	l.stalled = stalled
 }
 
-// sendTrain sends one train of probes to the data group.
+// sendTrain sends one train of probes to the data group, and measures at what rate the own
+// interface takes it.
 func (l *live) sendTrain(now time.Duration) {
 	small, full := l.pace.prober.Train(now)
 	l.streams.group.send(small, l.cfg.Log)
+	begun := time.Now()
 	for _, to := range l.streams.group.to {
-		if err := to.Send(full, l.pace.packetSize); err != nil {
+		if err := to.Send(full, l.packetSize); err != nil {
 			l.cfg.Log.Debug("send probes", "err", err)
 		}
 	}
+	packets := len(full) / l.packetSize
+	bits := float64(packets) * l.streams.rates.PacketBits
+	if l.pace.closed {
+		l.pace.prober.Taken(l.rateTaken(begun, len(full), bits))
+	}
+	l.streams.group.control.composed(bits)
+	l.streams.group.control.sent(l.now(), 0, bits, true)
+}
+
+// rateTaken is the rate, in bits a second, at which the own interface takes what was sent
+// since begun: it waits until most of that has left the socket's memory, takenPatience at
+// most. 0: at once.
+func (l *live) rateTaken(begun time.Time, bytes int, bits float64) float64 {
+	const (
+		takenPatience = 20 * time.Millisecond
+		takenPause    = 200 * time.Microsecond
+		atOnce        = time.Millisecond
+	)
+	queued := l.cfg.Conn.QueuedBytes()
+	all := max(queued, bytes)
+	for queued > all/8 && time.Since(begun) < takenPatience {
+		udp.Sleep(takenPause)
+		queued = l.cfg.Conn.QueuedBytes()
+	}
+	took := time.Since(begun)
+	if took < atOnce {
+		return 0
+	}
+	return bits * float64(max(0, all-queued)) / float64(all) / took.Seconds()
 }
 
 // isOver reports whether the session is over because all receivers are done. It stays for a
@@ -228,11 +268,13 @@ func (l *live) verdict() error {
 // sendLastWords tells the receivers that the session is over, and why. It waits until no batch
 // is on its way, so that it overtakes none. Once ctx has ended, none is.
 func (l *live) sendLastWords(ctx context.Context, cause error) {
-	for l.cfg.Queue.InFlight() > 0 && ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case b := <-l.cfg.Queue.Sent():
-			l.recycle(b)
+	for _, st := range l.streams.all {
+		for st.queue.InFlight() > 0 && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case b := <-st.queue.Sent():
+				l.recycle(st, b)
+			}
 		}
 	}
 	state := wire.SenderStopped
@@ -247,12 +289,27 @@ func (l *live) sendLastWords(ctx context.Context, cause error) {
 	}
 }
 
-// recycle takes back a batch that was sent.
-func (l *live) recycle(b *transmit.Batch) {
-	st := l.streams.group
-	if b.Unicast {
-		st = l.streams.unicast
-	}
+// recycle takes back a batch of a stream.
+func (l *live) recycle(st *stream, b *transmit.Batch) {
 	st.sent += uint64(b.Packets)
-	l.cfg.Queue.Recycle(b)
+	st.control.sent(b.SentAt.Sub(l.origin), wire.Sequence(b.Sequence), float64(8*b.WireBytes(l.cfg.Group)), b.Taken)
+	st.queue.Recycle(b)
+}
+
+// recycleAll takes back all batches that were sent: what a report speaks of has to be known
+// as sent before it.
+func (l *live) recycleAll() {
+	for _, st := range l.streams.all {
+		for len(st.queue.Sent()) > 0 {
+			l.recycle(st, <-st.queue.Sent())
+		}
+	}
+}
+
+// comeBack is how many batches have come back and are not taken back yet.
+func (l *live) comeBack() (n int) {
+	for _, st := range l.streams.all {
+		n += len(st.queue.Sent())
+	}
+	return n
 }

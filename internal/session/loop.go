@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"multiserver/internal/blockstore"
+	"multiserver/internal/transmit"
 	"multiserver/internal/wire"
 )
 
@@ -39,7 +40,11 @@ func (s *Session) loop(ctx context.Context) error {
 
 // pending reports whether receive would not wait.
 func (s *Session) pending() bool {
-	return len(s.inbox)+len(s.cfg.Queue.Sent())+len(s.loaded()) > 0
+	n := len(s.inbox)
+	if s.live != nil {
+		n += len(s.loaded()) + s.live.comeBack()
+	}
+	return n > 0
 }
 
 // loaded is where blocks come from; nil before there is a store.
@@ -50,8 +55,20 @@ func (s *Session) loaded() <-chan *blockstore.Load {
 	return s.live.store.Loaded()
 }
 
+// sent is where batches of both streams come back.
+func (s *Session) sent() (group, unicast <-chan *transmit.Batch) {
+	if s.live == nil {
+		return nil, nil
+	}
+	if s.live.streams.unicast != nil {
+		unicast = s.live.streams.unicast.queue.Sent()
+	}
+	return s.live.streams.group.queue.Sent(), unicast
+}
+
 // receive waits for one event until ctx ends or the timer fires, and takes it in.
 func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
+	group, unicast := s.sent()
 	select {
 	case <-ctx.Done():
 	case <-timer:
@@ -59,8 +76,10 @@ func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
 		return s.handle(p)
 	case l := <-s.loaded():
 		return s.live.store.HandleLoaded(l)
-	case b := <-s.cfg.Queue.Sent():
-		s.live.recycle(b)
+	case b := <-group:
+		s.live.recycle(s.live.streams.group, b)
+	case b := <-unicast:
+		s.live.recycle(s.live.streams.unicast, b)
 	}
 	return nil
 }
@@ -76,6 +95,9 @@ func (s *Session) handle(in packet) error {
 		}
 		s.live.handleOffer(in, offer)
 		return nil
+	}
+	if s.live != nil {
+		s.live.recycleAll()
 	}
 	kind, session, err := wire.Peek(in.bytes)
 	// A packet counts only in its session.

@@ -3,47 +3,32 @@ package session
 import (
 	"time"
 
-	"multiserver/internal/block"
-	"multiserver/internal/codec"
 	"multiserver/internal/probe"
-	"multiserver/internal/rate"
 	"multiserver/internal/routes"
 	"multiserver/internal/startgate"
-	"multiserver/internal/transmit"
-	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
 
-// rateInterval is how often the rate is judged.
+// rateInterval is how often the rate is measured.
 const rateInterval = 100 * time.Millisecond
 
-// pace decides when the stream begins and how fast it is.
+// pace puts together what decides when the stream begins.
 type pace struct {
-	queue  *transmit.Queue
 	gate   startgate.Gate
 	prober *probe.Sender
-	rate   rate.Finder
 
-	closed     bool // the streams have not begun
-	judged     time.Time
-	packetSize int     // bytes of a full packet
-	packetBits float64 // of a full packet on the wire
-	blockBits  float64 // of a block on the wire
+	closed   bool // the streams are held back
+	measured time.Time
 }
 
-func newPace(cfg *Config, id wire.SessionID, symbolSize uint16, g block.Geometry) *pace {
-	packetSize := wire.SymbolHeaderSize + int(symbolSize)
-	packetBits := float64(8 * udp.PacketWireBytes(cfg.Group, packetSize))
-	symbols := float64(codec.HeaderSize+int(g.BlockSize)) / float64(symbolSize)
+func newPace(cfg *Config, id wire.SessionID, packetSize int, packetBits float64, paced bool) *pace {
 	return &pace{
-		queue: cfg.Queue,
-		gate:  cfg.Gate,
+		gate: cfg.Gate,
 		prober: probe.NewSender(probe.SenderConfig{
 			Session: id, PacketSize: packetSize, PacketBits: packetBits,
-			Paced: cfg.Queue.Paced(), Off: cfg.Unicast == routes.Always,
+			Paced: paced, Off: cfg.Unicast == routes.Always,
 		}),
-		closed:     true,
-		packetSize: packetSize, packetBits: packetBits, blockBits: symbols * packetBits,
+		closed: true,
 	}
 }
 
@@ -57,38 +42,15 @@ func (p *pace) openGate(now time.Duration, r probe.Receivers) (train bool) {
 		return true
 	case probe.BeginStream:
 		p.closed = false
-		if initial := p.prober.InitialRate(); initial > 0 {
-			p.rate.Suppose(now, initial)
-			p.queue.SetLimit(p.rate.Limit())
-		}
 	}
 	return false
 }
 
 // due reports, once each rateInterval, how long ago it last did.
 func (p *pace) due() (since time.Duration, due bool) {
-	if since = time.Since(p.judged); since < rateInterval {
+	if since = time.Since(p.measured); since < rateInterval {
 		return since, false
 	}
-	p.judged = time.Now()
+	p.measured = time.Now()
 	return since, true
-}
-
-// judge sets the limit from the receivers' reports. 0 packets a second: not known.
-func (p *pace) judge(now time.Duration, packetsPerSec float64, knows func(wire.ReceiverID) bool) {
-	if packetsPerSec <= 0 {
-		return
-	}
-	bits := packetsPerSec * p.packetBits
-	p.rate.Judge(now, bits, p.packetBits, p.blockBits, knows)
-	p.queue.SetLimit(p.rate.Limit())
-	p.queue.SetRate(bits, p.packetSize)
-}
-
-// binding returns the limit and its reason, if the limit slows the stream down.
-func (p *pace) binding(packetsPerSec float64) (limit uint64, reason string) {
-	if !p.rate.Binding(packetsPerSec * p.packetBits) {
-		return 0, ""
-	}
-	return p.rate.Limit(), p.rate.Reason()
 }

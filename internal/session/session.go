@@ -40,14 +40,14 @@ const (
 // ErrAllDone ends a session with ExitAfterDone once all receivers are done.
 var ErrAllDone = errors.New("all clients are done")
 
-// Config says what to serve and where. Source, Conn, Queue, Group, Port and Log have no
+// Config says what to serve and where. Source, Conn, Transmitter, Group, Port and Log have no
 // default.
 type Config struct {
 	Source image.Source
-	// Conn is the host's control socket, from which everything is sent; Queue is the
-	// session's way to the transmitter.
-	Conn  *udp.Conn
-	Queue *transmit.Queue
+	// Conn is the host's control socket, from which everything is sent. Each stream has a
+	// queue of its own to Transmitter.
+	Conn        *udp.Conn
+	Transmitter *transmit.Transmitter
 	// Group is where clients ask, Port that of the stream. DataGroup is the stream's group;
 	// if it is not valid, one that is the image's own.
 	Group     netip.Addr
@@ -83,8 +83,8 @@ type Figures struct {
 	Networks []string
 	// Waiting: the stream has not begun; it waits for receivers.
 	Waiting bool
-	// RateLimit is the stream's limit in bits a second, because most receivers cannot keep
-	// up, and RateReason why: 0 and "" if only the interface limits it.
+	// RateLimit is what the stream keeps to, in bits a second, and RateReason what sets that,
+	// in words: 0 and "" if it is the interface's pace. 0 with a reason: nothing is sent.
 	RateLimit  uint64
 	RateReason string
 	// BadPackets were no packets of this session.

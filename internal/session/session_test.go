@@ -20,6 +20,7 @@ import (
 	"multiserver/internal/block"
 	"multiserver/internal/blockstore"
 	"multiserver/internal/codec"
+	"multiserver/internal/congestion"
 	"multiserver/internal/failure"
 	"multiserver/internal/image"
 	"multiserver/internal/roster"
@@ -95,7 +96,7 @@ func newRoom(t *testing.T, d *disk, cfg Config) *room {
 	// Nobody else binds this port to that group, as long as we have it.
 	cfg.Port = cfg.Conn.LocalAddr().Port()
 	transmitter := transmit.New(transmit.Config{Group: cfg.Group, RateBitsPerSec: 300e6, Log: cfg.Log})
-	cfg.Queue = transmitter.NewQueue(transmit.FirstInFlight)
+	cfg.Transmitter = transmitter
 	cfg.Source, err = image.FromReader(d, uint64(d.Size()), "an.img")
 	if err != nil {
 		t.Fatal(err)
@@ -488,10 +489,10 @@ func (discard) Send([]byte, int) error { return nil }
 func (discard) Method() udp.Method     { return udp.MethodGSO }
 func (discard) Fallback() error        { return nil }
 
-// newComposer is a composer of an image of two blocks, which one receiver wants, and all
+// newComposer is a composer of an image of so many blocks, which one receiver wants, and all
 // are read.
-func newComposer(tb testing.TB) *composer {
-	d := newDisk(2 * block.DefaultBlockSize)
+func newComposer(tb testing.TB, blocks int) *composer {
+	d := newDisk(blocks * block.DefaultBlockSize)
 	source, err := image.FromReader(d, uint64(d.Size()), "an.img")
 	if err != nil {
 		tb.Fatal(err)
@@ -499,7 +500,9 @@ func newComposer(tb testing.TB) *composer {
 	const symbolSize = 1440
 	g := block.Geometry{ImageSize: source.Size(), BlockSize: block.DefaultBlockSize}
 	log := slog.New(slog.DiscardHandler)
-	s := newStreams(&Config{Log: log}, 5, g, netip.AddrPort{}, nil, 0, func([]int) {})
+	transmitter := transmit.New(transmit.Config{Group: netip.MustParseAddr("239.1.2.3"), Log: log})
+	rates := congestion.Config{PacketBits: 12304, BlockBits: 727 * 12304, PacketSize: 1472}
+	s := newStreams(&Config{Log: log, Transmitter: transmitter}, rates, 5, g, netip.AddrPort{}, nil, 0, func([]int) {})
 	store, err := blockstore.New(blockstore.Config{
 		Source: source, Geometry: g, SymbolSize: symbolSize, Log: log,
 		Ready: s.ready, Zero: s.zero, Complete: func(wire.Completion) {},
@@ -512,32 +515,35 @@ func newComposer(tb testing.TB) *composer {
 	running.Go(func() { store.Run(ctx) })
 	tb.Cleanup(func() { cancel(); running.Wait() })
 	s.group.to = []transmit.Sender{discard{}}
+	s.group.data = s.group.to
 	s.group.engine.Join(0, 7)
 	w := wire.Wanted{Session: 5, Receiver: 7, Generation: 1, Pages: 1}
-	w.Ranges = w.Ranges.Append(wire.Range{Object: wire.Image, Count: 2})
+	w.Ranges = w.Ranges.Append(wire.Range{Object: wire.Image, Count: uint32(blocks)})
 	s.group.engine.HandleWanted(0, w)
-	store.ReadAhead([]sender.Ref{{Object: wire.Image}, {Object: wire.Image, Block: 1}}, false)
-	for range 2 {
+	for id := range blocks {
+		store.ReadAhead([]sender.Ref{{Object: wire.Image, Block: block.ID(id)}}, false)
 		if err := store.HandleLoaded(<-store.Loaded()); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	queue := transmit.New(transmit.Config{Group: netip.MustParseAddr("239.1.2.3"), Log: log}).NewQueue(8)
-	return &composer{session: 5, symbolSize: symbolSize, group: netip.MustParseAddr("239.1.2.3"), store: store, queue: queue, streams: s}
+	return &composer{session: 5, symbolSize: symbolSize, group: netip.MustParseAddr("239.1.2.3"), store: store, streams: s}
 }
 
 // TestComposeAllocations: to fill a batch with symbols allocates nothing.
 func TestComposeAllocations(t *testing.T) {
-	c := newComposer(t)
-	b := c.queue.Take()
+	c := newComposer(t, 2)
+	st := c.streams.group
+	st.control.decision = congestion.Decision{Rate: 1e10, Burst: 44}
+	st.control.allowed = 1e12
+	b := st.queue.Take()
 	for b.Packets < 2 { // past what is said first
-		if filled, err := c.next(0, b); err != nil || !filled {
+		if filled, err := c.fill(0, b, st); err != nil || !filled {
 			t.Fatalf("nothing to send: %v", err)
 		}
 	}
 	symbols := 0
 	if n := testing.AllocsPerRun(12, func() {
-		if filled, err := c.next(0, b); err != nil || !filled {
+		if filled, err := c.fill(0, b, st); err != nil || !filled {
 			t.Fatalf("nothing to send: %v", err)
 		}
 		symbols += b.Packets

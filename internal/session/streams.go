@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"multiserver/internal/block"
+	"multiserver/internal/congestion"
 	"multiserver/internal/probe"
 	"multiserver/internal/routes"
 	"multiserver/internal/sender"
@@ -19,23 +20,45 @@ type stream struct {
 	engine   *sender.Engine
 	unicast  bool              // each of to is one receiver
 	to       []transmit.Sender // each of them gets all; replaced, never changed
-	putBack  sender.Send       // from Next, but the batch had no room for it
-	rested   bool              // there was a moment with nothing to send since the last measure
-	sent     uint64            // packets, each counted once
-	measured uint64            // of sent
+	data     []transmit.Sender // of to, those that get symbols; replaced, never changed
+	queue    *transmit.Queue
+	control  control
+	sequence wire.Sequence // the last one composed
+	held     sender.Send   // what Next gave and the batch had no room for
+	rested   bool          // since the last measure there was a moment with nothing to send
+	sent     uint64        // packets, each counted once
+	measured uint64        // of sent
+	bits     float64       // a second, by the last measure; 0: that says nothing of the rate
+	pace     float64       // the last bits that were not 0
 }
 
-// measure returns how many packets a second went out since the last measure. It returns 0 if
-// there was too little to send to show the rate.
-func (st *stream) measure(since time.Duration) float64 {
+// measure takes how many packets a second went out in the time since the last measure. It
+// says nothing of the rate if there was little to send.
+func (st *stream) measure(since time.Duration) {
 	rate := float64(st.sent-st.measured) / since.Seconds()
 	rested := st.rested
-	st.measured, st.rested = st.sent, false
+	st.measured, st.rested, st.bits = st.sent, false, 0
 	if rested || rate == 0 {
-		return 0
+		return
 	}
 	st.engine.SetRate(rate)
-	return rate
+	st.bits = rate * st.control.cfg.PacketBits
+	st.pace = st.bits
+}
+
+// poll lets the controllers decide how the stream goes on, if that is due.
+func (st *stream) poll(now time.Duration) {
+	if !st.control.poll(now) {
+		return
+	}
+	rate := st.control.decision.Rate
+	st.queue.SetPace(uint64(rate), st.control.decision.Burst)
+	if st.pace > 0 {
+		rate = min(rate, 2*st.pace)
+	}
+	st.queue.SetRate(rate, st.control.cfg.PacketSize)
+	ids, interval := st.control.reporters(now)
+	st.engine.SetSample(interval, ids)
 }
 
 // send sends one packet at once, past the batches.
@@ -47,10 +70,16 @@ func (st *stream) send(packet []byte, log *slog.Logger) {
 	}
 }
 
-// streams are the group's stream and, once a receiver has asked for it, the unicast stream. Both
-// carry the same symbols; each has an engine of its own.
+// unicastPlace: while the group's stream has something to send, unicast gets one byte in
+// twenty. It costs the others that, and gains little: all of the wire is unicast's when they
+// are done.
+var unicastPlace = transmit.Place{Rank: 1, OneIn: 20}
+
+// streams are the group's stream and, as soon as one receiver wanted it, the one by
+// unicast: the same symbols, with an engine of its own.
 type streams struct {
 	cfg      *Config
+	rates    congestion.Config // of both streams
 	session  wire.SessionID
 	geometry block.Geometry
 	data     netip.AddrPort // the group's stream
@@ -64,12 +93,18 @@ type streams struct {
 	changed     func(interfaces []int)  // called when the networks change
 	peers       *routes.Unicast
 	peerWays    map[wire.ReceiverID]transmit.Sender
+	silent      int // of the receivers by unicast: they get no symbols
 }
 
-func newStreams(cfg *Config, id wire.SessionID, g block.Geometry, data netip.AddrPort, secret []byte, now time.Duration, changed func([]int)) *streams {
-	group := &stream{engine: sender.New(now, sender.Config{Session: id, Image: g})}
+func newStreams(cfg *Config, rates congestion.Config, id wire.SessionID, g block.Geometry, data netip.AddrPort, secret []byte, now time.Duration, changed func([]int)) *streams {
+	group := &stream{
+		engine: sender.New(now, sender.Config{Session: id, Image: g}),
+		queue:  cfg.Transmitter.NewQueue(transmit.FirstInFlight, transmit.Place{}),
+	}
+	rates.Ceiling = float64(group.queue.Rate())
+	group.control = newControl(now, rates, false)
 	return &streams{
-		cfg: cfg, session: id, geometry: g, data: data,
+		cfg: cfg, rates: rates, session: id, geometry: g, data: data,
 		group: group, all: []*stream{group},
 		networks:    routes.Networks{Fixed: cfg.Interface != 0},
 		networkWays: map[int]transmit.Sender{},
@@ -137,6 +172,26 @@ func (s *streams) upcoming(dst []sender.Ref, n int) []sender.Ref {
 	return dst
 }
 
+// needs takes note that a receiver asks for something.
+func (s *streams) needs(now time.Duration, id wire.ReceiverID, from netip.Addr) {
+	st := s.of(id)
+	if !st.unicast || st.control.of(id) != nil {
+		st.control.join(now, id, from)
+		return
+	}
+	st.control.add(now, id, from, st.sequence) // it was done, and is no longer
+	s.redirectUnicast(now)
+}
+
+// done takes note that a receiver needs nothing more.
+func (s *streams) done(now time.Duration, id wire.ReceiverID) {
+	st := s.of(id)
+	st.control.leave(id)
+	if st.unicast {
+		s.redirectUnicast(now)
+	}
+}
+
 // deadline is when an engine has something to send, whatever comes in.
 func (s *streams) deadline() time.Duration {
 	at := s.group.engine.Deadline()
@@ -146,17 +201,35 @@ func (s *streams) deadline() time.Duration {
 	return at
 }
 
-// measure returns how many packets a second went out: the group's if it has receivers. It
-// returns 0 if they do not show the rate.
-func (s *streams) measure(since time.Duration) (packetsPerSec float64) {
-	group := s.group.measure(since)
-	if s.unicast != nil {
-		packetsPerSec = s.unicast.measure(since)
+// shownRate is what holds the stream back, in words: the group's, if it has receivers.
+func (s *streams) shownRate() (limit uint64, reason string) {
+	st := s.group
+	if s.unicast != nil && st.engine.Receivers() == 0 {
+		st = s.unicast
 	}
-	if s.group.engine.Receivers() > 0 {
-		packetsPerSec = group
+	if st.engine.Receivers() == 0 {
+		return 0, ""
 	}
-	return packetsPerSec
+	return st.control.shown(st.bits)
+}
+
+// poll lets the controllers of all streams decide. By unicast, receivers that are silent get
+// no symbols.
+func (s *streams) poll(now time.Duration) {
+	s.group.poll(now)
+	if s.unicast == nil {
+		return
+	}
+	s.unicast.poll(now)
+	silent := 0
+	for _, d := range s.unicast.control.destinations {
+		if d.silent(now) {
+			silent++
+		}
+	}
+	if silent != s.silent {
+		s.redirectUnicast(now)
+	}
 }
 
 // end tells all receivers once that the session is over.
@@ -197,11 +270,12 @@ func (s *streams) lapse(now time.Duration) {
 	if s.networks.Lapse(now, s.group.engine.Interval()) {
 		s.redirectGroup()
 	}
+	s.group.control.destinations[0].engine.Retain(s.group.engine.Knows)
 	if s.unicast == nil {
 		return
 	}
 	for _, id := range s.peers.Lapse(nil, now, s.unicast.engine.Interval()) {
-		s.endUnicast(id)
+		s.endUnicast(now, id)
 	}
 }
 
@@ -213,6 +287,7 @@ func (s *streams) redirectGroup() {
 		ways[each] = s.networkWays[each]
 		s.group.to = append(s.group.to, ways[each])
 	}
+	s.group.data = s.group.to
 	s.networkWays = ways
 	s.changed(interfaces)
 }
@@ -224,7 +299,12 @@ func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, addr netip
 		return err
 	}
 	if s.unicast == nil {
-		s.unicast = &stream{unicast: true, engine: sender.New(now, sender.Config{Session: s.session, Image: s.geometry, Unicast: true})}
+		s.unicast = &stream{
+			unicast: true,
+			engine:  sender.New(now, sender.Config{Session: s.session, Image: s.geometry, Unicast: true}),
+			queue:   s.cfg.Transmitter.NewQueue(transmit.FirstInFlight, unicastPlace),
+			control: newControl(now, s.rates, true),
+		}
 		s.unicast.engine.Learn(s.group.engine)
 		s.unicast.engine.SetCompletion(now, c)
 		s.unicast.engine.SetGateClosed(now, closed)
@@ -233,24 +313,37 @@ func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, addr netip
 	s.peers.Admit(now, id, addr)
 	s.peerWays[id] = way
 	s.group.engine.Leave(id)
+	s.group.control.leave(id)
 	s.unicast.engine.Join(now, id)
-	s.redirectUnicast()
+	s.unicast.control.add(now, id, addr.Addr(), s.unicast.sequence)
+	s.redirectUnicast(now)
 	return nil
 }
 
-// endUnicast ends unicast for a receiver that has left the list of peers.
-func (s *streams) endUnicast(id wire.ReceiverID) {
+// endUnicast ends it for a receiver that is not on the list of peers any more.
+func (s *streams) endUnicast(now time.Duration, id wire.ReceiverID) {
 	if s.peerWays[id] == nil {
 		return
 	}
 	delete(s.peerWays, id)
 	s.unicast.engine.Leave(id)
-	s.redirectUnicast()
+	s.unicast.control.leave(id)
+	s.redirectUnicast(now)
 }
 
-func (s *streams) redirectUnicast() {
-	s.unicast.to = nil
+func (s *streams) redirectUnicast(now time.Duration) {
+	s.unicast.to, s.unicast.data, s.silent = nil, nil, 0
 	for _, way := range s.peerWays {
 		s.unicast.to = append(s.unicast.to, way)
+	}
+	for _, d := range s.unicast.control.destinations {
+		if d.silent(now) {
+			s.silent++
+		} else if way := s.peerWays[d.receiver]; way != nil {
+			s.unicast.data = append(s.unicast.data, way)
+		}
+	}
+	if s.unicast.data == nil {
+		s.unicast.data = s.unicast.to
 	}
 }

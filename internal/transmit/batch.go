@@ -2,6 +2,7 @@ package transmit
 
 import (
 	"net/netip"
+	"time"
 
 	"multiserver/internal/udp"
 )
@@ -29,15 +30,30 @@ type Batch struct {
 	To         []Sender
 	// Unicast: each of To is one receiver, and all are on one wire.
 	Unicast bool
+	// Sequence is the highest sequence number in the batch; 0: there is none.
+	Sequence uint64
+
+	// Run sets these before the batch comes back: when the last way out had taken the
+	// batch, and whether any way did.
+	SentAt time.Time
+	Taken  bool
 }
 
 // Reset empties a batch and sets its destinations.
 func (b *Batch) Reset(to []Sender, unicast bool) {
-	b.Bytes, b.Packets, b.PacketSize, b.ImageBytes, b.To, b.Unicast = 0, 0, 0, 0, to, unicast
+	*b = Batch{Buf: b.Buf, To: to, Unicast: unicast}
 }
 
 // WireBytes is the size of the batch on an Ethernet, sent once to an address like to.
 func (b *Batch) WireBytes(to netip.Addr) int {
 	whole := b.Packets - 1
 	return whole*udp.PacketWireBytes(to, b.PacketSize) + udp.PacketWireBytes(to, b.Bytes-whole*b.PacketSize)
+}
+
+// copies is how often the batch goes on one wire.
+func (b *Batch) copies() int {
+	if b.Unicast {
+		return len(b.To)
+	}
+	return 1
 }

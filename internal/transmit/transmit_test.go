@@ -57,7 +57,7 @@ func TestTurns(t *testing.T) { synctest.Test(t, testTurns) } // which ends a Run
 
 func testTurns(t *testing.T) {
 	tr := newTransmitter(t, Config{})
-	a, b := tr.NewQueue(8), tr.NewQueue(8)
+	a, b := tr.NewQueue(8, Place{}), tr.NewQueue(8, Place{})
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &recorder{onSend: func(n int) {
 		if n == 6 {
@@ -85,11 +85,80 @@ func testTurns(t *testing.T) {
 	}
 }
 
+// TestShares: a queue that stands behind another gets its part of what both send, also while
+// the other waits for its pace; all of it when the other has nothing; and no more than a
+// batch at once after a rest.
+func TestShares(t *testing.T) {
+	for _, limit := range []uint64{0, 5e6} {
+		synctest.Test(t, func(t *testing.T) { // the time is the bubble's
+			tr := newTransmitter(t, Config{})
+			first, behind := tr.NewQueue(8, Place{}), tr.NewQueue(8, Place{Rank: 1, OneIn: 8})
+			first.SetPace(limit, 44)
+			sent := map[*Queue]int{}
+			now := time.Now()
+			submit := func(q *Queue) {
+				if b := q.Take(); b != nil {
+					b.Reset([]Sender{discard{}}, false)
+					b.Bytes, b.Packets, b.PacketSize = 20*1472, 20, 1472
+					q.Submit(b)
+				}
+			}
+			send := func() (q *Queue) {
+				q, b, wait := tr.next(now)
+				if b == nil {
+					now = now.Add(wait)
+					return nil
+				}
+				sent[q] += b.Bytes
+				q.Recycle(b)
+				return q
+			}
+			for range 3000 {
+				submit(first)
+				submit(behind)
+				send()
+			}
+			if share := float64(sent[behind]) / float64(sent[first]+sent[behind]); share < 0.12 || share > 0.13 {
+				t.Errorf("limit %d: it gets %.3f of the wire, want an eighth", limit, share)
+			}
+			for range 3000 { // only the first has something
+				submit(first)
+				send()
+			}
+			submit(first)
+			submit(behind)
+			submit(behind)
+			for inRow := 0; ; {
+				submit(first)
+				submit(behind)
+				if q := send(); q == behind {
+					inRow++
+				} else if q == first {
+					break
+				}
+				if inRow > 3 {
+					t.Fatalf("limit %d: it sends %d batches at once after a rest", limit, inRow)
+				}
+			}
+			for first.InFlight() > 0 {
+				send()
+			}
+			clear(sent)
+			for range 100 {
+				submit(behind)
+				if send() != behind {
+					t.Fatalf("limit %d: it waits although nobody else has anything", limit)
+				}
+			}
+		})
+	}
+}
+
 // TestInFlight: no more batches are on their way than may be, and a batch that came back
 // is used again.
 func TestInFlight(t *testing.T) {
 	tr := newTransmitter(t, Config{})
-	q := tr.NewQueue(2)
+	q := tr.NewQueue(2, Place{})
 	first, second := q.Take(), q.Take()
 	if first == nil || second == nil || q.Take() != nil {
 		t.Fatal("a queue of two has not two batches")
@@ -114,7 +183,7 @@ func TestRefused(t *testing.T) {
 	var log bytes.Buffer
 	tr := newTransmitter(t, Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	tr.retryPause = 1 // as good as none
-	q := tr.NewQueue(8)
+	q := tr.NewQueue(8, Place{})
 	ctx, cancel := context.WithCancel(t.Context())
 	good := &recorder{onSend: func(n int) {
 		if n == 2 {
@@ -128,6 +197,11 @@ func TestRefused(t *testing.T) {
 	submit(t, q, 4, true, bad, good)
 	if err := tr.Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Run returned %v", err)
+	}
+	for _, want := range []bool{false, true, false} {
+		if b := <-q.Sent(); b.Taken != want || b.SentAt.IsZero() {
+			t.Errorf("batch %d comes back: taken %v at %v", b.Buf[0], b.Taken, b.SentAt)
+		}
 	}
 	if !bytes.Equal(bad.sent, []byte{1, 2, 3, 4}) || !bytes.Equal(good.sent, []byte{2, 4}) {
 		t.Errorf("tried %v, sent %v", bad.sent, good.sent)
@@ -143,7 +217,7 @@ func TestPause(t *testing.T) {
 	for _, unicast := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) { // the time is the bubble's
 			tr := newTransmitter(t, Config{})
-			q := tr.NewQueue(8)
+			q := tr.NewQueue(8, Place{})
 			ctx, cancel := context.WithCancel(t.Context())
 			bad, good := &recorder{err: errors.New("network is down")}, &recorder{}
 			submit(t, q, 1, unicast, bad)
@@ -163,7 +237,8 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// TestBurst: a batch has what goes in 150 µs at the slower of both rates.
+// TestBurst: a batch has what goes in 150 µs at the slower of both rates, or 16 packets, or
+// 2 ms of the rate.
 func TestBurst(t *testing.T) {
 	for _, c := range []struct {
 		rate, limit uint64
@@ -172,16 +247,20 @@ func TestBurst(t *testing.T) {
 	}{
 		{0, 0, 0, 1472, 44},
 		{0, 0, 0, 8972, 7},
-		{1e9, 0, 0, 1472, 12},
-		{0, 1e9, 0, 1472, 12},
-		{1e9, 500e6, 0, 1472, 6},
-		{500e6, 1e9, 0, 1472, 6},
+		{2e9, 0, 0, 1472, 24},
+		{0, 2e9, 0, 1472, 24},
+		{10e9, 0, 0, 1472, 44},
+		{1e9, 0, 0, 1472, 16},
+		{0, 1e9, 0, 1472, 16},
+		{2e9, 60e6, 0, 1472, 9},
+		{60e6, 2e9, 0, 1472, 9},
+		{60e6, 0, 50 * time.Microsecond, 1472, 3},
 		{1e6, 0, 0, 1472, 1},
 		{0, 0, 50 * time.Microsecond, 1472, 3},
 		{0, 0, time.Second, 1472, 1},
 	} {
-		q := newTransmitter(t, Config{RateBitsPerSec: c.rate, Delay: c.delay}).NewQueue(8)
-		q.SetLimit(c.limit)
+		q := newTransmitter(t, Config{RateBitsPerSec: c.rate, Delay: c.delay}).NewQueue(8, Place{})
+		q.SetPace(c.limit, 44)
 		if got := q.BurstPackets(c.size); got != c.want {
 			t.Errorf("%+v: %d packets", c, got)
 		}
@@ -194,7 +273,7 @@ func TestBurst(t *testing.T) {
 // TestAllocations: nothing is allocated for a batch on its way.
 func TestAllocations(t *testing.T) {
 	tr := newTransmitter(t, Config{})
-	q := tr.NewQueue(8)
+	q := tr.NewQueue(8, Place{})
 	to := []Sender{discard{}}
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(1000, func() {
@@ -202,8 +281,8 @@ func TestAllocations(t *testing.T) {
 		b.Reset(to, false)
 		b.Bytes, b.Packets, b.PacketSize = 1472, 1, 1472
 		q.Submit(b)
-		from, b := tr.next()
-		if err := tr.transmit(ctx, from, b); err != nil {
+		_, b, _ = tr.next(time.Now())
+		if err := tr.transmit(ctx, b); err != nil {
 			t.Fatal(err)
 		}
 		q.Recycle(b)

@@ -50,6 +50,7 @@ type Transmitter struct {
 	refused    bool // the interface did not take the last batch
 	fellBack   bool // the preferred way of sending was refused, and a warning was logged
 	retryPause time.Duration
+	timer      *time.Timer
 }
 
 // New returns a Transmitter without queues.
@@ -62,11 +63,12 @@ func New(cfg Config) *Transmitter {
 	}
 }
 
-// NewQueue returns a queue with at most maxInFlight batches in flight, until its owner calls
-// SetRate. MostInFlight is the maximum.
-func (t *Transmitter) NewQueue(maxInFlight int) *Queue {
+// NewQueue returns a queue of which at most maxInFlight batches may be on their way, until
+// its owner calls SetRate; MostInFlight is the most. It may be called while Run runs.
+func (t *Transmitter) NewQueue(maxInFlight int, place Place) *Queue {
 	q := &Queue{
 		transmitter: t,
+		place:       place,
 		ready:       make(chan *Batch, MostInFlight),
 		sent:        make(chan *Batch, MostInFlight),
 		maxInFlight: min(maxInFlight, MostInFlight),
@@ -88,20 +90,45 @@ func (t *Transmitter) Figures() Figures {
 // Run sends until ctx ends, and returns its error.
 func (t *Transmitter) Run(ctx context.Context) error {
 	for {
-		q, b := t.next()
+		q, b, wait := t.next(time.Now())
 		if b == nil {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-t.wake:
+			if err := t.pause(ctx, wait); err != nil {
+				return err
 			}
 			continue
 		}
-		if err := t.transmit(ctx, q, b); err != nil {
+		if err := t.transmit(ctx, b); err != nil {
 			return err
 		}
 		q.sent <- b
 	}
+}
+
+// timerMargin is kept for udp.Sleep after a timer, which is late by up to 1.1 ms.
+const timerMargin = 2 * time.Millisecond
+
+// pause waits until something is submitted, or for a time if that is not negative.
+func (t *Transmitter) pause(ctx context.Context, wait time.Duration) error {
+	if wait >= 0 && wait <= timerMargin {
+		udp.Sleep(wait)
+		return ctx.Err()
+	}
+	var expired <-chan time.Time
+	if wait > 0 {
+		if t.timer == nil {
+			t.timer = time.NewTimer(wait - timerMargin)
+		} else {
+			t.timer.Reset(wait - timerMargin)
+		}
+		expired = t.timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.wake:
+	case <-expired:
+	}
+	return nil
 }
 
 func (t *Transmitter) signal() {
@@ -111,35 +138,83 @@ func (t *Transmitter) signal() {
 	}
 }
 
-// next takes a batch from the queue whose turn it is; nil if none is ready.
-func (t *Transmitter) next() (*Queue, *Batch) {
+// next takes the batch whose turn it is; nil if there is none, and then tells how long the
+// next one's pace keeps it back, or -1.
+func (t *Transmitter) next(now time.Time) (chosen *Queue, b *Batch, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for range t.queues {
-		t.turn = (t.turn + 1) % len(t.queues)
-		q := t.queues[t.turn]
-		select {
-		case b := <-q.ready:
-			return q, b
-		default:
+	lowest := -1
+	for _, q := range t.queues {
+		if q.hold(now, t.cfg.Group) && (lowest < 0 || q.place.Rank < lowest) {
+			lowest = q.place.Rank
 		}
 	}
-	return nil, nil
+	wait = -1
+	at := 0
+	for n := range t.queues {
+		n = (t.turn + 1 + n) % len(t.queues)
+		q := t.queues[n]
+		behind := q.place.Rank > lowest
+		if q.head == nil || behind && q.credit < 0 {
+			continue
+		}
+		if left := q.headAt.Sub(now); left > 0 {
+			if wait < 0 || left < wait {
+				wait = left
+			}
+			continue
+		}
+		// What is behind others has a credit, and its turn.
+		if chosen == nil || q.place.Rank > chosen.place.Rank {
+			chosen, at = q, n
+		}
+	}
+	if chosen == nil {
+		return nil, nil, wait
+	}
+	t.turn = at
+	b, chosen.head = chosen.head, nil
+	t.book(chosen, lowest, b.copies()*b.WireBytes(t.cfg.Group))
+	return chosen, b, 0
 }
 
-// transmit paces and sends one batch. The error is ctx's.
-func (t *Transmitter) transmit(ctx context.Context, q *Queue, b *Batch) error {
-	wireBytes, copies := b.WireBytes(t.cfg.Group), 1
-	if b.Unicast {
-		copies = len(b.To)
+// book counts what a queue sends: queues behind it earn their part of it, and a queue that
+// is itself behind another pays.
+func (t *Transmitter) book(from *Queue, lowest, wireBytes int) {
+	if from.place.Rank > lowest {
+		from.credit -= wireBytes
 	}
-	if err := t.pacer.Wait(ctx, copies*wireBytes, copies*b.Packets); err != nil {
-		return err
+	for _, q := range t.queues {
+		if q.place.Rank > from.place.Rank {
+			q.credit = min(q.credit+wireBytes/(q.place.OneIn-1), maxCredit)
+		}
+	}
+}
+
+// maxCredit bounds, in bytes, what a queue may send at once after a rest.
+const maxCredit = BatchBytes
+
+// hold takes the queue's next batch from its owner, and tells whether there is one.
+func (q *Queue) hold(now time.Time, group netip.Addr) bool {
+	if q.head != nil {
+		return true
+	}
+	select {
+	case q.head = <-q.ready:
+	default:
+		return false
 	}
 	if limit := q.limit.Load(); limit != q.pacedLimit {
 		q.pacedLimit, q.pacer = limit, udp.NewPacer(limit, 0)
 	}
-	if err := q.pacer.Wait(ctx, wireBytes, b.Packets); err != nil {
+	q.headAt = now.Add(q.pacer.Advance(now, q.head.WireBytes(group), q.head.Packets))
+	return true
+}
+
+// transmit sends one batch at the server's own pace. The error is ctx's.
+func (t *Transmitter) transmit(ctx context.Context, b *Batch) error {
+	wireBytes, copies := b.WireBytes(t.cfg.Group), b.copies()
+	if err := t.pacer.Wait(ctx, copies*wireBytes, copies*b.Packets); err != nil {
 		return err
 	}
 	failed := 0
@@ -151,8 +226,9 @@ func (t *Transmitter) transmit(ctx context.Context, q *Queue, b *Batch) error {
 			return ctx.Err()
 		}
 	}
-	// A cable that is unplugged for a moment must not end the session: clients ask again
-	// for lost packets.
+	b.SentAt, b.Taken = time.Now(), failed < len(b.To)
+	// A cable that is out for a moment must not end the session: clients ask again for what
+	// was not sent.
 	if failed > 0 && failed == len(b.To) && !b.Unicast {
 		select {
 		case <-ctx.Done():

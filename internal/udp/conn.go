@@ -201,7 +201,7 @@ func (r *retry) again(err error) bool {
 		// The poller was told of an error and of nothing else, and says so until the
 		// next datagram comes.
 		r.conn.clearErrors()
-		sleep(errorPause)
+		Sleep(errorPause)
 		return true
 	}
 	switch errno {
@@ -212,7 +212,7 @@ func (r *retry) again(err error) bool {
 		if time.Since(r.fullSince) > queueFullLimit {
 			return false
 		}
-		sleep(queueFullPause)
+		Sleep(queueFullPause)
 		return true
 	case syscall.ECONNREFUSED:
 	default:

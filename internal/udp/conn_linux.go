@@ -282,3 +282,16 @@ func control(raw syscall.RawConn, f func(fd int) error) error {
 	}
 	return inner
 }
+
+// QueuedBytes is about what of sent packets the interfaces have not taken yet, in memory of
+// the kernel; 0 if all of it is taken, or if that is not known.
+func (c *Conn) QueuedBytes() (n int) {
+	err := control(c.raw, func(fd int) (err error) {
+		n, err = unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+		return err
+	})
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -123,3 +123,6 @@ func join(packets *ipv4.PacketConn, group netip.Addr, i Interface) error {
 	}
 	return nil
 }
+
+// QueuedBytes is 0: what the interfaces have not taken yet is not known.
+func (c *Conn) QueuedBytes() int { return 0 }

@@ -13,7 +13,7 @@ const (
 	maxCatchUp   = 100 * time.Microsecond
 	catchUpBytes = 24 << 10
 
-	// timerMargin is kept for sleep after a timer, which is late by up to 1.1 ms.
+	// timerMargin is kept for Sleep after a timer, which is late by up to 1.1 ms.
 	timerMargin = 2 * time.Millisecond
 )
 
@@ -64,7 +64,7 @@ func (p *Pacer) Wait(ctx context.Context, wireBytes, packets int) error {
 		}
 		wait -= time.Since(begun)
 	}
-	sleep(wait)
+	Sleep(wait)
 	return ctx.Err()
 }
 

@@ -126,7 +126,7 @@ func BenchmarkSleep(b *testing.B) {
 	for _, way := range []struct {
 		name  string
 		sleep func(time.Duration)
-	}{{"ours", sleep}, {"time.Sleep", time.Sleep}} {
+	}{{"ours", Sleep}, {"time.Sleep", time.Sleep}} {
 		b.Run(way.name, func(b *testing.B) {
 			const d = 200 * time.Microsecond
 			var late time.Duration

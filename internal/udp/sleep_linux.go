@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleep blocks the thread for d. It is late by 40 to 70 µs, time.Sleep by 550 to
+// Sleep blocks the thread for d. It is late by 40 to 70 µs, time.Sleep by 550 to
 // 1050 µs (median; Linux 6.18, Go 1.26; go test -bench Sleep ./internal/udp). A
 // locked thread with a timer slack of 1 µs gains nothing worth its price.
-func sleep(d time.Duration) {
+func Sleep(d time.Duration) {
 	if d <= 0 {
 		return
 	}

@@ -4,4 +4,5 @@ package udp
 
 import "time"
 
-func sleep(d time.Duration) { time.Sleep(d) }
+// Sleep pauses the goroutine for d.
+func Sleep(d time.Duration) { time.Sleep(d) }

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { lab.Main(m) }
 
 const (
-	// giveUp bounds each test: it is only reached by a fault.
+	// giveUp bounds each test, unless it says otherwise: it is only reached by a fault.
 	giveUp = 2 * time.Minute
 
 	mib = 1 << 20
@@ -54,6 +54,7 @@ type room struct {
 	*testing.T
 	*lab.Lab
 	ctx       context.Context
+	limit     time.Duration // of ctx
 	dir       string
 	cache     string // where servers keep manifests
 	image     string
@@ -67,9 +68,15 @@ type room struct {
 // image has a hole in its middle.
 func newRoom(t *testing.T, config lab.Config, sizeBytes int64) *room {
 	t.Helper()
+	return newRoomWithin(t, giveUp, config, sizeBytes)
+}
+
+// newRoomWithin is newRoom for a test that takes longer.
+func newRoomWithin(t *testing.T, limit time.Duration, config lab.Config, sizeBytes int64) *room {
+	t.Helper()
 	l := lab.NewTest(t, config)
-	ctx, cancel := context.WithTimeout(t.Context(), giveUp)
-	r := &room{T: t, Lab: l, ctx: ctx, dir: t.TempDir(), cache: t.TempDir(), protocol: speaksMXB2, originals: map[string]bool{}}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	r := &room{T: t, Lab: l, ctx: ctx, limit: limit, dir: t.TempDir(), cache: t.TempDir(), protocol: speaksMXB2, originals: map[string]bool{}}
 	t.Cleanup(func() {
 		cancel()
 		if t.Failed() {
@@ -141,7 +148,7 @@ func (r *room) await(what string, holds func() bool) {
 	r.Helper()
 	for !holds() {
 		if r.ctx.Err() != nil {
-			r.Fatalf("still not after %v: %s", giveUp, what)
+			r.Fatalf("still not after %v: %s", r.limit, what)
 		}
 		r.pause()
 	}

@@ -33,7 +33,7 @@ type server struct {
 	unicast  *stream
 	peers    *routes.Unicast
 	networks routes.Networks
-	share    routes.Share
+	share    share
 	start    start
 	reader   reader
 	board    *board
@@ -127,7 +127,7 @@ func (s *server) unfinished() int {
 // streams are those that there are, in the order of their turns.
 func (s *server) streams() (all [2]*stream) {
 	all = [2]*stream{s.group, s.unicast}
-	if s.unicast != nil && s.share.UnicastFirst() {
+	if s.unicast != nil && s.share.unicastFirst() {
 		all = [2]*stream{s.unicast, s.group}
 	}
 	return all
@@ -382,11 +382,11 @@ func (s *server) put(t time.Duration, st *stream, p packet, turn bool) {
 	st.sent++
 	switch {
 	case st == s.group:
-		s.share.SentMulticast(bytes)
+		s.share.sentMulticast(bytes)
 	default:
 		s.room.Result.Unicast += uint64(len(st.to.receivers))
 		if turn && s.group.engine.Receivers() > 0 {
-			s.share.SentUnicast(bytes)
+			s.share.sentUnicast(bytes)
 		}
 	}
 }
