@@ -68,6 +68,10 @@ func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
 // handle takes in a packet. The error ends the session.
 func (s *Session) handle(in packet) error {
 	if offer, err := wire.ParseOffer(in.bytes); err == nil {
+		// watch asks only once a second. Nobody joins an image that is not what it was.
+		if err := s.cfg.Source.Changed(); err != nil {
+			return err
+		}
 		if s.live == nil {
 			if s.live, err = newLive(&s.cfg, s.facts, s.board, in.ifIndex); err != nil {
 				return err

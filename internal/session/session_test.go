@@ -455,6 +455,37 @@ func TestImageEnds(t *testing.T) {
 	}
 }
 
+// TestChangedBeforeJoin: who asks after a change, within the second that watch takes to see
+// it, is not told of the image that was.
+func TestChangedBeforeJoin(t *testing.T) {
+	for name, joinFirst := range map[string]bool{"the first": false, "the second": true} {
+		d := newDisk(5000)
+		r := newRoom(t, d, Config{Gate: startgate.Gate{MinReceivers: 3}})
+		if joinFirst {
+			r.join(7)
+		}
+		socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		addr := socket.LocalAddr().(*net.UDPAddr).AddrPort()
+		d.changed.Store(true)
+		r.Handle(wire.Offer{Version: 1, Receiver: 8, Codecs: 1, LargestPacket: 1472}.AppendTo(nil), addr, r.lo)
+		if err := r.end(); !errors.Is(err, image.ErrChanged) {
+			t.Errorf("%s: it ends with %v", name, err)
+		}
+		// What the session sent lies before what is sent now.
+		if _, err := socket.WriteToUDPAddrPort([]byte("end"), addr); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 65536)
+		if n, err := socket.Read(buf); err != nil || string(buf[:n]) != "end" {
+			t.Errorf("%s: an answer of %d bytes, %v", name, n, err)
+		}
+	}
+}
+
 // TestStopped: receivers are told that the server was stopped.
 func TestStopped(t *testing.T) {
 	r := newRoom(t, newDisk(5000), Config{})
