@@ -15,6 +15,7 @@ import (
 	"multiserver/internal/failure"
 	"multiserver/internal/fetch"
 	"multiserver/internal/legacy"
+	"multiserver/internal/quote"
 	"multiserver/internal/reach"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
@@ -183,7 +184,7 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		f.Phase, f.Name, f.Output, f.SizeBytes = account.Receiving, m.offer.Name, m.out.Name(), m.offer.SizeBytes
 		f.Server, f.Interface, f.WaitingFor = m.offer.Server, onInterface, ""
 	})
-	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", m.offer.Name, m.offer.Server),
+	c.cfg.Log.Info(fmt.Sprintf("receiving %s from %s", quote.Name(m.offer.Name), m.offer.Server),
 		"bytes", m.offer.SizeBytes, "interface", onInterface, "output", m.out.Name())
 	if m.offer.Session != nil {
 		m.stream.Close()
@@ -271,7 +272,7 @@ func (c *Client) openPath(path string, served bool) (target.Target, error) {
 	}
 	if c.cfg.Verify && !file.Readable() {
 		file.Close()
-		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that it could not be verified", file.Name())
+		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that it could not be verified", quote.Name(file.Name()))
 	}
 	return file, nil
 }

@@ -15,6 +15,7 @@ import (
 	"multiserver/internal/image"
 	"multiserver/internal/legacy"
 	"multiserver/internal/mxb1"
+	"multiserver/internal/quote"
 	"multiserver/internal/roster"
 	"multiserver/internal/routes"
 	"multiserver/internal/session"
@@ -89,7 +90,7 @@ func (s *Server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", source.Name(), run.fixed.Group),
+	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", quote.Name(source.Name()), run.fixed.Group),
 		"bytes", source.Size(), "control", run.fixed.Control.String(), "interfaces", udp.InterfaceNames(interfaces))
 	s.mu.Lock()
 	first := s.serving.host == nil

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 // The verdicts.
@@ -93,5 +94,5 @@ func runAfter(command string, r result) error {
 
 // postCommandFailed says so although the image is where it should be.
 func postCommandFailed(r result, err error) error {
-	return fmt.Errorf("%s is complete, but --post-command failed: %w", r.stats.Output, err)
+	return fmt.Errorf("%s is complete, but --post-command failed: %w", quote.Name(r.stats.Output), err)
 }

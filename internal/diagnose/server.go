@@ -61,14 +61,14 @@ func (k serverChecker) file() {
 	}
 	defer source.Close()
 	if err := mxb1.CheckImageSize(source.Size()); err != nil {
-		k.wrong("file", "give another", "%s: %v", k.cfg.File, err)
+		k.wrong("file", "give another", "%s: %v", source, err)
 		return
 	}
 	if _, err := source.ReadAt(make([]byte, min(source.Size(), mxb1.BlockSize)), 0); err != nil {
 		k.wrong("file", "look at the disk that it is on", "%v", err)
 		return
 	}
-	k.ok("file", "%s can be read, %d bytes", k.cfg.File, source.Size())
+	k.ok("file", "%s can be read, %d bytes", source, source.Size())
 }
 
 // control checks that the control port is free.

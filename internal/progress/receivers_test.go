@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"multiserver"
+	"multiserver/internal/quote"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -39,7 +40,7 @@ func TestReceiverNews(t *testing.T) {
 		{"no name", nil, here(member("", "10.0.0.7:40000")), []string{"10.0.0.7 joins"}},
 		{"a name and a reason that would clear the screen", nil,
 			here(gone("\x1b[2J", "10.0.0.7:40000", multiserver.OutcomeFailed, "a\n\x1bb")),
-			[]string{"?[2J (10.0.0.7) joins", "?[2J (10.0.0.7) failed: a; ?b"}},
+			[]string{`"\x1b[2J" (10.0.0.7) joins`, `"\x1b[2J" (10.0.0.7) failed: a; \x1bb`}},
 	} {
 		if diff := cmp.Diff(c.want, receivers(c.now).news(c.before)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -62,7 +63,7 @@ client         address                outcome      has     lost   dropped  limit
 pc06           10.0.0.6:40000         receiving    0.0%    -      0        -
 pc07           10.0.0.7:40000         done         100.0%  0.00%  0        -
 workstation-8  192.168.100.108:40000  failed       50.0%   1.00%  5        disk   write /dev/sda: no space left on device
-pc?09          10.0.0.9:40000         interrupted  50.0%   1.00%  5        disk   ?[2J
+"pc\t09"       10.0.0.9:40000         interrupted  50.0%   1.00%  5        disk   \x1b[2J
 -              10.0.0.10:40000        lost         50.0%   1.00%  5        disk`, "\n")
 	if diff := cmp.Diff(want, strings.Join(rs.table(4<<30), "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -87,7 +88,7 @@ func TestReceiverTableHasALineEach(t *testing.T) {
 			t.Fatalf("%d lines for %d clients: %q", len(table), len(rs), table)
 		}
 		for _, line := range append(table, rs.news(nil)...) {
-			if printable(line) != line {
+			if quote.Line(line) != line {
 				t.Fatalf("not printable: %q", line)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 const (
@@ -212,7 +213,7 @@ func (r *Reporter) End(err error, exit int) {
 	switch {
 	case err != nil:
 		if r.records != r.stderr {
-			r.printLine(printable(err.Error()))
+			r.printLine(err.Error())
 		}
 	case r.records == nil && !r.opts.Quiet && r.subject != nil:
 		for _, line := range r.subject.summary() {
@@ -248,5 +249,5 @@ func (r *Reporter) recordEnd(err error, exit int) {
 }
 
 func (r *Reporter) printLine(line string) {
-	fmt.Fprintf(r.stderr, "%s: %s\n", r.opts.Program, line)
+	fmt.Fprintf(r.stderr, "%s: %s\n", r.opts.Program, quote.Line(line))
 }

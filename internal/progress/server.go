@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 // server is one sample of a Server.
@@ -82,8 +83,8 @@ func (v server) table() []string { return receivers(v.Receivers).table(v.SizeByt
 // summary is what a server leaves behind that was told to stop, or that has no
 // client left.
 func (v server) summary() []string {
-	lines := []string{printable(fmt.Sprintf("served %s for %s: sent %s, %s, to %s",
-		v.Name, clockText(v.Elapsed), exactSizeText(v.ImageBytesSent), v.ratioText(), v.clientsText()))}
+	lines := []string{quote.Line(fmt.Sprintf("served %s for %s: sent %s, %s, to %s",
+		quote.Name(v.Name), clockText(v.Elapsed), exactSizeText(v.ImageBytesSent), v.ratioText(), v.clientsText()))}
 	if v.BadPackets > 0 {
 		lines = append(lines, countText(v.BadPackets, "bad packet")+" ignored")
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -44,12 +45,13 @@ func Open(o Options) (*File, error) {
 	stat := os.Stat
 	if o.Served {
 		if why := unfitName(o.Path); why != "" {
-			return nil, refused(printable(o.Path), why+"; name a file to write to instead (ClientConfig.Output)")
+			shown := strconv.Quote(o.Path[:min(len(o.Path), maxNameBytes)])
+			return nil, &failure{shown + " is refused: " + why + "; name a file to write to instead (ClientConfig.Output)", ErrRefused, nil}
 		}
 		stat = os.Lstat
 	}
 	if o.Path == "" {
-		return nil, refused(`""`, "a path is needed")
+		return nil, &failure{`"" is refused: a path is needed`, ErrRefused, nil}
 	}
 	info, err := stat(o.Path)
 	switch {
@@ -81,18 +83,6 @@ func unfitName(name string) string {
 		return "the served name holds characters that cannot be shown"
 	}
 	return ""
-}
-
-// printable is a hostile name as one line of bounded length.
-func printable(name string) string {
-	name = name[:min(len(name), maxNameBytes)]
-	clean := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, strings.ToValidUTF8(name, "?"))
-	return `"` + clean + `"`
 }
 
 // unfitType says why a file that is neither a regular file nor a block device is no target.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"multiserver/internal/quote"
 )
 
 // Command is what a program does without a word, or one of its subcommands.
@@ -143,7 +145,7 @@ func (c *Command) Execute(args []string) int {
 	case errors.As(err, &end):
 		return end.status
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", c.text.Name, chosen.Usage(err))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", c.text.Name, quote.Line(chosen.Usage(err).Error()))
 	return exitUsage
 }
 
