@@ -109,13 +109,16 @@ func openRegular(o Options, missing bool) (*File, error) {
 	path, err := resolve(o.Path, !o.Served)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
+			if belowDev(filepath.Clean(o.Path)) { // /dev/disk/by-id comes with the first disk
+				return nil, notThere(o.Path, "its folder does not exist")
+			}
 			return nil, refused(o.Path, "its folder does not exist")
 		}
 		return nil, refusedBy(o.Path, err)
 	}
 	if belowDev(path) && !o.Force {
 		if missing {
-			return nil, refused(o.Path, "there is no such device (ClientConfig.Force makes a regular file)")
+			return nil, notThere(o.Path, "there is no such device (ClientConfig.Force makes a regular file)")
 		}
 		return nil, refused(o.Path, "it is a regular file below /dev, no device (ClientConfig.Force writes anyway)")
 	}

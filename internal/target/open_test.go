@@ -1,6 +1,7 @@
 package target
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -60,6 +61,28 @@ func TestOpenRefuses(t *testing.T) {
 			name = `""`
 		}
 		checkRefused(t, openRefused(t, Options{Path: tt.path}, dir), name, tt.want)
+	}
+}
+
+// TestOpenNotThere: a device that may still come is told apart from what waiting does not mend.
+func TestOpenNotThere(t *testing.T) {
+	dir := furnish(t)
+	if err := os.Symlink("/dev/no-such-disk", "to-disk"); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/dev/no-such-disk":              true,
+		"/dev/no-such-folder/ata-x":      true,
+		"/dev/../dev/no-such-folder/x":   true,
+		"to-disk":                        true,
+		"missing/out.img":                false,
+		"/dev/shm/no-such-folder/an.img": false,
+		"folder":                         false,
+		"/dev/null":                      false,
+	} {
+		if err := openRefused(t, Options{Path: path}, dir); errors.Is(err, ErrNoDisk) != want {
+			t.Errorf("%s: %v; a disk that may come: %v", path, err, !want)
+		}
 	}
 }
 
