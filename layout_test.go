@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 		"internal/reach", "internal/receiver", "internal/seed", "internal/quote", "internal/target", "internal/udp", "internal/wire", "internal/writer"},
 	"internal/discover": {"internal/account", "internal/codec", "internal/failure", "internal/mxb1", "internal/quote", "internal/udp", "internal/wire"},
 	"internal/diagnose": {"internal/account", "internal/discover", "internal/failure", "internal/image", "internal/mxb1", "internal/netcheck", "internal/probe",
-		"internal/quote", "internal/udp", "internal/wire"},
+		"internal/quote", "internal/target", "internal/udp", "internal/wire"},
 	"internal/writer":  {"internal/account", "internal/block", "internal/codec", "internal/failure", "internal/quote", "internal/target"},
 	"internal/account": {},
 	"internal/reach":   {"internal/wire"},

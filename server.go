@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"multiserver/internal/diagnose"
 	"multiserver/internal/host"
 	"multiserver/internal/image"
 	"multiserver/internal/legacy"
@@ -20,6 +21,7 @@ import (
 	"multiserver/internal/routes"
 	"multiserver/internal/session"
 	"multiserver/internal/startgate"
+	"multiserver/internal/target"
 	"multiserver/internal/udp"
 )
 
@@ -92,6 +94,11 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", quote.Name(source.Name()), run.fixed.Group),
 		"bytes", source.Size(), "control", run.fixed.Control.String(), "interfaces", udp.InterfaceNames(interfaces))
+	if s.cfg.File != "" {
+		if where := target.MountedAt(s.cfg.File); where != "" {
+			s.cfg.Log.Warn(where + diagnose.WrittenMeanwhile)
+		}
+	}
 	s.mu.Lock()
 	first := s.serving.host == nil
 	s.serving = run

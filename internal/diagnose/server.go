@@ -9,6 +9,7 @@ import (
 	"multiserver/internal/image"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/netcheck"
+	"multiserver/internal/target"
 	"multiserver/internal/udp"
 )
 
@@ -52,6 +53,9 @@ type serverChecker struct {
 	cfg Server
 }
 
+// WrittenMeanwhile follows what target.MountedAt says of an image.
+const WrittenMeanwhile = ": what is written there while the image is served ends all clients with an error, or reaches them as a file system that was never whole; unmount it, or remount it read-only"
+
 // file checks that the image can be served.
 func (k serverChecker) file() {
 	source, err := image.Open(k.cfg.File)
@@ -69,6 +73,9 @@ func (k serverChecker) file() {
 		return
 	}
 	k.ok("file", "%s can be read, %d bytes", source, source.Size())
+	if where := target.MountedAt(k.cfg.File); where != "" {
+		k.note("file", "", "%s", where+WrittenMeanwhile)
+	}
 }
 
 // control checks that the control port is free.
