@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -177,8 +175,8 @@ func (o *options) receive(c *command.Command, args []string) error {
 
 	if toStdout {
 		o.config.Output, o.config.Stream = "", os.Stdout
-		signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error like others
 	}
+	command.SurviveReaders()
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
 	reporter := progress.New(o.report(toStdout))

@@ -76,7 +76,6 @@ func runAfter(command string, r result) error {
 		}
 	}
 	defer signal.Stop(signals)
-	signal.Reset(syscall.SIGPIPE) // its pipes are its own
 	if err := shell.Start(); err != nil {
 		return err
 	}

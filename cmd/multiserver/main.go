@@ -107,6 +107,7 @@ func (o *options) serve(c *command.Command, args []string) error {
 	if err := o.output.Check(); err != nil {
 		return err
 	}
+	command.SurviveReaders()
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
 	if err := o.resolveControl(ctx); err != nil {

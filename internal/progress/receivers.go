@@ -81,6 +81,11 @@ func outcomeNews(r multiserver.Receiver) string {
 			return "failed"
 		}
 		return quote.Line("failed: " + r.Reason)
+	case multiserver.OutcomeInterrupted:
+		if r.Reason == "" {
+			return "was interrupted"
+		}
+		return quote.Line("was interrupted: " + r.Reason)
 	case multiserver.OutcomeRestarted:
 		return "had ended; its machine has come again"
 	default:

@@ -35,6 +35,7 @@ func TestReceiverNews(t *testing.T) {
 			[]string{"pc07 (10.0.0.7) failed: write /dev/sda: input/output error"}},
 		{"failed without a word", here(pc07), here(ends(multiserver.OutcomeFailed, "")), []string{"pc07 (10.0.0.7) failed"}},
 		{"interrupted", here(pc07), here(ends(multiserver.OutcomeInterrupted, "")), []string{"pc07 (10.0.0.7) was interrupted"}},
+		{"interrupted by a signal", here(pc07), here(ends(multiserver.OutcomeInterrupted, "ended by SIGTERM")), []string{"pc07 (10.0.0.7) was interrupted: ended by SIGTERM"}},
 		{"lost", here(pc07), here(ends(multiserver.OutcomeLost, "")), []string{"pc07 (10.0.0.7) was lost"}},
 		{"back", here(ends(multiserver.OutcomeLost, "")), here(pc07), []string{"pc07 (10.0.0.7) joins again"}},
 		{"no name", nil, here(member("", "10.0.0.7:40000")), []string{"10.0.0.7 joins"}},
