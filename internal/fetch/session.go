@@ -344,11 +344,12 @@ func (s *session) handleHeartbeat(now time.Duration, h wire.Heartbeat) {
 // recordDrops reports drops at this host's socket to the engines.
 func (s *session) recordDrops() {
 	times, packetsEach := s.streams.drops()
-	if more := times - s.blocks.counts.SocketDrops; more > 0 {
+	more := times - s.blocks.counts.SocketDrops
+	if more > 0 {
 		s.blocks.counts.SocketDrops = times
 		s.reach.Dropped(s.now())
-		s.engine.SocketDropped(more * packetsEach)
 	}
+	s.engine.SocketDropped(more * packetsEach)
 }
 
 // publish makes the figures visible.
