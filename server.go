@@ -65,6 +65,18 @@ func (s *Server) Addr(ctx context.Context) (netip.AddrPort, error) {
 	}
 }
 
+// StartNow lets the stream begin without the clients that MinReceivers and MinWait still wait
+// for; before the first one has come, it begins with that. It does nothing before Run serves.
+// Any goroutine may call it.
+func (s *Server) StartNow() {
+	s.mu.Lock()
+	run := s.serving
+	s.mu.Unlock()
+	if run.session != nil {
+		run.session.StartNow()
+	}
+}
+
 // Run serves the image until ctx ends, and then returns nil. It returns an *Error if the
 // image cannot be read or changes, if the control port cannot be had, or, with
 // ExitAfterDone, if a client did not get the image. One Run may follow another.

@@ -30,7 +30,9 @@ type Options struct {
 	// is one line on Stderr all the same, unless Records is Stderr itself.
 	Records io.Writer
 	Quiet   bool // errors only
-	Verbose bool // logs down to slog.LevelDebug, and the table of clients again and again
+	// StartHint says how a server that waits for clients is told to begin at once.
+	StartHint string
+	Verbose   bool // logs down to slog.LevelDebug, and the table of clients again and again
 }
 
 // Reporter prints how one Client or Server gets on. Its methods but Logger are for
@@ -99,7 +101,7 @@ func (r *Reporter) FollowClient(stats func() multiserver.ClientStats) {
 
 // FollowServer begins to print what stats returns, until End.
 func (r *Reporter) FollowServer(stats func() multiserver.ServerStats) {
-	r.follow(&serverSubject{read: stats})
+	r.follow(&serverSubject{read: stats, startHint: r.opts.StartHint})
 }
 
 func (r *Reporter) follow(s subject) {

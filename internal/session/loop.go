@@ -55,6 +55,11 @@ func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
 	select {
 	case <-ctx.Done():
 	case <-timer:
+	case <-s.start:
+		s.cfg.Gate.Start()
+		if s.live != nil {
+			s.live.pace.gate.Start()
+		}
 	case p := <-s.inbox:
 		return s.handle(p)
 	case l := <-s.loaded():

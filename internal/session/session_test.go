@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -368,6 +369,28 @@ func TestWaits(t *testing.T) {
 		t.Errorf("the stream begins for %d receivers", n)
 	}
 	r.until("both are there", func(f Figures) bool { return !f.Waiting })
+}
+
+// TestStartNow: the stream begins without those that have not come.
+func TestStartNow(t *testing.T) {
+	for name, before := range map[string]bool{"before the first": true, "after it": false} {
+		r := newRoom(t, newDisk(5000), Config{Gate: startgate.Gate{MinReceivers: 5}})
+		if before {
+			r.StartNow()
+			for len(r.start) > 0 { // until it is taken in
+				runtime.Gosched()
+			}
+		}
+		p := r.join(1)
+		p.requestAll()
+		if !before {
+			r.until("one of five is there", func(f Figures) bool { return len(f.Receivers) == 1 && f.Waiting })
+			r.StartNow()
+		}
+		for symbol := (wire.Symbol{}); wire.ParseSymbol(p.receive(), &symbol) != nil; {
+		}
+		r.until(name, func(f Figures) bool { return !f.Waiting })
+	}
 }
 
 // TestUnicast: who has a token gets the symbols at its own address; who has none changes
