@@ -16,6 +16,7 @@ import (
 	"multiserver/internal/fetch"
 	"multiserver/internal/format"
 	"multiserver/internal/legacy"
+	"multiserver/internal/quote"
 	"multiserver/internal/reach"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
@@ -185,7 +186,7 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		f.Server, f.Interface, f.WaitingFor = m.offer.Server, onInterface, ""
 	})
 	of := m.offer.Format()
-	what := m.offer.Name
+	what := quote.Name(m.offer.Name)
 	if of != format.Raw {
 		what += ", " + of.String() + ","
 	}
@@ -294,7 +295,7 @@ func (c *Client) openPath(path string, served bool) (target.Target, error) {
 	}
 	if c.cfg.Verify && !file.Readable() {
 		file.Close()
-		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that it could not be verified", file.Name())
+		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that it could not be verified", quote.Name(file.Name()))
 	}
 	if (c.cfg.WipeRest || c.cfg.FitGPT) && file.IsDevice() && !file.Readable() {
 		file.Close()

@@ -23,7 +23,8 @@ var (
 	ErrReceiversFailed = failure.ReceiversFailed
 	// ErrTargetRefused: the target failed a check before anything was written.
 	ErrTargetRefused = target.ErrRefused
-	// ErrNoDisk: not exactly one disk meets ClientConfig.Disk. It wraps ErrTargetRefused.
+	// ErrNoDisk: not exactly one disk meets ClientConfig.Disk, or the device of
+	// ClientConfig.Output is not there, or has no medium. It wraps ErrTargetRefused.
 	ErrNoDisk = target.ErrNoDisk
 	// ErrTargetIO: the target's device or file system failed.
 	ErrTargetIO = target.ErrIO
@@ -37,8 +38,8 @@ type Error struct {
 	// Field is the field of the configuration that the error is about, such as
 	// "ClientConfig.Force"; empty if there is none.
 	Field string
-	// Disks are what ErrNoDisk is about, a line each: the disks that meet the conditions,
-	// or all if none does.
+	// Disks are what an ErrNoDisk of ClientConfig.Disk is about, a line each: the disks that
+	// meet the conditions, or all if none does.
 	Disks []string
 	err   error
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"multiserver/internal/discover"
+	"multiserver/internal/quote"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
 )
@@ -92,7 +93,7 @@ func (p *Plan) describe(file *target.File) {
 func (p Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%q of %d bytes, from %s over %s on %s,\nwould be written to %s",
-		p.Name, p.SizeBytes, p.Server, strings.Replace(strings.ToUpper(p.Protocol), "MXB", "MXB ", 1), p.Interface, p.Output)
+		p.Name, p.SizeBytes, p.Server, strings.Replace(strings.ToUpper(p.Protocol), "MXB", "MXB ", 1), p.Interface, quote.Name(p.Output))
 	if p.Format != "" {
 		fmt.Fprintf(&b, " (the image is %s)", p.Format)
 	}

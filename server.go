@@ -11,15 +11,18 @@ import (
 	"sync"
 	"time"
 
+	"multiserver/internal/diagnose"
 	"multiserver/internal/format"
 	"multiserver/internal/host"
 	"multiserver/internal/image"
 	"multiserver/internal/legacy"
 	"multiserver/internal/mxb1"
+	"multiserver/internal/quote"
 	"multiserver/internal/roster"
 	"multiserver/internal/routes"
 	"multiserver/internal/session"
 	"multiserver/internal/startgate"
+	"multiserver/internal/target"
 	"multiserver/internal/udp"
 )
 
@@ -63,6 +66,18 @@ func (s *Server) Addr(ctx context.Context) (netip.AddrPort, error) {
 	}
 }
 
+// StartNow lets the stream begin without the clients that MinReceivers and MinWait still wait
+// for; before the first one has come, it begins with that. It does nothing before Run serves.
+// Any goroutine may call it.
+func (s *Server) StartNow() {
+	s.mu.Lock()
+	run := s.serving
+	s.mu.Unlock()
+	if run.session != nil {
+		run.session.StartNow()
+	}
+}
+
 // Run serves the image until ctx ends, and then returns nil. It returns an *Error if the
 // image cannot be read or changes, if the control port cannot be had, or, with
 // ExitAfterDone, if a client did not get the image. One Run may follow another.
@@ -90,9 +105,14 @@ func (s *Server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", source.Name(), run.fixed.Group),
+	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", quote.Name(source.Name()), run.fixed.Group),
 		"bytes", source.Size(), "control", run.fixed.Control.String(), "interfaces", udp.InterfaceNames(interfaces))
 	s.cautionOf(source)
+	if s.cfg.File != "" {
+		if where := target.MountedAt(s.cfg.File); where != "" {
+			s.cfg.Log.Warn(where + diagnose.WrittenMeanwhile)
+		}
+	}
 	s.mu.Lock()
 	first := s.serving.host == nil
 	s.serving = run

@@ -80,7 +80,7 @@ const (
 	OutcomePending     Outcome = iota // not yet known
 	OutcomeDone                       // every byte is verified, written and synced
 	OutcomeFailed                     // it reported a failure
-	OutcomeInterrupted                // ended by its user
+	OutcomeInterrupted                // ended by its user; Reason has the cause of its context
 	OutcomeLost                       // it went silent
 	OutcomeRestarted                  // it ended without the image, and its machine joined again
 )

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -18,6 +16,7 @@ import (
 	"multiserver"
 	"multiserver/cmd/internal/command"
 	"multiserver/internal/progress"
+	"multiserver/internal/quote"
 )
 
 const program = "multiclient"
@@ -178,8 +177,8 @@ func (o *options) receive(c *command.Command, args []string) error {
 
 	if toStdout {
 		o.config.Output, o.config.Stream = "", os.Stdout
-		signal.Ignore(syscall.SIGPIPE) // a reader that went away is an error like others
 	}
+	command.SurviveReaders()
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
 	reporter := progress.New(o.report(toStdout))
@@ -220,7 +219,7 @@ func (o *options) receive(c *command.Command, args []string) error {
 func (o *options) printPlan(t *tries, r result) {
 	switch {
 	case r.err == nil && !o.output.JSON:
-		fmt.Println(t.plan)
+		fmt.Println(quote.Lines(t.plan.String()))
 	case r.err == nil:
 		printObject(struct {
 			Event string `json:"event"`
@@ -255,5 +254,5 @@ func interrupted(sig os.Signal, s multiserver.ClientStats) error {
 	if s.Phase == multiserver.PhaseFinding {
 		return fmt.Errorf("%v before a server was found; nothing was written", sig)
 	}
-	return fmt.Errorf("%v with %d of %d bytes in; %s is incomplete", sig, s.BytesDone, s.SizeBytes, s.Output)
+	return fmt.Errorf("%v with %d of %d bytes in; %s is incomplete", sig, s.BytesDone, s.SizeBytes, quote.Name(s.Output))
 }

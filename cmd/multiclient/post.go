@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 // The verdicts.
@@ -75,7 +76,6 @@ func runAfter(command string, r result) error {
 		}
 	}
 	defer signal.Stop(signals)
-	signal.Reset(syscall.SIGPIPE) // its pipes are its own
 	if err := shell.Start(); err != nil {
 		return err
 	}
@@ -93,5 +93,5 @@ func runAfter(command string, r result) error {
 
 // postCommandFailed says so although the image is where it should be.
 func postCommandFailed(r result, err error) error {
-	return fmt.Errorf("%s is complete, but --post-command failed: %w", r.stats.Output, err)
+	return fmt.Errorf("%s is complete, but --post-command failed: %w", quote.Name(r.stats.Output), err)
 }

@@ -274,15 +274,17 @@ func TestRetryGivesUp(t *testing.T) {
 	if got := strings.Count(c.stderr.String(), "; try "); got != 2 {
 		t.Errorf("%d retries, want 2: %s", got, &c.stderr)
 	}
-	c = h.start(nil, "--retry=1", "-o", "/dev/no-such-disk")
+	c = h.start(nil, "--retry=1", "-o", ".")
 	c.ends(5)
 	if strings.Contains(c.stderr.String(), "; try ") {
 		t.Errorf("another try mends nothing: %s", &c.stderr)
 	}
-	c = h.start(nil, "--retry=2", "--target", "name=no-such-disk")
-	c.ends(5)
-	if got := strings.Count(c.stderr.String(), "; try "); got != 2 {
-		t.Errorf("a disk that may come late: %d retries, want 2: %s", got, &c.stderr)
+	for flag, value := range map[string]string{"--target": "name=no-such-disk", "-o": "/dev/no-such-disk"} {
+		c = h.start(nil, "--retry=2", flag, value)
+		c.ends(5)
+		if got := strings.Count(c.stderr.String(), "; try "); got != 2 {
+			t.Errorf("%s, a disk that may come late: %d retries, want 2: %s", flag, got, &c.stderr)
+		}
 	}
 }
 
@@ -298,6 +300,65 @@ func TestRetryInterrupted(t *testing.T) {
 	c.ends(143)
 	if ran, err := os.ReadFile(h.path("ran")); err != nil || string(ran) != "143 interrupted terminated before a server was found; nothing was written\n" {
 		t.Errorf("the command ran so: %q, %v", ran, err)
+	}
+}
+
+// TestReaderGone: that nobody reads what it prints does not end a client that writes, nor the
+// lines after its command.
+func TestReaderGone(t *testing.T) {
+	for name, args := range map[string][]string{
+		"text":                {"-o", "out", "-v"},
+		"objects":             {"-o", "out", "--json"},
+		"lines after command": {"-o", "out", "--post-command", "exit 1"},
+	} {
+		h := newHost(t)
+		h.serve(0)
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read.Close()
+		cmd := exec.Command(exe, append([]string{"-i", "lo", "-s", fmt.Sprint(h.control), "-g", h.group.String(), "-p", fmt.Sprint(h.port)}, args...)...)
+		cmd.Args[0], cmd.Dir, cmd.Stdout, cmd.Stderr = program, h.dir, write, write
+		_ = cmd.Run() // the status says it
+		write.Close()
+		want := 0
+		if name == "lines after command" {
+			want = 1
+		}
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("%s: exit status %d, want %d: %v", name, got, want, cmd.ProcessState)
+		}
+		h.same("out")
+	}
+}
+
+// TestCommandHasItsPipes: what --post-command starts is ended by SIGPIPE as ever.
+func TestCommandHasItsPipes(t *testing.T) {
+	h := newHost(t)
+	h.serve(0)
+	h.start(nil, "-o", "out", "--post-command", `(yes; echo "status $?" >ran) | head -1 >first; test "$(cat ran)" = "status 141"`).ends(0)
+}
+
+// TestSignalTold: the server knows which signal ended a client.
+func TestSignalTold(t *testing.T) {
+	h := newHost(t)
+	s, _ := h.serve(5e6)
+	c := h.start(nil, "-o", "out")
+	c.awaitOutput("receiving the.img")
+	for len(s.Stats().Receivers) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	c.ends(143)
+	if r := s.Stats().Receivers[0]; r.Outcome != multiserver.OutcomeInterrupted || r.Reason != "ended by SIGTERM" {
+		t.Errorf("the server knows of %+v", r)
 	}
 }
 

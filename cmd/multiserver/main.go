@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,10 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 
 	"multiserver"
 	"multiserver/cmd/internal/command"
@@ -107,6 +111,7 @@ func (o *options) serve(c *command.Command, args []string) error {
 	if err := o.output.Check(); err != nil {
 		return err
 	}
+	command.SurviveReaders()
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
 	if err := o.resolveControl(ctx); err != nil {
@@ -114,6 +119,11 @@ func (o *options) serve(c *command.Command, args []string) error {
 	}
 
 	report := progress.Options{Program: program, Stderr: os.Stderr, Quiet: o.output.Quiet, Verbose: o.output.Verbose}
+	typed := o.waits() && term.IsTerminal(int(os.Stdin.Fd()))
+	report.StartHint = "SIGUSR2 begins at once"
+	if typed {
+		report.StartHint = "Enter or SIGUSR2 begins at once"
+	}
 	if o.output.JSON {
 		report.Records = os.Stdout
 	}
@@ -122,7 +132,9 @@ func (o *options) serve(c *command.Command, args []string) error {
 	server, err := multiserver.NewServer(o.config)
 	if err == nil {
 		reporter.FollowServer(func() multiserver.ServerStats { return command.FlagServerStats(server.Stats()) })
+		stop := startOnDemand(server.StartNow, typed)
 		err = server.Run(ctx)
+		stop()
 	}
 	err = command.FlagError(err)
 	status := command.ExitStatus(err, received())
@@ -131,6 +143,41 @@ func (o *options) serve(c *command.Command, args []string) error {
 	}
 	reporter.End(err, status)
 	return command.Ended(status)
+}
+
+// waits reports whether the stream is to wait for more than the first client.
+func (o *options) waits() bool { return o.config.MinReceivers > 1 || o.config.MinWait > 0 }
+
+// startOnDemand calls start at each SIGUSR2, and at each line that is typed if there is a
+// terminal, until stop.
+func startOnDemand(start func(), typed bool) (stop func()) {
+	// One signal may wait: two ask for the same.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR2)
+	over := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-signals:
+				start()
+			}
+		}
+	}()
+	if typed {
+		// In the background a read would stop the program: now it fails, and SIGUSR2 is left.
+		signal.Ignore(syscall.SIGTTIN)
+		go func() { // ends with the program at the latest
+			for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+				start()
+			}
+		}()
+	}
+	return func() {
+		signal.Ignore(syscall.SIGUSR2) // a late one would end the program
+		close(over)
+	}
 }
 
 // setFile takes the image from the arguments if they name one. flagGiven says that -f was

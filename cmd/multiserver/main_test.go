@@ -105,6 +105,53 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// TestReaderGone: that nobody reads what it prints does not end a server.
+func TestReaderGone(t *testing.T) {
+	if _, err := net.InterfaceByName("lo"); err != nil {
+		t.Skipf("needs a loopback interface by Linux's name: %v", err)
+	}
+	image := filepath.Join(t.TempDir(), "x.img")
+	if err := os.WriteFile(image, make([]byte, 3000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	defer write.Close()
+	control := freePort(t)
+	cmd := exec.Command(exe, "-i", "lo", "-s", control.String(), "-v", image)
+	cmd.Args[0], cmd.Stdout, cmd.Stderr = program, write, write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); cmd.Wait() }() // its error is the status
+	for served := false; !served; {                // until it has the port, and has said so
+		select {
+		case <-ended:
+			t.Fatalf("it ended: %v", cmd.ProcessState)
+		default:
+		}
+		c, err := net.ListenPacket("udp4", control.String())
+		if served = err != nil; !served {
+			c.Close()
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if got := cmd.ProcessState.ExitCode(); got != 143 {
+		t.Errorf("it ended with %v, want 143", cmd.ProcessState)
+	}
+}
+
 type brokenPipe struct{}
 
 func (brokenPipe) Write([]byte) (int, error) {

@@ -21,6 +21,7 @@ type digests struct {
 	manifest   *codec.Manifest        // nil before
 	completion wire.Completion        // of the manifest
 	file       manifestFile
+	changed    func() error // of the image's source
 }
 
 func newDigests(cfg *Config) (*digests, error) {
@@ -28,7 +29,7 @@ func newDigests(cfg *Config) (*digests, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &digests{name: cfg.Source.String(), builder: builder, file: newManifestFile(cfg)}
+	d := &digests{name: cfg.Source.String(), builder: builder, file: newManifestFile(cfg), changed: cfg.Source.Changed}
 	if m := d.file.recall(cfg.Geometry); m != nil {
 		d.complete(m)
 	}
@@ -68,6 +69,11 @@ func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed
 	}
 	if !d.builder.Complete() {
 		return false, nil
+	}
+	// Every block was read before now: if the image is unchanged now, the manifest is that of
+	// one version, and no mixture.
+	if err := d.changed(); err != nil {
+		return false, err
 	}
 	d.complete(d.builder.Manifest())
 	d.file.remember(d.manifest)

@@ -35,6 +35,15 @@ type disk struct {
 	bad   int64
 	hole  block.Range // bytes
 	wait  chan struct{}
+	// changed: somebody writes to it.
+	changed bool
+}
+
+func (d *disk) Changed() error {
+	if d.changed {
+		return errors.New("somebody wrote")
+	}
+	return nil
 }
 
 func (d *disk) ReadAt(p []byte, off int64) (int, error) {
@@ -262,6 +271,26 @@ func TestReadsOtherwiseBefore(t *testing.T) {
 	d.bytes[blockSize] ^= 1
 	if err := r.read(1); err == nil {
 		t.Error("a block may read differently than before")
+	}
+}
+
+// TestChangedWhileRead: a manifest of an image that changed while it was read is of no
+// version, and is neither told nor kept.
+func TestChangedWhileRead(t *testing.T) {
+	for name, hole := range map[string]block.Range{"bytes": {}, "a hole": {Lo: blockSize, Hi: 2 * blockSize}} {
+		d := &disk{bytes: random(2 * blockSize), hole: hole}
+		clear(d.bytes[hole.Lo:hole.Hi])
+		r := newRoom(t, fromMemory(t, d), "")
+		if err := r.read(0); err != nil {
+			t.Fatal(err)
+		}
+		d.changed = true
+		if err := r.readAll(); !errors.Is(err, image.ErrChanged) {
+			t.Errorf("%s: the last block is taken: %v", name, err)
+		}
+		if r.complete != (wire.Completion{}) {
+			t.Errorf("%s: the manifest is complete: %+v", name, r.complete)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"multiserver/internal/failure"
 	"multiserver/internal/netcheck"
 	"multiserver/internal/probe"
+	"multiserver/internal/quote"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -93,7 +94,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 	if i, err := udp.InterfaceByName(udp.InterfaceName(found.IfIndex)); err == nil {
 		in = append(in, i)
 	}
-	serves := fmt.Sprintf("%s serves %s of %d bytes, and answers on %s", found.Server, found.Name, found.SizeBytes, udp.InterfaceName(found.IfIndex))
+	serves := fmt.Sprintf("%s serves %s of %d bytes, and answers on %s", found.Server, quote.Name(found.Name), found.SizeBytes, udp.InterfaceName(found.IfIndex))
 	packets := membershipPackets(k.cfg.Group)
 	switch {
 	case found.Session == nil:

@@ -10,6 +10,7 @@ import (
 	"multiserver/internal/image"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/netcheck"
+	"multiserver/internal/target"
 	"multiserver/internal/udp"
 )
 
@@ -53,6 +54,9 @@ type serverChecker struct {
 	cfg Server
 }
 
+// WrittenMeanwhile follows what target.MountedAt says of an image.
+const WrittenMeanwhile = ": what is written there while the image is served ends all clients with an error, or reaches them as a file system that was never whole; unmount it, or remount it read-only"
+
 // file checks that the image can be served.
 func (k serverChecker) file() {
 	source, err := image.Open(k.cfg.File)
@@ -62,18 +66,21 @@ func (k serverChecker) file() {
 	}
 	defer source.Close()
 	if err := mxb1.CheckImageSize(source.Size()); err != nil {
-		k.wrong("file", "give another", "%s: %v", k.cfg.File, err)
+		k.wrong("file", "give another", "%s: %v", source, err)
 		return
 	}
 	if _, err := source.ReadAt(make([]byte, min(source.Size(), mxb1.BlockSize)), 0); err != nil {
 		k.wrong("file", "look at the disk that it is on", "%v", err)
 		return
 	}
-	k.ok("file", "%s can be read, %d bytes", k.cfg.File, source.Size())
+	k.ok("file", "%s can be read, %d bytes", source, source.Size())
 	if of, err := image.FormatOf(source); err == nil {
 		if text, advice := format.Caution(of, source.Size()); text != "" {
 			k.note("file", advice, "%s %s", k.cfg.File, text)
 		}
+	}
+	if where := target.MountedAt(k.cfg.File); where != "" {
+		k.note("file", "", "%s", where+WrittenMeanwhile)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"multiserver/internal/failure"
 	"multiserver/internal/format"
 	"multiserver/internal/mxb1"
+	"multiserver/internal/quote"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -70,7 +71,7 @@ func (o *Offer) Format() format.Format {
 // rivals is the error for two servers that offer different images.
 func (o *Offer) rivals(other *Offer) error {
 	return failure.New(failure.Integrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with ClientConfig.ControlHost",
-		o.Server, o.Name, o.SizeBytes, other.Server, other.Name, other.SizeBytes)
+		o.Server, quote.Name(o.Name), o.SizeBytes, other.Server, quote.Name(other.Name), other.SizeBytes)
 }
 
 // errNotOurs: a description answers another client's question.

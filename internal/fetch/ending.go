@@ -37,8 +37,11 @@ func outcomeOf(err error) (wire.Outcome, string) {
 	if err == nil {
 		return wire.OutcomeDone, ""
 	}
-	if errors.Is(err, context.Canceled) {
+	if err == context.Canceled {
 		return wire.OutcomeInterrupted, "ended by its user"
+	}
+	if errors.Is(err, context.Canceled) { // the cause of it
+		return wire.OutcomeInterrupted, err.Error()
 	}
 	for _, kind := range []struct {
 		kind    error

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -102,7 +103,11 @@ func Run(ctx context.Context, cfg Config) error {
 			over = true
 		}
 	}
-	s.goodbye(err)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		s.goodbye(context.Cause(ctx))
+	} else {
+		s.goodbye(err)
+	}
 	cfg.Conn.Close()
 	for range answers.Answers() { // until Run has ended
 	}

@@ -95,8 +95,9 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if outcome, reason, ok := s.engine.GaveUp(); ok {
 		return s.gaveUp(outcome, reason)
 	}
-	if limit := s.cfg.SilenceLimit; limit > 0 && s.reach.Unserved(s.now()) > limit && !s.leaving {
-		return failure.New(failure.TimeLimit, "%s", s.silence())
+	if unserved := s.reach.Unserved(s.now()); s.cfg.SilenceLimit > 0 && unserved > s.cfg.SilenceLimit && !s.leaving {
+		why := reach.Silence{Kind: reach.Unserved, For: unserved}
+		return failure.New(failure.TimeLimit, "%s", silenceText(why, s.cfg.Offer.Server, s.description.Data, s.blocks.output))
 	}
 	return s.judgeSize()
 }
@@ -344,11 +345,12 @@ func (s *session) handleHeartbeat(now time.Duration, h wire.Heartbeat) {
 // recordDrops reports drops at this host's socket to the engines.
 func (s *session) recordDrops() {
 	times, packetsEach := s.streams.drops()
-	if more := times - s.blocks.counts.SocketDrops; more > 0 {
+	more := times - s.blocks.counts.SocketDrops
+	if more > 0 {
 		s.blocks.counts.SocketDrops = times
 		s.reach.Dropped(s.now())
-		s.engine.SocketDropped(more * packetsEach)
 	}
+	s.engine.SocketDropped(more * packetsEach)
 }
 
 // publish makes the figures visible.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"multiserver/internal/quote"
 	"multiserver/internal/reach"
 	"multiserver/internal/udp"
 )
@@ -26,7 +27,7 @@ func (s *session) silence() string {
 	if silence.Kind == reach.None {
 		return ""
 	}
-	return silenceText(silence, s.cfg.Offer.Server, s.description.Data, s.cfg.Target.Name())
+	return silenceText(silence, s.cfg.Offer.Server, s.description.Data, quote.Name(s.cfg.Target.Name()))
 }
 
 // hint names the likely cause of a stream that does not arrive.

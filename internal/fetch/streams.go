@@ -27,6 +27,7 @@ type streams struct {
 	group  *udp.Receiver // nil if everything comes by unicast from the start
 	iface  udp.Interface // that the group is joined on
 	server netip.AddrPort
+	conn   *udp.Conn // the control socket
 	batch  *udp.Batch
 	inbox  [][]byte // of the last receive
 
@@ -42,7 +43,7 @@ func newStreams(cfg *Config, byUnicast bool) (*streams, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &streams{iface: iface, server: cfg.Offer.Server, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom)}
+	s := &streams{iface: iface, server: cfg.Offer.Server, conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom)}
 	if byUnicast {
 		s.wanted.Store(true)
 		return s, nil
@@ -120,7 +121,7 @@ func (s *streams) switchTo(unicast bool) { s.wanted.Store(unicast) }
 // drops returns how often this host had no room for a datagram, and how many packets a
 // datagram may have held.
 func (s *streams) drops() (times, packetsEach uint64) {
-	times, packetsEach = s.dropped.Load(), 1
+	times, packetsEach = s.dropped.Load()+s.conn.Drops(), 1
 	if s.group != nil {
 		times += s.group.Drops()
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"multiserver/internal/quote"
 )
 
 // ioVectorMax is the count of slots that one preadv takes: IOV_MAX of Linux and macOS.
@@ -30,14 +32,14 @@ type File struct {
 func Open(path string) (*File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("open image: %w", err)
+		return nil, fmt.Errorf("open image: %w", quote.Error(err))
 	}
 	if err := checkType(path, info.Mode()); err != nil {
 		return nil, err
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open image: %w", err)
+		return nil, fmt.Errorf("open image: %w", quote.Error(err))
 	}
 	s := &File{file: file, path: path}
 	if err := s.measure(); err != nil {
@@ -48,7 +50,7 @@ func Open(path string) (*File, error) {
 	// system has locks.
 	if !s.device && errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK) {
 		file.Close()
-		return nil, fmt.Errorf("image %s is being written, by a client or another program that has locked it", path)
+		return nil, fmt.Errorf("image %s is being written, by a client or another program that has locked it", s)
 	}
 	adviseSequential(file)
 	return s, nil
@@ -58,14 +60,14 @@ func checkType(path string, m fs.FileMode) error {
 	if m.IsRegular() || m.Type() == fs.ModeDevice {
 		return nil
 	}
-	return fmt.Errorf("image %s is neither a regular file nor a block device", path)
+	return fmt.Errorf("image %s is neither a regular file nor a block device", quote.Name(path))
 }
 
 // measure notes by what Changed tells a change.
 func (s *File) measure() error {
 	info, err := s.file.Stat()
 	if err != nil {
-		return fmt.Errorf("open image: %w", err)
+		return fmt.Errorf("open image: %w", quote.Error(err))
 	}
 	if err := checkType(s.path, info.Mode()); err != nil {
 		return err
@@ -73,7 +75,7 @@ func (s *File) measure() error {
 	s.modifiedAt, s.device = info.ModTime(), !info.Mode().IsRegular()
 	s.sizeBytes, err = s.end()
 	if err == nil && s.sizeBytes == 0 {
-		err = fmt.Errorf("image %s is empty", s.path)
+		err = fmt.Errorf("image %s is empty", s)
 	}
 	return err
 }
@@ -93,8 +95,8 @@ func (s *File) Size() uint64 { return s.sizeBytes }
 // Name is the last element of the path that Open was given.
 func (s *File) Name() string { return filepath.Base(s.path) }
 
-// String is the path that Open was given.
-func (s *File) String() string { return s.path }
+// String is the path that Open was given, quoted if it cannot be printed.
+func (s *File) String() string { return quote.Name(s.path) }
 
 // Close closes the image.
 func (s *File) Close() error { return s.file.Close() }
@@ -103,7 +105,7 @@ func (s *File) Close() error { return s.file.Close() }
 // it ends earlier is an error other than io.EOF.
 func (s *File) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
-		return 0, fmt.Errorf("read image %s: offset %d is negative", s.path, off)
+		return 0, fmt.Errorf("read image %s: offset %d is negative", s, off)
 	}
 	if uint64(off) >= s.sizeBytes {
 		return 0, io.EOF
@@ -127,7 +129,7 @@ func (s *File) ReadScattered(slots [][]byte, off uint64) error {
 		want += uint64(len(b))
 	}
 	if off > s.sizeBytes || want > s.sizeBytes-off {
-		return fmt.Errorf("read image %s at offset %d: %d bytes go beyond its end at %d", s.path, off, want, s.sizeBytes)
+		return fmt.Errorf("read image %s at offset %d: %d bytes go beyond its end at %d", s, off, want, s.sizeBytes)
 	}
 	for len(slots) > 0 {
 		batch := slots[:min(len(slots), ioVectorMax)]
@@ -185,13 +187,13 @@ func hasRoom(slots [][]byte) bool {
 
 func (s *File) readError(off uint64, err error) error {
 	if err == io.EOF {
-		return fmt.Errorf("read image %s at offset %d: it has shrunk, it had %d bytes", s.path, off, s.sizeBytes)
+		return fmt.Errorf("read image %s at offset %d: it has shrunk, it had %d bytes", s, off, s.sizeBytes)
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	return fmt.Errorf("read image %s at offset %d: %w", s.path, off, err)
+	return fmt.Errorf("read image %s at offset %d: %w", s, off, err)
 }
 
 // Changed returns an error if the image has another size or modification time than
@@ -210,10 +212,10 @@ func (s *File) Changed() error {
 		return err
 	}
 	if size != s.sizeBytes {
-		return fmt.Errorf("image %s %w: it had %d bytes and has %d", s.path, ErrChanged, s.sizeBytes, size)
+		return fmt.Errorf("image %s %w: it had %d bytes and has %d", s, ErrChanged, s.sizeBytes, size)
 	}
 	if !info.ModTime().Equal(s.modifiedAt) {
-		return fmt.Errorf("image %s %w: it was modified at %s", s.path, ErrChanged, info.ModTime().Format(time.RFC3339Nano))
+		return fmt.Errorf("image %s %w: it was modified at %s", s, ErrChanged, info.ModTime().Format(time.RFC3339Nano))
 	}
 	return nil
 }
@@ -223,7 +225,7 @@ func (s *File) Changed() error {
 func (s *File) Identity() (string, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(s.file.Fd()), &st); err != nil {
-		return "", fmt.Errorf("identify image %s: %w", s.path, err)
+		return "", fmt.Errorf("identify image %s: %w", s, err)
 	}
 	return fmt.Sprintf("%d %d %d %d %d", s.sizeBytes, s.modifiedAt.UnixNano(), unix.TimespecToNsec(st.Ctim), st.Dev, st.Ino), nil
 }

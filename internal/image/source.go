@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"multiserver/internal/quote"
 )
 
 // ErrChanged is wrapped by what Changed returns.
@@ -21,7 +23,8 @@ type Source interface {
 	Size() uint64
 	// Name is what clients are told: a base name.
 	Name() string
-	// String is for messages to whoever serves it: a path if there is one.
+	// String is for messages to whoever serves it: a path if there is one,
+	// quoted if it cannot be printed.
 	String() string
 	// ReadAt is io.ReaderAt over Size bytes.
 	ReadAt(p []byte, off int64) (int, error)
@@ -62,7 +65,7 @@ type (
 // io.Closer and have the optional interfaces.
 func FromReader(r io.ReaderAt, size uint64, name string) (Source, error) {
 	if size == 0 {
-		return nil, fmt.Errorf("image %s is empty", name)
+		return nil, fmt.Errorf("image %s is empty", quote.Name(name))
 	}
 	s := &reader{r: r, size: size, name: name}
 	if _, ok := r.(Identifier); !ok {
@@ -84,7 +87,7 @@ type reader struct {
 
 func (s *reader) Size() uint64   { return s.size }
 func (s *reader) Name() string   { return s.name }
-func (s *reader) String() string { return s.name }
+func (s *reader) String() string { return quote.Name(s.name) }
 
 func (s *reader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || uint64(off) >= s.size {
@@ -104,13 +107,13 @@ func (s *reader) ReadAt(p []byte, off int64) (int, error) {
 	if err == io.EOF {
 		err = fmt.Errorf("it ends there, and should have %d bytes", s.size)
 	}
-	return n, fmt.Errorf("read image %s at offset %d: %w", s.name, uint64(off)+uint64(n), err)
+	return n, fmt.Errorf("read image %s at offset %d: %w", s, uint64(off)+uint64(n), err)
 }
 
 func (s *reader) ReadScattered(slots [][]byte, off uint64) error {
 	for _, slot := range slots {
 		if uint64(len(slot)) > s.size-min(off, s.size) {
-			return fmt.Errorf("read image %s at offset %d: %d bytes go beyond its end at %d", s.name, off, len(slot), s.size)
+			return fmt.Errorf("read image %s at offset %d: %d bytes go beyond its end at %d", s, off, len(slot), s.size)
 		}
 		if _, err := s.ReadAt(slot, int64(off)); err != nil && len(slot) > 0 {
 			return err
@@ -137,7 +140,7 @@ func (s *reader) Identity() (string, error) {
 func (s *reader) Changed() error {
 	if reporter, ok := s.r.(ChangeReporter); ok {
 		if err := reporter.Changed(); err != nil {
-			return fmt.Errorf("image %s %w: %w", s.name, ErrChanged, err)
+			return fmt.Errorf("image %s %w: %w", s, ErrChanged, err)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"multiserver/internal/discover"
 	"multiserver/internal/failure"
 	"multiserver/internal/mxb1"
+	"multiserver/internal/quote"
 	"multiserver/internal/reach"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
@@ -216,10 +217,10 @@ func (r *reception) check(o *discover.Offer) error {
 	}
 	if o.Name == was.Name && o.SizeBytes == was.SizeBytes {
 		return failure.New(failure.Integrity, "%s now serves another %s than this began with, of the same %d bytes",
-			was.Server, o.Name, o.SizeBytes)
+			was.Server, quote.Name(o.Name), o.SizeBytes)
 	}
 	return failure.New(failure.Integrity, "%s now serves %s of %d bytes; this began with %s of %d bytes",
-		was.Server, o.Name, o.SizeBytes, was.Name, was.SizeBytes)
+		was.Server, quote.Name(o.Name), o.SizeBytes, quote.Name(was.Name), was.SizeBytes)
 }
 
 var errSocketClosed = errors.New("the control socket was closed")

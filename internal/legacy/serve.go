@@ -123,6 +123,9 @@ func (s *Server) Figures() ServerFigures {
 func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, from netip.AddrPort, ifIndex int) {
 	switch h.Op {
 	case mxb1.OpMapRequest:
+		if s.cfg.Source.Changed() != nil { // its description is wrong by now
+			return
+		}
 		answer := s.toOriginal
 		if mxb1.IsOffer(payload) {
 			answer = s.toOthers
@@ -145,7 +148,8 @@ func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, from
 	}
 }
 
-// Run serves until ctx ends or the image cannot be read. It returns ctx's error or the image's.
+// Run serves until ctx ends, or the image cannot be read or has changed. It returns ctx's error
+// or the image's.
 func (s *Server) Run(ctx context.Context) error {
 	for {
 		// A batch is taken only when there is something to put in.
@@ -286,7 +290,8 @@ func (s *Server) fill(b *transmit.Batch) error {
 			break // only the last packet of a batch may be short
 		}
 	}
-	return nil
+	// What was read before now is of the version that was described, if nothing has changed.
+	return s.cfg.Source.Changed()
 }
 
 func (s *Server) showPending() {

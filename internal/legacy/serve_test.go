@@ -179,6 +179,39 @@ func TestServes(t *testing.T) {
 	}
 }
 
+// changing is an image that somebody writes to.
+type changing struct{ *bytes.Reader }
+
+func (changing) Changed() error { return errors.New("somebody wrote") }
+
+// TestChanged: an image that has changed is not described, and none of it is sent.
+func TestChanged(t *testing.T) {
+	source, err := image.FromReader(changing{bytes.NewReader(make([]byte, 5000))}, 5000, "an.img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRoom(t, source, randomGroup())
+	r.ask(mxb1.AppendMapRequest(nil, nil))
+	r.askBlocks(0, 4)
+	select {
+	case err := <-r.ended:
+		if !errors.Is(err, image.ErrChanged) {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-time.After(testTimeout):
+		t.Fatal("it does not end")
+	}
+	// What the server sent lies before what is sent now.
+	addr := r.client.LocalAddr().(*net.UDPAddr).AddrPort()
+	if _, err := r.client.WriteToUDPAddrPort([]byte("end"), addr); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 2048)
+	if n, err := r.client.Read(buf); err != nil || string(buf[:n]) != "end" {
+		t.Errorf("an answer of %d bytes, %v", n, err)
+	}
+}
+
 // TestUnreadable: an image that cannot be read ends the service.
 func TestUnreadable(t *testing.T) {
 	source, err := image.FromReader(bytes.NewReader(make([]byte, 100)), 5000, "an.img") // it has shrunk

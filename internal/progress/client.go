@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 // client is one sample of a Client.
@@ -38,9 +39,9 @@ func (s *clientSubject) record(h RecordHead) any { return s.now.record(h) }
 func (c client) news(before client) []string {
 	switch {
 	case before.Phase < multiserver.PhaseSyncing && c.Phase == multiserver.PhaseSyncing:
-		return []string{printable("all blocks are in, waiting for " + c.Output + " to sync")}
+		return []string{quote.Line("all blocks are in, waiting for " + quote.Name(c.Output) + " to sync")}
 	case before.Phase < multiserver.PhaseVerifying && c.Phase == multiserver.PhaseVerifying:
-		return []string{printable("synced, reading back " + c.Output)}
+		return []string{quote.Line("synced, reading back " + quote.Name(c.Output))}
 	}
 	return nil
 }
@@ -61,42 +62,42 @@ func (c client) line() string {
 		}
 		fields = append(fields, c.askedAgain()...)
 	case multiserver.PhaseSyncing:
-		fields = []string{"waiting for " + c.Output + " to sync", clockText(c.Elapsed)}
+		fields = []string{"waiting for " + quote.Name(c.Output) + " to sync", clockText(c.Elapsed)}
 	case multiserver.PhaseVerifying:
-		fields = []string{"reading back " + c.Output, shareText(c.BytesVerified, c.SizeBytes), clockText(c.Elapsed)}
+		fields = []string{"reading back " + quote.Name(c.Output), shareText(c.BytesVerified, c.SizeBytes), clockText(c.Elapsed)}
 	}
 	if c.WaitingFor != "" {
 		fields = append(fields, c.WaitingFor)
 	}
-	return printable(strings.Join(fields, ", "))
+	return quote.Line(strings.Join(fields, ", "))
 }
 
 func (c client) bar() barText {
 	switch c.Phase {
 	case multiserver.PhaseFinding:
 		return barText{
-			fields: []string{printable("looking for a server" + c.onInterface()), clockText(c.Elapsed)},
-			hint:   printable(c.WaitingFor),
+			fields: []string{quote.Line("looking for a server" + c.onInterface()), clockText(c.Elapsed)},
+			hint:   quote.Line(c.WaitingFor),
 		}
 	case multiserver.PhaseReceiving:
 		return barText{
 			done: c.BytesDone, total: c.SizeBytes,
 			share:  shareText(c.BytesDone, c.SizeBytes),
 			fields: append([]string{rateText(c.bytesPerSec), c.etaText(), c.bytesText()}, c.askedAgain()...),
-			hint:   printable(c.WaitingFor),
+			hint:   quote.Line(c.WaitingFor),
 		}
 	case multiserver.PhaseVerifying:
 		return barText{
 			done: c.BytesVerified, total: c.SizeBytes,
 			share:  shareText(c.BytesVerified, c.SizeBytes),
-			fields: []string{printable("reading back " + c.Output)},
+			fields: []string{quote.Line("reading back " + quote.Name(c.Output))},
 		}
 	default:
 		return barText{
 			done: c.BytesDone, total: c.SizeBytes,
 			share:  shareText(c.BytesDone, c.SizeBytes),
-			fields: []string{printable("syncing " + c.Output)},
-			hint:   printable(c.WaitingFor),
+			fields: []string{quote.Line("syncing " + quote.Name(c.Output))},
+			hint:   quote.Line(c.WaitingFor),
 		}
 	}
 }
@@ -106,17 +107,17 @@ func (c client) summary() []string {
 	if c.Phase != multiserver.PhaseDone {
 		return nil
 	}
-	lines := []string{printable(fmt.Sprintf("%s is on %s: %s in %s, %s; %s in all%s",
-		c.Name, c.Output, exactSizeText(c.SizeBytes), secondsText(c.Streaming),
+	lines := []string{quote.Line(fmt.Sprintf("%s is on %s: %s in %s, %s; %s in all%s",
+		quote.Name(c.Name), quote.Name(c.Output), exactSizeText(c.SizeBytes), secondsText(c.Streaming),
 		rateText(meanRate(c.received(), c.Streaming)), secondsText(c.Elapsed), c.askedAgainShare()))}
 	if c.BytesKept > 0 {
-		lines = append(lines, printable(fmt.Sprintf("%s (%s) were on %s already", sizeText(c.BytesKept), shareText(c.BytesKept, c.SizeBytes), c.Output)))
+		lines = append(lines, quote.Line(fmt.Sprintf("%s (%s) were on %s already", sizeText(c.BytesKept), shareText(c.BytesKept, c.SizeBytes), quote.Name(c.Output))))
 	}
 	if c.Verified {
-		lines = append(lines, printable(c.Output+" was read back: every byte is the image's"))
+		lines = append(lines, quote.Line(quote.Name(c.Output)+" was read back: every byte is the image's"))
 	}
 	if c.AlteredBytes > 0 {
-		lines = append(lines, printable(fmt.Sprintf("%s of %s were altered after that, as --wipe-rest and --fit-gpt say", countText(c.AlteredBytes, "byte"), c.Output)))
+		lines = append(lines, quote.Line(fmt.Sprintf("%s of %s were altered after that, as --wipe-rest and --fit-gpt say", countText(c.AlteredBytes, "byte"), c.Output)))
 	}
 	if c.SocketDrops > 0 {
 		lines = append(lines, countText(c.SocketDrops, "drop")+

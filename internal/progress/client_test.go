@@ -57,7 +57,7 @@ func TestClientBar(t *testing.T) {
 		}},
 		{"a name that would clear the screen", client{with(done, func(s *multiserver.ClientStats) {
 			s.Phase, s.Output = multiserver.PhaseSyncing, "\x1b[2J"
-		}), 0}, barText{done: 4 << 30, total: 4 << 30, share: "100.0%", fields: []string{"syncing ?[2J"}}},
+		}), 0}, barText{done: 4 << 30, total: 4 << 30, share: "100.0%", fields: []string{`syncing "\x1b[2J"`}}},
 		{"syncing", client{with(done, func(s *multiserver.ClientStats) { s.Phase = multiserver.PhaseSyncing }), 0},
 			barText{done: 4 << 30, total: 4 << 30, share: "100.0%", fields: []string{"syncing /dev/sda"}}},
 		{"verifying", client{with(done, func(s *multiserver.ClientStats) {

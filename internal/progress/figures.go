@@ -3,9 +3,7 @@ package progress
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/dustin/go-humanize"
 )
@@ -83,16 +81,4 @@ func countText(n uint64, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// printable makes one line of s that cannot move a terminal's cursor. The name of
-// an image, and with it many a message, comes from whoever answers first.
-func printable(s string) string {
-	s = strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "; ")
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
 }

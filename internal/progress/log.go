@@ -1,12 +1,15 @@
 package progress
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
+
+	"multiserver/internal/quote"
 )
 
 // textLogger writes lines for people. The date is left out on a terminal.
@@ -15,8 +18,25 @@ func textLogger(w io.Writer, level slog.Level, terminal, color bool) *slog.Logge
 	if terminal {
 		layout = time.TimeOnly
 	}
-	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: layout, NoColor: !color}))
+	return slog.New(oneLine{tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: layout, NoColor: !color})})
 }
+
+// oneLine makes one line of each message. tint quotes attributes, not messages.
+type oneLine struct{ slog.Handler }
+
+func (h oneLine) Handle(ctx context.Context, r slog.Record) error {
+	out := slog.NewRecord(r.Time, r.Level, quote.Line(r.Message), r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		out.AddAttrs(a)
+		return true
+	})
+	return h.Handler.Handle(ctx, out)
+}
+
+func (h oneLine) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return oneLine{h.Handler.WithAttrs(attrs)}
+}
+func (h oneLine) WithGroup(name string) slog.Handler { return oneLine{h.Handler.WithGroup(name)} }
 
 // recordLogger writes EventLog objects.
 func recordLogger(w io.Writer, level slog.Level) *slog.Logger {

@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 // receivers are the clients of MXB 2 in one sample of a Server, by first offer: a
@@ -66,7 +67,7 @@ func receiverText(r multiserver.Receiver) string {
 	if r.Name == "" {
 		return r.Addr.Addr().String()
 	}
-	return printable(fmt.Sprintf("%s (%s)", r.Name, r.Addr.Addr()))
+	return quote.Line(fmt.Sprintf("%s (%s)", quote.Name(r.Name), r.Addr.Addr()))
 }
 
 func outcomeNews(r multiserver.Receiver) string {
@@ -79,7 +80,12 @@ func outcomeNews(r multiserver.Receiver) string {
 		if r.Reason == "" {
 			return "failed"
 		}
-		return printable("failed: " + r.Reason)
+		return quote.Line("failed: " + r.Reason)
+	case multiserver.OutcomeInterrupted:
+		if r.Reason == "" {
+			return "was interrupted"
+		}
+		return quote.Line("was interrupted: " + r.Reason)
 	case multiserver.OutcomeRestarted:
 		return "had ended; its machine has come again"
 	default:
@@ -96,8 +102,8 @@ func (rs receivers) table(sizeBytes uint64) []string {
 	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, "client\taddress\toutcome\thas\tlost\tdropped\tlimit\treason")
 	for _, r := range rs {
-		fmt.Fprintf(columns, "%s\t%v\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(orUnknown(r.Name)), r.Addr, outcomeText(r.Outcome),
-			shareText(r.BytesDone, sizeBytes), lossText(r), r.Dropped, orUnknown(r.Limit), printable(r.Reason))
+		fmt.Fprintf(columns, "%s\t%v\t%s\t%s\t%s\t%d\t%s\t%s\n", quote.Name(orUnknown(r.Name)), r.Addr, outcomeText(r.Outcome),
+			shareText(r.BytesDone, sizeBytes), lossText(r), r.Dropped, orUnknown(r.Limit), quote.Line(r.Reason))
 	}
 	columns.Flush() // a strings.Builder takes everything
 	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"multiserver"
+	"multiserver/internal/quote"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -34,12 +35,13 @@ func TestReceiverNews(t *testing.T) {
 			[]string{"pc07 (10.0.0.7) failed: write /dev/sda: input/output error"}},
 		{"failed without a word", here(pc07), here(ends(multiserver.OutcomeFailed, "")), []string{"pc07 (10.0.0.7) failed"}},
 		{"interrupted", here(pc07), here(ends(multiserver.OutcomeInterrupted, "")), []string{"pc07 (10.0.0.7) was interrupted"}},
+		{"interrupted by a signal", here(pc07), here(ends(multiserver.OutcomeInterrupted, "ended by SIGTERM")), []string{"pc07 (10.0.0.7) was interrupted: ended by SIGTERM"}},
 		{"lost", here(pc07), here(ends(multiserver.OutcomeLost, "")), []string{"pc07 (10.0.0.7) was lost"}},
 		{"back", here(ends(multiserver.OutcomeLost, "")), here(pc07), []string{"pc07 (10.0.0.7) joins again"}},
 		{"no name", nil, here(member("", "10.0.0.7:40000")), []string{"10.0.0.7 joins"}},
 		{"a name and a reason that would clear the screen", nil,
 			here(gone("\x1b[2J", "10.0.0.7:40000", multiserver.OutcomeFailed, "a\n\x1bb")),
-			[]string{"?[2J (10.0.0.7) joins", "?[2J (10.0.0.7) failed: a; ?b"}},
+			[]string{`"\x1b[2J" (10.0.0.7) joins`, `"\x1b[2J" (10.0.0.7) failed: a; \x1bb`}},
 	} {
 		if diff := cmp.Diff(c.want, receivers(c.now).news(c.before)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -62,7 +64,7 @@ client         address                outcome      has     lost   dropped  limit
 pc06           10.0.0.6:40000         receiving    0.0%    -      0        -
 pc07           10.0.0.7:40000         done         100.0%  0.00%  0        -
 workstation-8  192.168.100.108:40000  failed       50.0%   1.00%  5        disk   write /dev/sda: no space left on device
-pc?09          10.0.0.9:40000         interrupted  50.0%   1.00%  5        disk   ?[2J
+"pc\t09"       10.0.0.9:40000         interrupted  50.0%   1.00%  5        disk   \x1b[2J
 -              10.0.0.10:40000        lost         50.0%   1.00%  5        disk`, "\n")
 	if diff := cmp.Diff(want, strings.Join(rs.table(4<<30), "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -87,7 +89,7 @@ func TestReceiverTableHasALineEach(t *testing.T) {
 			t.Fatalf("%d lines for %d clients: %q", len(table), len(rs), table)
 		}
 		for _, line := range append(table, rs.news(nil)...) {
-			if printable(line) != line {
+			if quote.Line(line) != line {
 				t.Fatalf("not printable: %q", line)
 			}
 		}

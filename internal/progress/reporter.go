@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 const (
@@ -29,7 +30,9 @@ type Options struct {
 	// is one line on Stderr all the same, unless Records is Stderr itself.
 	Records io.Writer
 	Quiet   bool // errors only
-	Verbose bool // logs down to slog.LevelDebug, and the table of clients again and again
+	// StartHint says how a server that waits for clients is told to begin at once.
+	StartHint string
+	Verbose   bool // logs down to slog.LevelDebug, and the table of clients again and again
 }
 
 // Reporter prints how one Client or Server gets on. Its methods but Logger are for
@@ -98,7 +101,7 @@ func (r *Reporter) FollowClient(stats func() multiserver.ClientStats) {
 
 // FollowServer begins to print what stats returns, until End.
 func (r *Reporter) FollowServer(stats func() multiserver.ServerStats) {
-	r.follow(&serverSubject{read: stats})
+	r.follow(&serverSubject{read: stats, startHint: r.opts.StartHint})
 }
 
 func (r *Reporter) follow(s subject) {
@@ -212,7 +215,7 @@ func (r *Reporter) End(err error, exit int) {
 	switch {
 	case err != nil:
 		if r.records != r.stderr {
-			r.printLine(printable(err.Error()))
+			r.printLine(err.Error())
 		}
 	case r.records == nil && !r.opts.Quiet && r.subject != nil:
 		for _, line := range r.subject.summary() {
@@ -248,5 +251,5 @@ func (r *Reporter) recordEnd(err error, exit int) {
 }
 
 func (r *Reporter) printLine(line string) {
-	fmt.Fprintf(r.stderr, "%s: %s\n", r.opts.Program, line)
+	fmt.Fprintf(r.stderr, "%s: %s\n", r.opts.Program, quote.Line(line))
 }

@@ -212,7 +212,7 @@ func TestServerRecord(t *testing.T) {
 		s.Requests, s.BadPackets = 9, 10
 		s.Clients = []multiserver.ServedClient{visit("10.0.0.2:40000", noon, noon.Add(time.Second), 9, 11)}
 		s.Receivers = []multiserver.Receiver{gone("pc08", "10.0.0.8:40000", multiserver.OutcomeFailed, "no \x1b space")}
-	}), 100e6}
+	}), 100e6, ""}
 	const failedRecord = `"receivers":[{"name":"pc08","addr":"10.0.0.8:40000","outcome":"failed","reason":"no \u001b space","first_seen":"2026-11-23T12:00:00Z","last_seen":"2026-11-23T12:00:09Z","bytes_done":2147483648,"packets_received":985,"packets_lost":10,"socket_drops":5,"limit":"disk"}]`
 	zero := 0
 	for _, c := range []struct {

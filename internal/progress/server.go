@@ -6,25 +6,28 @@ import (
 	"time"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 // server is one sample of a Server.
 type server struct {
 	multiserver.ServerStats
 	bytesPerSec float64 // of the image, over the last rateWindow
+	startHint   string
 }
 
 // serverSubject reads a Server again and again.
 type serverSubject struct {
-	read func() multiserver.ServerStats
-	rate average
-	now  server
+	read      func() multiserver.ServerStats
+	startHint string
+	rate      average
+	now       server
 }
 
 func (s *serverSubject) sample() (news []string) {
 	before := s.now
 	stats := s.read()
-	s.now = server{stats, s.rate.add(stats.Elapsed, stats.ImageBytesSent)}
+	s.now = server{stats, s.rate.add(stats.Elapsed, stats.ImageBytesSent), s.startHint}
 	return s.now.news(before)
 }
 
@@ -63,7 +66,7 @@ func (v server) fields() []string {
 	fields := append(receivers(v.Receivers).fields(),
 		sizeText(v.ImageBytesSent)+" sent", v.ratioText(), rateText(v.bytesPerSec)+v.reasonText())
 	if v.Waiting {
-		fields = append(fields, "waiting to begin")
+		fields = append(fields, v.waitingText())
 	}
 	if v.ImageBytesPending > 0 {
 		fields = append(fields, sizeText(v.ImageBytesPending)+" pending", etaText(v.ImageBytesPending, v.bytesPerSec))
@@ -82,8 +85,8 @@ func (v server) table() []string { return receivers(v.Receivers).table(v.SizeByt
 // summary is what a server leaves behind that was told to stop, or that has no
 // client left.
 func (v server) summary() []string {
-	lines := []string{printable(fmt.Sprintf("served %s for %s: sent %s, %s, to %s",
-		v.Name, clockText(v.Elapsed), exactSizeText(v.ImageBytesSent), v.ratioText(), v.clientsText()))}
+	lines := []string{quote.Line(fmt.Sprintf("served %s for %s: sent %s, %s, to %s",
+		quote.Name(v.Name), clockText(v.Elapsed), exactSizeText(v.ImageBytesSent), v.ratioText(), v.clientsText()))}
 	if v.BadPackets > 0 {
 		lines = append(lines, countText(v.BadPackets, "bad packet")+" ignored")
 	}
@@ -93,6 +96,35 @@ func (v server) summary() []string {
 			sizeText(c.AskedBytes), c.FirstSeen.Format(time.TimeOnly), c.LastSeen.Format(time.TimeOnly)))
 	}
 	return lines
+}
+
+// maxNamesWaiting is how many names a line takes.
+const maxNamesWaiting = 8
+
+// waitingText says who is there, and how to begin without the others.
+func (v server) waitingText() string {
+	var there []string
+	more := 0
+	for _, r := range v.Receivers {
+		switch {
+		case r.Outcome != multiserver.OutcomePending:
+		case len(there) < maxNamesWaiting:
+			there = append(there, receiverText(r))
+		default:
+			more++
+		}
+	}
+	text := "waiting to begin"
+	if len(there) > 0 {
+		text += " with " + strings.Join(there, ", ")
+	}
+	if more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	if v.startHint != "" {
+		text += "; " + v.startHint
+	}
+	return text
 }
 
 // clientsText is "3 clients: 2 done, 1 failed"; what became of one of MXB 1 nobody

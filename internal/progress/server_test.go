@@ -29,23 +29,23 @@ func TestServerLine(t *testing.T) {
 		in   server
 		want string
 	}{
-		{"nobody yet", server{serving, 0}, "no client has asked yet"},
-		{"nothing pending", server{busy, 0}, "6.4 GB sent, 1.50 x the image, 0.0 MB/s, 1 client"},
-		{"streaming", server{with(busy, func(s *multiserver.ServerStats) { s.ImageBytesPending = 1_174_000_000 }), 117.4e6},
+		{"nobody yet", server{serving, 0, ""}, "no client has asked yet"},
+		{"nothing pending", server{busy, 0, ""}, "6.4 GB sent, 1.50 x the image, 0.0 MB/s, 1 client"},
+		{"streaming", server{with(busy, func(s *multiserver.ServerStats) { s.ImageBytesPending = 1_174_000_000 }), 117.4e6, ""},
 			"6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1.2 GB pending, ETA 0:10, 1 client"},
-		{"clients of MXB 2", server{members, 117.4e6},
+		{"clients of MXB 2", server{members, 117.4e6, ""},
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 117.4 MB/s"},
 		{"held back", server{with(members, func(s *multiserver.ServerStats) {
 			s.RateLimit, s.RateReason = 98e6, "the clients' targets, which write 101 Mbit/s"
-		}), 11.2e6},
+		}), 11.2e6, ""},
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 11.2 MB/s (limited to 98 Mbit/s by the clients' targets, which write 101 Mbit/s)"},
-		{"paused", server{with(members, func(s *multiserver.ServerStats) { s.RateReason = "no client needs anything" }), 0},
+		{"paused", server{with(members, func(s *multiserver.ServerStats) { s.RateReason = "no client needs anything" }), 0, ""},
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 0.0 MB/s (paused: no client needs anything)"},
-		{"held", server{with(members, func(s *multiserver.ServerStats) { s.Waiting = true }), 0},
-			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 0.0 MB/s, waiting to begin"},
+		{"held", server{with(members, func(s *multiserver.ServerStats) { s.Waiting = true }), 0, "SIGUSR2 begins at once"},
+			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 0.0 MB/s, waiting to begin with pc06 (10.0.0.6); SIGUSR2 begins at once"},
 		{"of both", server{with(members, func(s *multiserver.ServerStats) {
 			s.Receivers, s.Clients = s.Receivers[:1], busy.Clients
-		}), 117.4e6}, "1 receiving, 6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1 MXB 1 client"},
+		}), 117.4e6, ""}, "1 receiving, 6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1 MXB 1 client"},
 	} {
 		if got := c.in.line(); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)

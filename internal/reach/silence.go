@@ -70,8 +70,8 @@ func (e *Engine) Silence(now time.Duration, needsManifest bool) Silence {
 // Unserved is how long a server that lives has sent nothing of the image, while the client
 // missed it.
 func (e *Engine) Unserved(now time.Duration) time.Duration {
-	if now-e.lastPacket > silentAfter {
-		return 0 // that is another silence
+	if now-e.lastPacket > askAfter {
+		return 0 // not even heartbeats come
 	}
 	return now - max(e.streamed, e.busy)
 }

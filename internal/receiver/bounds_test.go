@@ -231,6 +231,54 @@ func TestSocketDrops(t *testing.T) {
 	}
 }
 
+// TestDropsAndLoss: the two figures never mix. A drop is known before its gap shows, and a
+// gap that showed before is the wire's.
+func TestDropsAndLoss(t *testing.T) {
+	type step struct {
+		arrive, sent wire.Sequence
+		drops        uint64 // told after it
+	}
+	for _, c := range []struct {
+		name  string
+		steps []step
+		want  wire.PacketCounts
+	}{
+		{"lost, and dropped later", []step{{arrive: 1}, {arrive: 5}, {arrive: 6}, {arrive: 9, drops: 2}}, wire.PacketCounts{Received: 4, Lost: 3, Dropped: 2}},
+		{"told before the gap shows", []step{{arrive: 1}, {arrive: 2, drops: 3}, {arrive: 3}, {arrive: 7}}, wire.PacketCounts{Received: 4, Dropped: 3}},
+		{"the gap shows by a heartbeat", []step{{arrive: 1}, {arrive: 2, drops: 3}, {sent: 5}, {arrive: 6}}, wire.PacketCounts{Received: 3, Dropped: 3}},
+		{"more is missing than was dropped", []step{{arrive: 1}, {arrive: 2, drops: 3}, {arrive: 8}}, wire.PacketCounts{Received: 3, Lost: 2, Dropped: 3}},
+		{"in two gaps", []step{{arrive: 1, drops: 3}, {arrive: 3}, {arrive: 6}, {arrive: 8}}, wire.PacketCounts{Received: 4, Lost: 1, Dropped: 3}},
+		{"told of more than was dropped, long ago", []step{{arrive: 1, drops: 64}, {arrive: 3}, {arrive: maxQueued + 9}, {arrive: maxQueued + 12}}, wire.PacketCounts{Received: 4, Lost: maxQueued - 56, Dropped: 64}},
+		{"a part shows by a heartbeat", []step{{arrive: 1, drops: 64}, {arrive: 3}, {sent: 4}, {arrive: 5}, {arrive: 6}, {arrive: 7}}, wire.PacketCounts{Received: 5, Dropped: 2}},
+		{"before the first packet", []step{{sent: 4, drops: 5}, {arrive: 7}}, wire.PacketCounts{Received: 1}},
+	} {
+		e := image(4, Config{Window: 4}, 1)
+		for _, s := range c.steps {
+			if s.arrive != 0 {
+				e.stream.recordArrival(s.arrive)
+			} else {
+				e.stream.recordSent(s.sent)
+			}
+			e.SocketDropped(s.drops)
+		}
+		if got := e.stream.counts(); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	// What was told too much expires once the socket must have been emptied.
+	var s stream
+	s.recordArrival(1)
+	s.recordDrops(64)
+	for q := wire.Sequence(2); q <= maxQueued+2; q++ {
+		s.recordArrival(q)
+		s.recordDrops(0)
+	}
+	s.recordArrival(maxQueued + 5)
+	if got := s.counts(); got.Lost != 2 || got.Dropped != 0 {
+		t.Errorf("long after a drop: %+v, want 2 lost", got)
+	}
+}
+
 // TestSeedOfTheWrongSize: fewer bits than the block has symbols say nothing of it.
 func TestSeedOfTheWrongSize(t *testing.T) {
 	e := image(4, Config{Window: 4, Subblocks: true}, 1)

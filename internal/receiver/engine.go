@@ -505,11 +505,10 @@ func (e *Engine) Missing() uint32 { return e.image + e.manifest - e.verified }
 // BlocksDone is the count of blocks of the image that are verified and written.
 func (e *Engine) BlocksDone() uint32 { return e.done }
 
-// SocketDropped records that this host's socket dropped up to count packets for lack of room: they
-// were not lost on the wire.
-func (e *Engine) SocketDropped(count uint64) {
-	e.stream.dropped += min(count, e.stream.counts().Lost)
-}
+// SocketDropped records that the receiver's own socket dropped up to count packets for lack of
+// room since the last call: those that are missing are not lost on the wire. The driver calls
+// it after each batch of packets, also with 0.
+func (e *Engine) SocketDropped(count uint64) { e.stream.recordDrops(count) }
 
 // Stopped records that the driver did not run for so long until now. That was no silence of the
 // sender.

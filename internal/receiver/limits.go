@@ -11,6 +11,9 @@ const (
 	passedGap = 128
 	// lookEvery is how many packets lie between two looks at the window.
 	lookEvery = 64
+	// maxQueued is how many packets wait in a socket at most: its 32 MiB, by the kilobyte that
+	// the kernel takes for a packet at least.
+	maxQueued = 32 << 10
 	// lateSpan is how far behind the highest sequence a duplicate is told from a late packet.
 	lateSpan = 64
 	// firstReport is after how many packets the first report is due, spread by reportSpread for

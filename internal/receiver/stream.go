@@ -11,12 +11,44 @@ type stream struct {
 	newest    wire.Sequence // the highest that has come
 	received  uint64
 	dropped   uint64
+	drops     drops
 
 	// Loss over about the last lossSpan packets.
 	fromSequence wire.Sequence
 	fromReceived uint64
 	lately       float64 // share of packets lost in the span before
 	weight       float64 // packets that lately rests on
+}
+
+// drops tells gaps that the own socket made from those that the wire made. The system tells of
+// a drop at once. The gap shows later, behind all that still waits in the socket.
+type drops struct {
+	gaps   uint64        // packets missing in the gaps that showed since the last recordDrops
+	unseen uint64        // packets dropped at most, whose gaps have not shown yet
+	until  wire.Sequence // by when they have
+}
+
+// recordDrops records that the own socket dropped up to count packets since the last call.
+// Gaps that showed before that call are the wire's.
+func (s *stream) recordDrops(count uint64) {
+	now := min(count, s.drops.gaps)
+	s.dropped += now
+	s.drops.gaps = 0
+	if count > now {
+		s.drops.unseen += count - now
+		s.drops.until = s.highest + maxQueued
+	}
+}
+
+// recordGap records that missing packets before highest did not come.
+func (s *stream) recordGap(missing uint64) {
+	if s.highest > s.drops.until { // more was told than was dropped
+		s.drops.unseen = 0
+	}
+	dropped := min(missing, s.drops.unseen)
+	s.dropped += dropped
+	s.drops.unseen -= dropped
+	s.drops.gaps += missing - dropped
 }
 
 // recordArrival records packet q, and reports whether it is new: a copy within lateSpan is not.
@@ -26,6 +58,7 @@ func (s *stream) recordArrival(q wire.Sequence) bool {
 		s.first, s.fromSequence = q, q
 		s.highest, s.recent = q, 1
 	case d > 0:
+		s.recordGap(uint64(d) - 1)
 		s.advance(q)
 		s.recent |= 1
 	case d > -lateSpan:
@@ -57,6 +90,9 @@ func (s *stream) advance(q wire.Sequence) {
 // nothing counts as lost.
 func (s *stream) recordSent(q wire.Sequence) {
 	if s.first != 0 {
+		if q > s.highest {
+			s.recordGap(uint64(q - s.highest))
+		}
 		s.advance(q)
 	} else {
 		s.announced = max(s.announced, q)

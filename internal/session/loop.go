@@ -72,6 +72,11 @@ func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
 	select {
 	case <-ctx.Done():
 	case <-timer:
+	case <-s.start:
+		s.cfg.Gate.Start()
+		if s.live != nil {
+			s.live.pace.gate.Start()
+		}
 	case p := <-s.inbox:
 		return s.handle(p)
 	case l := <-s.loaded():
@@ -87,6 +92,10 @@ func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
 // handle takes in a packet. The error ends the session.
 func (s *Session) handle(in packet) error {
 	if offer, err := wire.ParseOffer(in.bytes); err == nil {
+		// watch asks only once a second. Nobody joins an image that is not what it was.
+		if err := s.cfg.Source.Changed(); err != nil {
+			return err
+		}
 		if s.live == nil {
 			if s.live, err = newLive(&s.cfg, s.facts, s.board, in.ifIndex); err != nil {
 				return err

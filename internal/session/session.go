@@ -123,6 +123,10 @@ type Session struct {
 	// begun goes from loop to Run, which then starts the store's loaders: one store.
 	begun chan *blockstore.Store
 
+	// start goes from StartNow to loop. One call may wait: two ask for the same. Nobody closes
+	// it.
+	start chan struct{}
+
 	live *live // nil before the first offer; loop's
 }
 
@@ -153,6 +157,7 @@ func New(cfg Config) (*Session, error) {
 		},
 		inbox: make(chan packet, inboxLen),
 		begun: make(chan *blockstore.Store, 1),
+		start: make(chan struct{}, 1),
 		board: newBoard(&cfg, geometry),
 	}
 	// A group of the image's own: switches filter one image's stream from another's, and a
@@ -174,6 +179,15 @@ func (s *Session) Handle(b []byte, from netip.AddrPort, ifIndex int) {
 	select {
 	case s.inbox <- packet{append([]byte(nil), b...), from, ifIndex}:
 	default: // lost, as any packet may be
+	}
+}
+
+// StartNow lets the stream begin without the receivers that it waits for. Any goroutine may
+// call it.
+func (s *Session) StartNow() {
+	select {
+	case s.start <- struct{}{}:
+	default: // one waits already
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -371,6 +372,28 @@ func TestWaits(t *testing.T) {
 	r.until("both are there", func(f Figures) bool { return !f.Waiting })
 }
 
+// TestStartNow: the stream begins without those that have not come.
+func TestStartNow(t *testing.T) {
+	for name, before := range map[string]bool{"before the first": true, "after it": false} {
+		r := newRoom(t, newDisk(5000), Config{Gate: startgate.Gate{MinReceivers: 5}})
+		if before {
+			r.StartNow()
+			for len(r.start) > 0 { // until it is taken in
+				runtime.Gosched()
+			}
+		}
+		p := r.join(1)
+		p.requestAll()
+		if !before {
+			r.until("one of five is there", func(f Figures) bool { return len(f.Receivers) == 1 && f.Waiting })
+			r.StartNow()
+		}
+		for symbol := (wire.Symbol{}); wire.ParseSymbol(p.receive(), &symbol) != nil; {
+		}
+		r.until(name, func(f Figures) bool { return !f.Waiting })
+	}
+}
+
 // TestUnicast: who has a token gets the symbols at its own address; who has none changes
 // nothing.
 func TestUnicast(t *testing.T) {
@@ -452,6 +475,37 @@ func TestImageEnds(t *testing.T) {
 			if got := p.state(); got != c.want {
 				t.Errorf("%s: last words %d, want %d", name, got, c.want)
 			}
+		}
+	}
+}
+
+// TestChangedBeforeJoin: who asks after a change, within the second that watch takes to see
+// it, is not told of the image that was.
+func TestChangedBeforeJoin(t *testing.T) {
+	for name, joinFirst := range map[string]bool{"the first": false, "the second": true} {
+		d := newDisk(5000)
+		r := newRoom(t, d, Config{Gate: startgate.Gate{MinReceivers: 3}})
+		if joinFirst {
+			r.join(7)
+		}
+		socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		addr := socket.LocalAddr().(*net.UDPAddr).AddrPort()
+		d.changed.Store(true)
+		r.Handle(wire.Offer{Version: 1, Receiver: 8, Codecs: 1, LargestPacket: 1472}.AppendTo(nil), addr, r.lo)
+		if err := r.end(); !errors.Is(err, image.ErrChanged) {
+			t.Errorf("%s: it ends with %v", name, err)
+		}
+		// What the session sent lies before what is sent now.
+		if _, err := socket.WriteToUDPAddrPort([]byte("end"), addr); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 65536)
+		if n, err := socket.Read(buf); err != nil || string(buf[:n]) != "end" {
+			t.Errorf("%s: an answer of %d bytes, %v", name, n, err)
 		}
 	}
 }

@@ -20,6 +20,7 @@ type Gate struct {
 
 	first  time.Duration // when the first receiver sent a packet in the session
 	came   bool
+	asked  bool // Start was called
 	opened bool
 	// present are the receivers that have the session's description. A client that has only
 	// sent an offer would miss the beginning.
@@ -50,12 +51,16 @@ func (g *Gate) Open(now time.Duration, knows func(wire.ReceiverID) bool) bool {
 		}
 	}
 	waited := now - g.first
-	g.opened = len(g.present) >= g.MinReceivers && waited >= g.MinWait || g.MaxWait > 0 && waited >= g.MaxWait
+	g.opened = g.asked || len(g.present) >= g.MinReceivers && waited >= g.MinWait || g.MaxWait > 0 && waited >= g.MaxWait
 	if g.opened {
 		g.present = nil
 	}
 	return g.opened
 }
+
+// Start lets the stream begin without those that have not come. At least one must have: before
+// that, the first one to come begins it.
+func (g *Gate) Start() { g.asked = true }
 
 // Opened returns what Open returned last.
 func (g *Gate) Opened() bool { return g.opened }

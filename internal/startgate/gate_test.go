@@ -45,3 +45,26 @@ func TestOpen(t *testing.T) {
 		})
 	}
 }
+
+// TestStart: whoever is there begins, and before the first has come that one begins.
+func TestStart(t *testing.T) {
+	all := func(wire.ReceiverID) bool { return true }
+	g := Gate{MinReceivers: 5, MinWait: time.Hour}
+	g.Start()
+	if g.Open(0, all) {
+		t.Error("it begins with nobody")
+	}
+	g.Record(1, 1)
+	if !g.Open(1, all) {
+		t.Error("it does not begin with the first")
+	}
+	g = Gate{MinReceivers: 5}
+	g.Record(1, 1)
+	if g.Open(1, all) {
+		t.Error("it begins unasked")
+	}
+	g.Start()
+	if !g.Open(1, all) {
+		t.Error("it does not begin")
+	}
+}

@@ -31,7 +31,9 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	} else if why != "" {
 		return nil, refused(name, why+" (ClientConfig.Force writes anyway)")
 	}
-	if readOnly, err := isReadOnly(o.Path); err != nil {
+	if readOnly, err := isReadOnly(o.Path); errors.Is(err, unix.ENOMEDIUM) || errors.Is(err, unix.ENXIO) {
+		return nil, notThere(name, bare(err).Error())
+	} else if err != nil {
 		return nil, refusedBy(name, err)
 	} else if readOnly {
 		return nil, refused(name, "it is read-only")
@@ -50,7 +52,7 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	}
 	if f.capacity == 0 {
 		file.Close()
-		return nil, refused(name, "it holds 0 bytes: it has no medium, or was not set up")
+		return nil, notThere(name, "it holds 0 bytes: it has no medium, or was not set up")
 	}
 	return f, nil
 }

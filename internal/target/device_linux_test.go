@@ -273,6 +273,72 @@ func mountLine(dev, where, source string) string {
 	return fmt.Sprintf("36 35 %s / %s rw shared:1 - ext4 %s rw\n", dev, where, source)
 }
 
+// TestMountedAt: a source is written meanwhile by what is mounted of it, unless read-only.
+func TestMountedAt(t *testing.T) {
+	sda, sda1, other := unix.Mkdev(250, 0), unix.Mkdev(250, 1), unix.Mkdev(252, 0)
+	readOnly := func(line string) string { return strings.TrimSuffix(line, " rw\n") + " ro,errors=continue\n" }
+	for _, tt := range []struct {
+		name   string
+		mounts string
+		dev    uint64
+		want   string
+	}{
+		{"nothing", "", other, ""},
+		{"another is mounted", mountLine("250:0", "/x", "/dev/sda"), other, ""},
+		{"mounted", mountLine("252:0", "/x", "none"), other, "/dev/cciss/c0d0 is mounted on /x"},
+		{"on a hostile folder", mountLine("252:0", `/x\012y`, "none"), other, `/dev/cciss/c0d0 is mounted on "/x\ny"`},
+		{"read-only", readOnly(mountLine("252:0", "/x", "none")), other, ""},
+		{"a read-only mount of what can be written", strings.Replace(mountLine("252:0", "/x", "none"), " rw ", " ro ", 1), other, "/dev/cciss/c0d0 is mounted on /x"},
+		{"one of two partitions read-only", readOnly(mountLine("250:1", "/boot", "none")) + mountLine("250:2", "/home", "none"), sda, "/dev/sda2 is mounted on /home"},
+		{"another partition", mountLine("250:2", "/home", "none"), sda1, ""},
+		{"what lies on a partition", mountLine("251:1", "/home", "none"), sda, "/dev/dm-1 is mounted on /home"},
+		{"what lies on it, unused", "", unix.Mkdev(250, 2), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tables := fakeTables(t, tt.mounts, "")
+			family, err := tables.family(tt.dev, false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := tables.writable(family); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestMountedSource: a device and a file that are mounted, seen from both.
+func TestMountedSource(t *testing.T) {
+	path := sparseDisk(t, 8<<20)
+	device := loopdev.Attach(t, path, 0, 512)
+	makeExt4(t, device)
+	for _, each := range []string{path, device} {
+		if got := MountedAt(each); got != "" {
+			t.Errorf("%s before it is mounted: %s", each, got)
+		}
+	}
+	swapped := system
+	swapped.swaps = filepath.Join(t.TempDir(), "swaps")
+	writeFile(t, swapped.swaps, []byte("Filename\tType\tSize\tUsed\tPriority\n"+device+"   partition\t8188\t0\t-2\n"))
+	if got, want := swapped.mountedAt(path), device+" is used for swap"; got != want {
+		t.Errorf("with swap: %q, want %q", got, want)
+	}
+	where := mountAt(t, device, "ext4", "")
+	for _, each := range []string{path, device} {
+		if got, want := MountedAt(each), device+" is mounted on "+where; got != want {
+			t.Errorf("%s: %q, want %q", each, got, want)
+		}
+	}
+	if err := unix.Mount("", where, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range []string{path, device} {
+		if got := MountedAt(each); got != "" {
+			t.Errorf("%s mounted read-only: %s", each, got)
+		}
+	}
+}
+
 func TestUse(t *testing.T) {
 	sda, sda1, sda2, dm1, other := unix.Mkdev(250, 0), unix.Mkdev(250, 1), unix.Mkdev(250, 2), unix.Mkdev(251, 1), unix.Mkdev(252, 0)
 	for _, tt := range []struct {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"multiserver/internal/quote"
 )
 
 // Every error of this package wraps exactly one of these two, and the system's
@@ -29,25 +31,25 @@ func (e *failure) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // refused is the error for a target that is not written to.
 func refused(name, why string) error {
-	return &failure{name + " is refused: " + why, ErrRefused, nil}
+	return &failure{quote.Name(name) + " is refused: " + why, ErrRefused, nil}
 }
 
 // refusedBy is refused with the system's reason.
 func refusedBy(name string, err error) error {
 	err = bare(err)
-	return &failure{name + " is refused: " + err.Error(), ErrRefused, err}
+	return &failure{quote.Name(name) + " is refused: " + err.Error(), ErrRefused, err}
 }
 
 // failed is the error of an action on name, such as "sync" or "close".
 func failed(action, name string, err error) error {
 	err = bare(err)
-	return &failure{fmt.Sprintf("%s %s: %v", action, name, err), ErrIO, err}
+	return &failure{fmt.Sprintf("%s %s: %v", action, quote.Name(name), err), ErrIO, err}
 }
 
 // failedAt is failed with a byte offset in name.
 func failedAt(action, name string, off uint64, err error) error {
 	err = bare(err)
-	return &failure{fmt.Sprintf("%s %s at offset %d: %v", action, name, off, err), ErrIO, err}
+	return &failure{fmt.Sprintf("%s %s at offset %d: %v", action, quote.Name(name), off, err), ErrIO, err}
 }
 
 // writeFailed is the error of a write at a byte offset in name.
@@ -66,7 +68,7 @@ func failedIn(action, name string, in extent, err error) error {
 		return failed(action, name, err)
 	}
 	err = bare(err)
-	return &failure{fmt.Sprintf("%s %s between offsets %d and %d: %v", action, name, in.lo, in.hi, err), ErrIO, err}
+	return &failure{fmt.Sprintf("%s %s between offsets %d and %d: %v", action, quote.Name(name), in.lo, in.hi, err), ErrIO, err}
 }
 
 // bare takes off the operation and the path that package os puts before an error.

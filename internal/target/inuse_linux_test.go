@@ -1,6 +1,7 @@
 package target
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -161,6 +162,9 @@ func TestDeviceEmpty(t *testing.T) {
 	for _, force := range []bool{false, true} {
 		_, err := Open(Options{Path: device, Force: force})
 		checkRefused(t, err, device, "it holds 0 bytes: it has no medium, or was not set up")
+		if !errors.Is(err, ErrNoDisk) {
+			t.Errorf("%v: a medium may come", err)
+		}
 	}
 }
 

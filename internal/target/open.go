@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -47,12 +48,13 @@ func Open(o Options) (*File, error) {
 	stat := os.Stat
 	if o.Served {
 		if why := unfitName(o.Path); why != "" {
-			return nil, refused(printable(o.Path), why+"; name a file to write to instead (ClientConfig.Output)")
+			shown := strconv.Quote(o.Path[:min(len(o.Path), maxNameBytes)])
+			return nil, &failure{shown + " is refused: " + why + "; name a file to write to instead (ClientConfig.Output)", ErrRefused, nil}
 		}
 		stat = os.Lstat
 	}
 	if o.Path == "" {
-		return nil, refused(`""`, "a path is needed")
+		return nil, &failure{`"" is refused: a path is needed`, ErrRefused, nil}
 	}
 	info, err := stat(o.Path)
 	switch {
@@ -86,18 +88,6 @@ func unfitName(name string) string {
 	return ""
 }
 
-// printable is a hostile name as one line of bounded length.
-func printable(name string) string {
-	name = name[:min(len(name), maxNameBytes)]
-	clean := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, strings.ToValidUTF8(name, "?"))
-	return `"` + clean + `"`
-}
-
 // unfitType says why a file that is neither a regular file nor a block device is no target.
 func unfitType(m fs.FileMode) string {
 	switch m.Type() {
@@ -122,13 +112,16 @@ func openRegular(o Options, missing bool) (*File, error) {
 	path, err := resolve(o.Path, !o.Served)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
+			if belowDev(filepath.Clean(o.Path)) { // /dev/disk/by-id comes with the first disk
+				return nil, notThere(o.Path, "its folder does not exist")
+			}
 			return nil, refused(o.Path, "its folder does not exist")
 		}
 		return nil, refusedBy(o.Path, err)
 	}
 	if belowDev(path) && !o.Force {
 		if missing {
-			return nil, refused(o.Path, "there is no such device (ClientConfig.Force makes a regular file)")
+			return nil, notThere(o.Path, "there is no such device (ClientConfig.Force makes a regular file)")
 		}
 		return nil, refused(o.Path, "it is a regular file below /dev, no device (ClientConfig.Force writes anyway)")
 	}

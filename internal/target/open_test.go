@@ -1,13 +1,17 @@
 package target
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"multiserver/internal/quote"
 )
 
 // furnish fills a folder with one thing of each kind and returns it.
@@ -57,6 +61,28 @@ func TestOpenRefuses(t *testing.T) {
 			name = `""`
 		}
 		checkRefused(t, openRefused(t, Options{Path: tt.path}, dir), name, tt.want)
+	}
+}
+
+// TestOpenNotThere: a device that may still come is told apart from what waiting does not mend.
+func TestOpenNotThere(t *testing.T) {
+	dir := furnish(t)
+	if err := os.Symlink("/dev/no-such-disk", "to-disk"); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"/dev/no-such-disk":              true,
+		"/dev/no-such-folder/ata-x":      true,
+		"/dev/../dev/no-such-folder/x":   true,
+		"to-disk":                        true,
+		"missing/out.img":                false,
+		"/dev/shm/no-such-folder/an.img": false,
+		"folder":                         false,
+		"/dev/null":                      false,
+	} {
+		if err := openRefused(t, Options{Path: path}, dir); errors.Is(err, ErrNoDisk) != want {
+			t.Errorf("%s: %v; a disk that may come: %v", path, err, !want)
+		}
 	}
 }
 
@@ -190,9 +216,9 @@ func TestServedNameRefused(t *testing.T) {
 		{strings.Repeat("x", 256), "too long"},
 		{strings.Repeat("\x00", 256), "too long"},
 	} {
-		checkRefused(t, openRefused(t, Options{Path: tt.name, Served: true}, outer), printable(tt.name), tt.want)
+		checkRefused(t, openRefused(t, Options{Path: tt.name, Served: true}, outer), strconv.Quote(tt.name[:min(len(tt.name), maxNameBytes)]), tt.want)
 		// Force is for devices, not for what a stranger says.
-		checkRefused(t, openRefused(t, Options{Path: tt.name, Served: true, Force: true}, outer), printable(tt.name), tt.want)
+		checkRefused(t, openRefused(t, Options{Path: tt.name, Served: true, Force: true}, outer), strconv.Quote(tt.name[:min(len(tt.name), maxNameBytes)]), tt.want)
 	}
 }
 
@@ -240,15 +266,11 @@ func TestRace(t *testing.T) {
 	}
 }
 
-func FuzzPrintable(f *testing.F) {
+func FuzzUnfitName(f *testing.F) {
 	f.Add("disk.img")
 	f.Add("a\x1b[2J\xff")
 	f.Fuzz(func(t *testing.T, name string) {
-		shown := printable(name)
-		if strings.ContainsFunc(shown, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }) {
-			t.Errorf("%q is shown with control characters: %q", name, shown)
-		}
-		if unfitName(name) == "" && (filepath.Base(name) != name || shown != `"`+name+`"`) {
+		if unfitName(name) == "" && (filepath.Base(name) != name || quote.Name("x"+name) != "x"+name) {
 			t.Errorf("%q is fit", name)
 		}
 	})

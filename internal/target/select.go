@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"multiserver/internal/quote"
 )
 
 // Disk describes a block device. If a text has several spellings, the first is shown; a
@@ -229,11 +231,12 @@ func (c condition) holds(d Disk) bool {
 	return d.SizeBytes == c.number
 }
 
-// ErrNoDisk: no disk matches. One may still appear, for instance if its driver is loaded late.
+// ErrNoDisk: no disk matches, or the device that is meant is not there, or has no medium. It may
+// still appear, for instance if its driver is loaded late.
 var ErrNoDisk = errors.New("no such disk")
 
-func missing(name, why string) error {
-	return &failure{name + " is refused: " + why, ErrRefused, ErrNoDisk}
+func notThere(name, why string) error {
+	return &failure{quote.Name(name) + " is refused: " + why, ErrRefused, ErrNoDisk}
 }
 
 // Pick returns the one disk of disks that matches. If several match, the error wraps
@@ -254,7 +257,7 @@ func (s Selection) Pick(disks []Disk) (picked Disk, candidates []Disk, err error
 	case len(candidates) > 1:
 		return Disk{}, candidates, refused(name, fmt.Sprintf("%d disks match; add a condition: %s", len(candidates), strings.Join(names, ", ")))
 	case len(disks) == 0:
-		return Disk{}, nil, missing(name, "there is no disk here")
+		return Disk{}, nil, notThere(name, "there is no disk here")
 	}
 	why := fmt.Sprintf("none of %d disks matches", len(disks))
 	if len(disks) == 1 {
@@ -269,5 +272,5 @@ func (s Selection) Pick(disks []Disk) (picked Disk, candidates []Disk, err error
 			}
 		}
 	}
-	return Disk{}, disks, missing(name, why)
+	return Disk{}, disks, notThere(name, why)
 }

@@ -6,10 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"multiserver/internal/quote"
 )
 
 // tables are the files in which the kernel lists what uses a device.
@@ -67,7 +70,7 @@ func (t tables) use(dev uint64) (string, error) {
 	}
 	for _, m := range family {
 		if where, ok := mounts[m.dev]; ok {
-			return m.name + " is mounted on " + where, nil
+			return m.name + " is mounted on " + quote.Name(where), nil
 		}
 	}
 	for _, m := range family {
@@ -232,6 +235,14 @@ func readDev(path string) (uint64, error) {
 
 // mounted is where each mounted device is mounted first.
 func (t tables) mounted() (map[uint64]string, error) {
+	return t.mountedIf(func(*mountinfo.Info) bool { return true })
+}
+
+// mountOption tells whether an option is in a list with commas.
+func mountOption(list, option string) bool { return slices.Contains(strings.Split(list, ","), option) }
+
+// mountedIf is mounted of those mounts that count.
+func (t tables) mountedIf(counts func(*mountinfo.Info) bool) (map[uint64]string, error) {
 	file, err := os.Open(t.mounts)
 	if err != nil {
 		return nil, err
@@ -249,6 +260,12 @@ func (t tables) mounted() (map[uint64]string, error) {
 	}
 	where[uint64(root.Dev)] = "/"
 	for _, m := range mounts {
+		if !counts(m) {
+			if m.Mountpoint == "/" && unix.Mkdev(uint32(m.Major), uint32(m.Minor)) == uint64(root.Dev) {
+				delete(where, uint64(root.Dev))
+			}
+			continue
+		}
 		devs := []uint64{unix.Mkdev(uint32(m.Major), uint32(m.Minor))}
 		// btrfs has numbers of its own and names the device as the source.
 		if dev, ok := blockDevice(m.Source); ok {

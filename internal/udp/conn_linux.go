@@ -21,10 +21,14 @@ const maxSendBufferBytes = 212992
 type connSystem struct {
 	raw         syscall.RawConn
 	readControl []byte // of ReadFrom, which one goroutine calls
+	drops       drops
 
 	mu      sync.Mutex
 	sources map[sourceKey]netip.Addr // once found
 }
+
+// Drops is how often the kernel dropped what arrived for lack of room in the receive buffer.
+func (c *Conn) Drops() uint64 { return c.drops.read(c.raw) }
 
 // sourceKey is what the address to send from depends on.
 type sourceKey struct {

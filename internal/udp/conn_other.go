@@ -21,6 +21,9 @@ type connSystem struct {
 	viaMutex *sync.Mutex
 }
 
+// Drops is 0: the count is not to be had here.
+func (c *Conn) Drops() uint64 { return 0 }
+
 // Listen binds a control socket. It returns a *PortInUseError if the port is
 // another socket's.
 func Listen(config ConnConfig) (*Conn, error) {

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"syscall"
 	"unsafe"
 
@@ -25,11 +24,7 @@ type receiverSystem struct {
 	errno           syscall.Errno // that ended it
 	receiveMessages func(fd uintptr) bool
 
-	drops struct {
-		sync.Mutex
-		last  uint32 // the kernel's count, which wraps
-		total uint64
-	}
+	drops drops
 }
 
 type batchSystem struct {
@@ -267,27 +262,7 @@ func recvmmsg(fd uintptr, messages []mmsghdr) (int, syscall.Errno) {
 
 // Drops is how often the kernel dropped what arrived for lack of room in the
 // receive buffer: datagrams, joined ones counted once. After Close it is the last.
-//
-// Unlike SO_RXQ_OVFL, which tells it with the next datagram, SO_MEMINFO (Linux 4.12)
-// tells it at once, and costs nothing while receiving.
-func (r *Receiver) Drops() uint64 {
-	r.drops.Lock()
-	defer r.drops.Unlock()
-	// An error is that of a closed socket, or of an older kernel, which has no count.
-	_ = control(r.raw, func(fd int) error {
-		var info [unix.SK_MEMINFO_DROPS + 1]uint32
-		size := uint32(unsafe.Sizeof(info))
-		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
-			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-		if errno == 0 {
-			now := info[unix.SK_MEMINFO_DROPS]
-			r.drops.total += uint64(now - r.drops.last)
-			r.drops.last = now
-		}
-		return nil
-	})
-	return r.drops.total
-}
+func (r *Receiver) Drops() uint64 { return r.drops.read(r.raw) }
 
 // Close ends Receive with net.ErrClosed.
 func (r *Receiver) Close() error {

@@ -3,6 +3,7 @@ package udp
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -282,6 +283,29 @@ func TestMore(t *testing.T) {
 	r.SetReadDeadline(time.Unix(1, 0))
 	if err := r.Receive(batch); !errors.Is(err, os.ErrDeadlineExceeded) || batch.More() {
 		t.Errorf("%v; after nothing there may be more: %v", err, batch.More())
+	}
+}
+
+// TestConnDrops: a control socket, by which unicast comes, counts its drops too.
+func TestConnDrops(t *testing.T) {
+	c := listen(t, ConnConfig{})
+	if err := control(c.raw, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Drops(); got != 0 {
+		t.Errorf("%d drops before anything came", got)
+	}
+	to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), c.LocalAddr().Port())
+	const sent = 100
+	for range sent {
+		if err := c.WriteTo(testData(1472), to, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := c.Drops(); got == 0 || got >= sent {
+		t.Errorf("%d of %d dropped", got, sent)
 	}
 }
 

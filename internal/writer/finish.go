@@ -9,6 +9,7 @@ import (
 
 	"multiserver/internal/account"
 	"multiserver/internal/failure"
+	"multiserver/internal/quote"
 	"multiserver/internal/target"
 )
 
@@ -84,7 +85,7 @@ func (e *Ending) finishRest() error {
 func (e *Ending) verify(ctx context.Context) error {
 	v, ok := e.Target.(target.Verifiable)
 	if !ok {
-		return failure.New(failure.Config, "%s cannot be read back", e.Target.Name())
+		return failure.New(failure.Config, "%s cannot be read back", quote.Name(e.Target.Name()))
 	}
 	back, err := v.ReadBack()
 	if err != nil {
@@ -127,7 +128,7 @@ func (e *Ending) verify(ctx context.Context) error {
 	}
 	if wrong > 0 {
 		return failure.New(target.ErrIO, "%s does not hold what was written: %d of %d parts of %d bytes read back differently, the first of them at offset %d; do not trust this disk",
-			e.Target.Name(), wrong, (e.SizeBytes+e.StepBytes-1)/e.StepBytes, e.StepBytes, firstWrong)
+			quote.Name(e.Target.Name()), wrong, (e.SizeBytes+e.StepBytes-1)/e.StepBytes, e.StepBytes, firstWrong)
 	}
 	return nil
 }

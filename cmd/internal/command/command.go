@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"multiserver/internal/quote"
 )
 
 // Command is what a program does without a word, or one of its subcommands.
@@ -23,8 +25,9 @@ type Command struct {
 	// kernel's command line.
 	inherits bool
 
-	environ map[string]bool // flags that the environment set
-	kernel  map[string]bool // flags that the kernel's command line set
+	given   map[*pflag.Flag]string // values on the command line; the main command's
+	environ map[string]bool        // flags that the environment set
+	kernel  map[string]bool        // flags that the kernel's command line set
 }
 
 // group is a paragraph of the help.
@@ -143,7 +146,7 @@ func (c *Command) Execute(args []string) int {
 	case errors.As(err, &end):
 		return end.status
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", c.text.Name, chosen.Usage(err))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", c.text.Name, quote.Line(chosen.Usage(err).Error()))
 	return exitUsage
 }
 
@@ -153,7 +156,8 @@ func (c *Command) choose(args []string) (chosen *Command, rest []string, err err
 	// Up to the first argument only: what follows a subcommand's word may be a flag that
 	// the main command does not have.
 	c.flags.SetInterspersed(false)
-	if err := c.flags.Parse(args); err != nil {
+	c.given = map[*pflag.Flag]string{}
+	if err := c.parse(args); err != nil {
 		return c, nil, err
 	}
 	rest = c.flags.Args()
@@ -176,11 +180,23 @@ func (c *Command) choose(args []string) (chosen *Command, rest []string, err err
 		return chosen, nil, err
 	}
 	chosen.flags.SetInterspersed(true)
-	err = chosen.flags.Parse(rest)
+	err = chosen.parse(rest)
 	if errors.Is(err, pflag.ErrHelp) { // of a subcommand that does not define the flag
 		return chosen, nil, c.flags.Set("help", "true")
 	}
 	return chosen, chosen.flags.Args(), err
+}
+
+// parse sets the flags. One that is given twice with different values is an error: whoever
+// does that expects two of them, or does not know which one counts.
+func (c *Command) parse(args []string) error {
+	return c.flags.ParseAll(args, func(flag *pflag.Flag, value string) error {
+		if was, twice := c.main.given[flag]; twice && was != value {
+			return fmt.Errorf("--%s is given twice, as %q and as %q: it takes one value", flag.Name, was, value)
+		}
+		c.main.given[flag] = value
+		return c.flags.Set(flag.Name, value)
+	})
 }
 
 // execute runs what was chosen. Help wins over whatever is wrong with the environment.

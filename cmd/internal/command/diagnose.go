@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"multiserver"
+	"multiserver/internal/quote"
 )
 
 // CheckText is the Text of a program's check. Word and exit statuses are the same in both
@@ -41,7 +42,7 @@ func (o *Output) Diagnose(check func(context.Context, func(multiserver.Finding))
 			line, _ := json.Marshal(f) // strings cannot fail
 			fmt.Printf("%s\n", line)
 		default:
-			fmt.Println(f)
+			fmt.Println(quote.Lines(f.String()))
 		}
 	})
 	if errors.Is(err, multiserver.ErrConfig) {

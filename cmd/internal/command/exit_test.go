@@ -52,6 +52,9 @@ func TestSignals(t *testing.T) {
 	if received() != syscall.SIGTERM {
 		t.Errorf("received %v, want SIGTERM", received())
 	}
+	if cause := context.Cause(ctx); cause.Error() != "ended by SIGTERM" || !errors.Is(cause, context.Canceled) {
+		t.Errorf("the cause is %v", cause)
+	}
 }
 
 func TestRevisionText(t *testing.T) {

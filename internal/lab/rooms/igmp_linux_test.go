@@ -28,7 +28,7 @@ func TestSwitchForgets(t *testing.T) {
 			a.reaches(0.3)
 			r.await("the client joins again", func() bool {
 				r.must(r.Switch().Forget(r.Hosts[1].Interface, netip.MustParseAddr(group)))
-				return a.hasLogged("nothing is heard; joined the group again")
+				return a.hasLogged("nothing arrives; joined the group again")
 			})
 			finish(a, b)
 			s.stop()

@@ -157,9 +157,7 @@ func (n *node) processed(at time.Duration) (time.Duration, bool) {
 // take hands a packet to the engine.
 func (n *node) take(now time.Duration, p *packet) {
 	e := n.engine
-	if n.drops > 0 {
-		defer func() { e.SocketDropped(n.drops); n.drops = 0 }()
-	}
+	defer func() { e.SocketDropped(n.drops); n.drops = 0 }()
 	if p.control == nil {
 		if t := e.HandleSymbol(now, &p.symbol); t.Verdict == receiver.Keep && t.Complete {
 			n.solve(now, t.Slot)
