@@ -196,7 +196,7 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		return err
 	}
 	if text, advice := format.Caution(of, m.offer.SizeBytes); text != "" && isDevice(m.out) {
-		c.cfg.Log.Warn(m.offer.Name+" "+text, "advice", advice)
+		c.cfg.Log.Warn(quote.Name(m.offer.Name)+" "+text, "advice", advice)
 	}
 	if file, ok := m.out.(*target.File); ok {
 		if warning := file.MayLackRoom(m.offer.SizeBytes); warning != "" {

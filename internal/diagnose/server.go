@@ -76,7 +76,7 @@ func (k serverChecker) file() {
 	k.ok("file", "%s can be read, %d bytes", source, source.Size())
 	if of, err := image.FormatOf(source); err == nil {
 		if text, advice := format.Caution(of, source.Size()); text != "" {
-			k.note("file", advice, "%s %s", k.cfg.File, text)
+			k.note("file", advice, "%s %s", source, text)
 		}
 	}
 	if where := target.MountedAt(k.cfg.File); where != "" {
