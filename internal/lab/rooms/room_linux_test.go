@@ -202,7 +202,10 @@ func (r *room) serve(host int, args ...string) server {
 // serveImage is serve for another image.
 func (r *room) serveImage(host int, image string, args ...string) server {
 	r.Helper()
-	args = append([]string{"--json", "-f", image, "--rate", rate}, args...)
+	if !slices.Contains(args, "--rate") {
+		args = append([]string{"--rate", rate}, args...)
+	}
+	args = append([]string{"--json", "-f", image}, args...)
 	s := server{r.prepare(r.Hosts[host], lab.BuildOnce(r).Server, args...)}
 	r.start(s.process)
 	s.ready()
