@@ -12,15 +12,15 @@ import (
 // is a failure while running.
 var (
 	// ErrConfig: a field of a configuration holds what it cannot hold.
-	ErrConfig = failure.Config
+	ErrConfig = failure.ErrConfig
 	// ErrTimeLimit: no server was found, or nothing arrived, for longer than the configuration
 	// allows.
-	ErrTimeLimit = failure.TimeLimit
+	ErrTimeLimit = failure.ErrTimeLimit
 	// ErrIntegrity: what arrives is not, or may not be, the image that the session began
 	// with.
-	ErrIntegrity = failure.Integrity
+	ErrIntegrity = failure.ErrIntegrity
 	// ErrReceiversFailed: the session is over, and not every client has the image.
-	ErrReceiversFailed = failure.ReceiversFailed
+	ErrReceiversFailed = failure.ErrReceiversFailed
 	// ErrTargetRefused: the target failed a check before anything was written.
 	ErrTargetRefused = target.ErrRefused
 	// ErrNoDisk: not exactly one disk meets ClientConfig.Disk, or the device of

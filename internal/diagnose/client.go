@@ -128,7 +128,7 @@ func (k clientChecker) noServer(err error, search *discover.Search) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		k.wrong("server", "", "the search for it was not over in time")
-	case errors.Is(err, failure.TimeLimit):
+	case errors.Is(err, failure.ErrTimeLimit):
 		k.wrong("server", search.Hint(), "none answers within %s", checkSearch)
 	default:
 		k.wrong("server", "see that the two sides agree", "%v", err)

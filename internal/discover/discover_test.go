@@ -118,7 +118,7 @@ func TestRivals(t *testing.T) {
 				err = search.Settle(t.Context(), conn, &offer)
 			}
 			if c.rivals {
-				if !errors.Is(err, failure.Integrity) || !strings.Contains(err.Error(), "ClientConfig.ControlHost") {
+				if !errors.Is(err, failure.ErrIntegrity) || !strings.Contains(err.Error(), "ClientConfig.ControlHost") {
 					t.Errorf("it found %+v, %v", offer, err)
 				}
 				return
@@ -171,7 +171,7 @@ func TestReaderSettles(t *testing.T) {
 					t.Error("the offer stands beside another")
 				}
 			case err := <-failed:
-				if !c.rivals || !errors.Is(err, failure.Integrity) || err.Error() != offer.rivals(&Offer{
+				if !c.rivals || !errors.Is(err, failure.ErrIntegrity) || err.Error() != offer.rivals(&Offer{
 					Server: b.addr, Name: nameOf(t, c.second), SizeBytes: sizeOf(t, c.second),
 				}).Error() {
 					t.Errorf("it failed: %v", err)
@@ -197,7 +197,7 @@ func TestDrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.send(conn, description(us, "b.img"))
-	if err := search.Settle(t.Context(), conn, &offer); !errors.Is(err, failure.Integrity) {
+	if err := search.Settle(t.Context(), conn, &offer); !errors.Is(err, failure.ErrIntegrity) {
 		t.Errorf("settled with %v", err)
 	}
 	b.send(conn, description(us, "b.img"))
@@ -212,7 +212,7 @@ func TestDrained(t *testing.T) {
 	case <-r.Settled():
 		t.Fatal("the offer stands beside another")
 	case err := <-failed:
-		if !errors.Is(err, failure.Integrity) {
+		if !errors.Is(err, failure.ErrIntegrity) {
 			t.Errorf("it failed: %v", err)
 		}
 	}
@@ -262,7 +262,7 @@ func TestNoAnswer(t *testing.T) {
 	s := newServer(t)
 	search, conn := searching(t, s)
 	search.Limit = 1
-	if _, err := search.Find(t.Context(), conn); !errors.Is(err, failure.TimeLimit) || !strings.Contains(err.Error(), "is multiserver running") {
+	if _, err := search.Find(t.Context(), conn); !errors.Is(err, failure.ErrTimeLimit) || !strings.Contains(err.Error(), "is multiserver running") {
 		t.Errorf("without an answer: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -363,7 +363,7 @@ func TestReader(t *testing.T) {
 			}
 			select {
 			case err := <-failed:
-				if !c.rivals || !errors.Is(err, failure.Integrity) {
+				if !c.rivals || !errors.Is(err, failure.ErrIntegrity) {
 					t.Errorf("it failed: %v", err)
 				}
 			default:

@@ -70,7 +70,7 @@ func (o *Offer) Format() format.Format {
 
 // rivals is the error for two servers that offer different images.
 func (o *Offer) rivals(other *Offer) error {
-	return failure.New(failure.Integrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with ClientConfig.ControlHost",
+	return failure.New(failure.ErrIntegrity, "two servers answer: %s serves %s (%d bytes), %s serves %s (%d bytes): choose one with ClientConfig.ControlHost",
 		o.Server, quote.Name(o.Name), o.SizeBytes, other.Server, quote.Name(other.Name), other.SizeBytes)
 }
 

@@ -103,7 +103,7 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 		case ctx.Err() != nil:
 			return Offer{}, ctx.Err()
 		case s.Limit > 0 && now.Sub(start) > s.Limit:
-			return Offer{}, failure.New(failure.TimeLimit, "no server answered for %s: %s", s.Limit, s.Hint())
+			return Offer{}, failure.New(failure.ErrTimeLimit, "no server answered for %s: %s", s.Limit, s.Hint())
 		case !now.Before(next):
 			next = now.Add(s.ask(conn, host, step))
 			step++
@@ -129,7 +129,7 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 }
 
 // Settle waits until other servers have had their time to answer after the first, whose offer
-// Find returned. It fails with failure.Integrity if one of them has another image.
+// Find returned. It fails with failure.ErrIntegrity if one of them has another image.
 func (s *Search) Settle(ctx context.Context, conn *udp.Conn, first *Offer) error {
 	if first.Stands() {
 		return nil

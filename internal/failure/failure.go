@@ -15,18 +15,18 @@ import (
 // The kinds. An error that wraps none of them, and none of the target package's, is a
 // failure while running.
 var (
-	// Config: a field of a configuration holds what it cannot hold.
-	Config = errors.New("unusable setting")
-	// TimeLimit: no server was found, or the stream stayed away, for longer than the
+	// ErrConfig: a field of a configuration holds what it cannot hold.
+	ErrConfig = errors.New("unusable setting")
+	// ErrTimeLimit: no server was found, or the stream stayed away, for longer than the
 	// configuration allows.
-	TimeLimit = errors.New("time limit passed")
-	// Integrity: what arrives cannot be told from, or is known to be, something else
+	ErrTimeLimit = errors.New("time limit passed")
+	// ErrIntegrity: what arrives cannot be told from, or is known to be, something else
 	// than the image that the session began with.
-	Integrity = errors.New("not the same image")
-	// ReceiversFailed: the session is over, and not every client has the image.
-	ReceiversFailed = errors.New("not every client got the image")
-	// PacketSize: the path does not carry packets of the session's size.
-	PacketSize = errors.New("packets of this size do not arrive")
+	ErrIntegrity = errors.New("not the same image")
+	// ErrReceiversFailed: the session is over, and not every client has the image.
+	ErrReceiversFailed = errors.New("not every client got the image")
+	// ErrPacketSize: the path does not carry packets of the session's size.
+	ErrPacketSize = errors.New("packets of this size do not arrive")
 )
 
 // Error is an error of one of the kinds.
@@ -41,10 +41,10 @@ func New(kind error, format string, args ...any) error {
 	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
-// Setting returns an error of kind Config. field is the configuration's type and field,
+// Setting returns an error of kind ErrConfig. field is the configuration's type and field,
 // such as "ServerConfig.MTU"; the text begins with it.
 func Setting(field, format string, args ...any) error {
-	return &Error{Kind: Config, Field: field, Err: fmt.Errorf(format, args...)}
+	return &Error{Kind: ErrConfig, Field: field, Err: fmt.Errorf(format, args...)}
 }
 
 // Error does not repeat the kind.

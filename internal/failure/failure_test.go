@@ -7,11 +7,11 @@ import (
 )
 
 func TestError(t *testing.T) {
-	err := New(Integrity, "read block %d: %w", 7, fs.ErrNotExist)
+	err := New(ErrIntegrity, "read block %d: %w", 7, fs.ErrNotExist)
 	if want := "read block 7: file does not exist"; err.Error() != want {
 		t.Errorf("the text is %q, want %q", err, want)
 	}
-	if !errors.Is(err, Integrity) || !errors.Is(err, fs.ErrNotExist) || errors.Is(err, Config) {
+	if !errors.Is(err, ErrIntegrity) || !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrConfig) {
 		t.Errorf("%v is not exactly of its kind and its cause", err)
 	}
 }
@@ -22,7 +22,7 @@ func TestSetting(t *testing.T) {
 		t.Errorf("the text is %q, want %q", err, want)
 	}
 	var e *Error
-	if !errors.As(err, &e) || e.Field != "ServerConfig.MTU" || !errors.Is(err, Config) {
+	if !errors.As(err, &e) || e.Field != "ServerConfig.MTU" || !errors.Is(err, ErrConfig) {
 		t.Errorf("%v does not tell its field and kind", err)
 	}
 }

@@ -47,11 +47,11 @@ func outcomeOf(err error) (wire.Outcome, string) {
 		kind    error
 		outcome wire.Outcome
 	}{
-		{failure.TimeLimit, wire.OutcomeTimeLimit},
-		{failure.Integrity, wire.OutcomeIntegrity},
+		{failure.ErrTimeLimit, wire.OutcomeTimeLimit},
+		{failure.ErrIntegrity, wire.OutcomeIntegrity},
 		{target.ErrRefused, wire.OutcomeTargetRefused},
 		{target.ErrIO, wire.OutcomeTargetIO},
-		{failure.PacketSize, wire.OutcomePath},
+		{failure.ErrPacketSize, wire.OutcomePath},
 	} {
 		if errors.Is(err, kind.kind) {
 			return kind.outcome, err.Error()
@@ -65,9 +65,9 @@ func (s *session) gaveUp(o wire.Outcome, reason string) error {
 	name, server := s.description.FileName, s.cfg.Offer.Server
 	switch o {
 	case wire.OutcomeTimeLimit:
-		return failure.New(failure.TimeLimit, "nothing from %s for %s: %s", server, s.cfg.SilenceLimit, s.hint())
+		return failure.New(failure.ErrTimeLimit, "nothing from %s for %s: %s", server, s.cfg.SilenceLimit, s.hint())
 	case wire.OutcomeIntegrity:
-		return failure.New(failure.Integrity, "%s from %s: %s", name, server, reason)
+		return failure.New(failure.ErrIntegrity, "%s from %s: %s", name, server, reason)
 	}
 	return fmt.Errorf("%s from %s: %s", name, server, reason)
 }

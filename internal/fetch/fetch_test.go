@@ -126,7 +126,7 @@ func TestNotTheImage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPeer(t, 4)
 			_, err := p.run(func() { c.script(p) }, nil)
-			if !errors.Is(err, failure.Integrity) {
+			if !errors.Is(err, failure.ErrIntegrity) {
 				t.Fatalf("the client ended with %v", err)
 			}
 			if p.goodbye.Outcome != wire.OutcomeIntegrity || len(p.goodbye.Reason) == 0 {
@@ -178,7 +178,7 @@ func TestAgainstTheManifest(t *testing.T) {
 	if err := block(0, p.plain(0)); err != nil || s.blocks.disk.writer.Waiting() != 2 {
 		t.Errorf("a block of the image: %v", err)
 	}
-	if err := block(1, p.plain(0)); !errors.Is(err, failure.Integrity) || s.blocks.disk.writer.Waiting() != 2 {
+	if err := block(1, p.plain(0)); !errors.Is(err, failure.ErrIntegrity) || s.blocks.disk.writer.Waiting() != 2 {
 		t.Errorf("another block in its place: %v, %d jobs for the writer", err, s.blocks.disk.writer.Waiting())
 	}
 }
@@ -266,7 +266,7 @@ func TestAnotherImage(t *testing.T) {
 				p.sendImage()
 				p.sendManifest()
 			}, nil)
-			if c.fails != errors.Is(err, failure.Integrity) || !c.fails && err != nil {
+			if c.fails != errors.Is(err, failure.ErrIntegrity) || !c.fails && err != nil {
 				t.Fatalf("the client ended with %v", err)
 			}
 			if c.fails && !strings.Contains(err.Error(), "another image") {

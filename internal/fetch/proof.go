@@ -98,10 +98,10 @@ func (p *proof) addManifest(id block.ID, plain []byte) (complete bool) {
 func (p *proof) check() error {
 	m, err := codec.ParseManifest(p.bytes, p.image)
 	if err != nil {
-		return failure.New(failure.Integrity, "the manifest of %s: %w", p.name, err)
+		return failure.New(failure.ErrIntegrity, "the manifest of %s: %w", p.name, err)
 	}
 	if m.ImageDigest() != p.digest {
-		return failure.New(failure.Integrity, "the manifest of %s is not that of the session", p.name)
+		return failure.New(failure.ErrIntegrity, "the manifest of %s is not that of the session", p.name)
 	}
 	err = each(p.zeros, func(id block.ID) error {
 		if !m.IsZeroBlock(id) {
@@ -136,7 +136,7 @@ func (p *proof) check() error {
 }
 
 func (p *proof) notTheImage(id block.ID) error {
-	return failure.New(failure.Integrity, "block %d is not what the manifest of %s says: the image changed while it was served", id, p.name)
+	return failure.New(failure.ErrIntegrity, "block %d is not what the manifest of %s says: the image changed while it was served", id, p.name)
 }
 
 // each calls f with each block of a set, until one fails.

@@ -97,7 +97,7 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	}
 	if unserved := s.reach.Unserved(s.now()); s.cfg.SilenceLimit > 0 && unserved > s.cfg.SilenceLimit && !s.leaving {
 		why := reach.Silence{Kind: reach.Unserved, For: unserved}
-		return failure.New(failure.TimeLimit, "%s", silenceText(why, s.cfg.Offer.Server, s.description.Data, s.blocks.output))
+		return failure.New(failure.ErrTimeLimit, "%s", silenceText(why, s.cfg.Offer.Server, s.description.Data, s.blocks.output))
 	}
 	return s.judgeSize()
 }
@@ -202,7 +202,7 @@ func (s *session) handleAnswer(d *wire.Description) error {
 	old := &s.description
 	if d.Identity != old.Identity || d.Geometry != old.Geometry {
 		s.over = true
-		return failure.New(failure.Integrity, "%s now serves %s of %d bytes; this began with another image, %s of %d bytes",
+		return failure.New(failure.ErrIntegrity, "%s now serves %s of %d bytes; this began with another image, %s of %d bytes",
 			s.cfg.Offer.Server, d.FileName, d.Geometry.ImageSize, old.FileName, old.Geometry.ImageSize)
 	}
 	now := s.now()
@@ -372,11 +372,11 @@ func (s *session) judgeSize() error {
 	case probe.AskForTrain:
 		s.sendProbeReport(wire.ProbeReport{})
 	case probe.SizeTooLarge:
-		return failure.New(failure.PacketSize, "%v: packets of %d bytes from %s, while small ones do: a part of the network, or this host's %s, has a smaller MTU; start the server without ServerConfig.MTU, or raise that MTU",
-			failure.PacketSize, mtu, s.cfg.Offer.Server, udp.InterfaceName(s.cfg.Offer.IfIndex))
+		return failure.New(failure.ErrPacketSize, "%v: packets of %d bytes from %s, while small ones do: a part of the network, or this host's %s, has a smaller MTU; start the server without ServerConfig.MTU, or raise that MTU",
+			failure.ErrPacketSize, mtu, s.cfg.Offer.Server, udp.InterfaceName(s.cfg.Offer.IfIndex))
 	case probe.UnicastTooLong:
-		return failure.New(failure.PacketSize, "%v: packets of %d bytes by unicast from %s, while small ones do: a part of the network has a smaller MTU; start the server without ServerConfig.MTU",
-			failure.PacketSize, mtu, s.cfg.Offer.Server)
+		return failure.New(failure.ErrPacketSize, "%v: packets of %d bytes by unicast from %s, while small ones do: a part of the network has a smaller MTU; start the server without ServerConfig.MTU",
+			failure.ErrPacketSize, mtu, s.cfg.Offer.Server)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func TestStandStill(t *testing.T) {
 		} else {
 			s.later(time.Minute)
 		}
-		if err := s.step(nil); stopped == errors.Is(err, failure.TimeLimit) || stopped && err != nil {
+		if err := s.step(nil); stopped == errors.Is(err, failure.ErrTimeLimit) || stopped && err != nil {
 			t.Errorf("stopped: %v; it ends with %v", stopped, err)
 		}
 		if said := s.silence(); stopped && said != "" {
@@ -78,7 +78,7 @@ func TestUnserved(t *testing.T) {
 				err = s.step(nil)
 				said = s.silence()
 			}
-			if c.ends != errors.Is(err, failure.TimeLimit) || c.ends != strings.Contains(said, "does not reach it") {
+			if c.ends != errors.Is(err, failure.ErrTimeLimit) || c.ends != strings.Contains(said, "does not reach it") {
 				t.Errorf("it says %q, and ends with %v", said, err)
 			}
 		})

@@ -68,7 +68,7 @@ func TestTargetWaits(t *testing.T) {
 			p.unsettled(cfg, time.Hour)
 			cfg.Offer.Session.ReportInterval = 20 * time.Millisecond
 		})
-		if !errors.Is(err, failure.Integrity) || !strings.Contains(err.Error(), "two servers answer") || !held {
+		if !errors.Is(err, failure.ErrIntegrity) || !strings.Contains(err.Error(), "two servers answer") || !held {
 			t.Errorf("all received: %v; it ended with %v", held, err)
 		}
 		if did := p.target.done(); len(did) > 0 || !bytes.Equal(p.target.image, before) {

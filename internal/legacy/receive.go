@@ -145,7 +145,7 @@ func (r *reception) loop(ctx context.Context, answers <-chan discover.Offer) err
 		}
 		r.handle(now, in.Datagrams())
 		if r.conflict.IsValid() {
-			return failure.New(failure.Integrity, "two senders on %s: give each server a ServerConfig.Group or ServerConfig.Port of its own; one is %s",
+			return failure.New(failure.ErrIntegrity, "two senders on %s: give each server a ServerConfig.Group or ServerConfig.Port of its own; one is %s",
 				r.cfg.Stream.LocalAddr(), r.conflict)
 		}
 		r.publish()
@@ -197,7 +197,7 @@ func (r *reception) confirm(ctx context.Context, answers <-chan discover.Offer) 
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-limit:
-			return failure.New(failure.TimeLimit, "all blocks are in, but %s does not say any more that they are of one image: it was ended, or the network is interrupted",
+			return failure.New(failure.ErrTimeLimit, "all blocks are in, but %s does not say any more that they are of one image: it was ended, or the network is interrupted",
 				r.cfg.Offer.Server)
 		case o, ok := <-answers:
 			if !ok {
@@ -216,10 +216,10 @@ func (r *reception) check(o *discover.Offer) error {
 		return nil
 	}
 	if o.Name == was.Name && o.SizeBytes == was.SizeBytes {
-		return failure.New(failure.Integrity, "%s now serves another %s than this began with, of the same %d bytes",
+		return failure.New(failure.ErrIntegrity, "%s now serves another %s than this began with, of the same %d bytes",
 			was.Server, quote.Name(o.Name), o.SizeBytes)
 	}
-	return failure.New(failure.Integrity, "%s now serves %s of %d bytes; this began with %s of %d bytes",
+	return failure.New(failure.ErrIntegrity, "%s now serves %s of %d bytes; this began with %s of %d bytes",
 		was.Server, quote.Name(o.Name), o.SizeBytes, quote.Name(was.Name), was.SizeBytes)
 }
 
@@ -231,7 +231,7 @@ func (r *reception) poll(ctx context.Context, now time.Time) error {
 		return context.Cause(ctx)
 	}
 	if limit := r.cfg.ReceiveLimit; limit > 0 && now.Sub(r.engine.LastBlock()) > limit {
-		return failure.New(failure.TimeLimit, "no block from %s for %s: %s", r.cfg.Offer.Server, limit, r.silenceHint())
+		return failure.New(failure.ErrTimeLimit, "no block from %s for %s: %s", r.cfg.Offer.Server, limit, r.silenceHint())
 	}
 	if r.cfg.Interface.Index != 0 && r.rejoin.Due(now.Sub(r.origin), r.engine.LastBlock().Sub(r.origin)) {
 		r.joinAgain()

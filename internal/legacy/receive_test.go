@@ -73,7 +73,7 @@ func TestConfirm(t *testing.T) {
 				answers <- answer
 			}()
 			err := r.confirm(t.Context(), answers)
-			if c.fails != errors.Is(err, failure.Integrity) || !c.fails && err != nil {
+			if c.fails != errors.Is(err, failure.ErrIntegrity) || !c.fails && err != nil {
 				t.Errorf("it ended with %v", err)
 			}
 			if err := <-asked; err != nil {
@@ -94,7 +94,7 @@ func TestConfirmAtOnce(t *testing.T) {
 	other := r.cfg.Offer
 	other.Identity++
 	answers <- other
-	if err := r.confirm(t.Context(), answers); !errors.Is(err, failure.Integrity) {
+	if err := r.confirm(t.Context(), answers); !errors.Is(err, failure.ErrIntegrity) {
 		t.Errorf("another image: %v", err)
 	}
 }
@@ -103,7 +103,7 @@ func TestConfirmAtOnce(t *testing.T) {
 func TestConfirmLimit(t *testing.T) {
 	r, _, answers := confirming(t, true)
 	r.cfg.ReceiveLimit = 1
-	if err := r.confirm(t.Context(), answers); !errors.Is(err, failure.TimeLimit) {
+	if err := r.confirm(t.Context(), answers); !errors.Is(err, failure.ErrTimeLimit) {
 		t.Errorf("it ended with %v", err)
 	}
 }

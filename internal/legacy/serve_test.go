@@ -54,7 +54,6 @@ func TestChoose(t *testing.T) {
 type room struct {
 	*testing.T
 	*Server
-	bytes  []byte
 	lo     udp.Interface
 	client *net.UDPConn
 	ended  chan error

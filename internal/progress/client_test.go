@@ -9,11 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func receivingBar() barText {
-	stats := with(receiving, func(s *multiserver.ClientStats) { s.AskedAgainBytes = 1_200_000 })
-	return client{stats, 117.4e6}.bar()
-}
-
 func TestClientLine(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -260,7 +260,7 @@ func (l *live) isOver() bool {
 func (l *live) verdict() error {
 	failed, all := l.board.verdict()
 	if failed > 0 {
-		return failure.New(failure.ReceiversFailed, "%d of %d clients did not get the image", failed, all)
+		return failure.New(failure.ErrReceiversFailed, "%d of %d clients did not get the image", failed, all)
 	}
 	return ErrAllDone
 }

@@ -214,7 +214,7 @@ func (s *Session) Run(ctx context.Context) error {
 		switch {
 		case inner.Err() != nil:
 			cause = context.Cause(inner)
-		case errors.Is(err, ErrAllDone) || errors.Is(err, failure.ReceiversFailed):
+		case errors.Is(err, ErrAllDone) || errors.Is(err, failure.ErrReceiversFailed):
 			cause = context.Canceled
 		}
 		if s.live != nil {

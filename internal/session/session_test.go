@@ -317,7 +317,7 @@ func TestFailedReceiver(t *testing.T) {
 	p := r.join(7)
 	p.requestAll()
 	p.goodbye(wire.OutcomeTargetIO)
-	if err := r.end(); !errors.Is(err, failure.ReceiversFailed) || err.Error() != "1 of 1 clients did not get the image" {
+	if err := r.end(); !errors.Is(err, failure.ErrReceiversFailed) || err.Error() != "1 of 1 clients did not get the image" {
 		t.Errorf("it ends with %v", err)
 	}
 }

@@ -85,7 +85,7 @@ func (e *Ending) finishRest() error {
 func (e *Ending) verify(ctx context.Context) error {
 	v, ok := e.Target.(target.Verifiable)
 	if !ok {
-		return failure.New(failure.Config, "%s cannot be read back", quote.Name(e.Target.Name()))
+		return failure.New(failure.ErrConfig, "%s cannot be read back", quote.Name(e.Target.Name()))
 	}
 	back, err := v.ReadBack()
 	if err != nil {

@@ -24,7 +24,7 @@ func CommandLine(parameters ...Parameter) (string, error) {
 		word := p.Name
 		if p.Value != "" {
 			quotes, spaces := strings.Contains(p.Value, `"`), strings.ContainsAny(p.Value, " \t")
-			if quotes && (spaces || p.Value[0] == '"' || p.Value[len(p.Value)-1] == '"') || strings.ContainsAny(p.Value, "\r\n\v\f\x00\xa0") {
+			if quotes && (spaces || p.Value[0] == '"' || p.Value[len(p.Value)-1] == '"') || (strings.ContainsAny(p.Value, "\r\n\v\f\x00") || strings.Contains(p.Value, "\xa0")) {
 				return "", fmt.Errorf("parameter %s: the value %q cannot be on a kernel's command line", p.Name, p.Value)
 			}
 			if spaces {

@@ -104,8 +104,6 @@ const (
 	late   = 2 * time.Millisecond
 	// singular is how often K symbols with two repair symbols or more do not suffice.
 	singular = 1.0 / 256
-	// subblockPackets is how many packets the digests of a block's sub-blocks take.
-	subblockPackets = (1<<20/block.SubblockSize + wire.MaxSubblocks - 1) / wire.MaxSubblocks
 )
 
 // Room is a simulation under way.
