@@ -15,10 +15,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"multiserver"
+	"multiserver/internal/mxb1"
 	"multiserver/internal/progress"
 )
 
@@ -105,6 +107,24 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// answers reports whether a server at that address answers an original client's question.
+func answers(t *testing.T, control string) bool {
+	t.Helper()
+	c, err := net.Dial("udp4", control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write(mxb1.AppendMapRequest(nil, nil)); err != nil {
+		return false // nobody is there yet
+	}
+	if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Read(make([]byte, 2048))
+	return err == nil
+}
+
 // TestReaderGone: that nobody reads what it prints does not end a server.
 func TestReaderGone(t *testing.T) {
 	if _, err := net.InterfaceByName("lo"); err != nil {
@@ -138,10 +158,7 @@ func TestReaderGone(t *testing.T) {
 			t.Fatalf("it ended: %v", cmd.ProcessState)
 		default:
 		}
-		c, err := net.ListenPacket("udp4", control.String())
-		if served = err != nil; !served {
-			c.Close()
-		}
+		served = answers(t, control.String())
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
