@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,17 +220,19 @@ func TestPause(t *testing.T) {
 			tr := newTransmitter(t, Config{})
 			q := tr.NewQueue(8, Place{})
 			ctx, cancel := context.WithCancel(t.Context())
-			bad, good := &recorder{err: errors.New("network is down")}, &recorder{}
+			var taken atomic.Int32 // batches
+			bad := &recorder{err: errors.New("network is down")}
+			good := &recorder{onSend: func(n int) { taken.Store(int32(n)) }}
 			submit(t, q, 1, unicast, bad)
 			submit(t, q, 2, unicast, good)
 			go tr.Run(ctx)
 			synctest.Wait()
-			if sent := len(good.sent) == 1; sent != unicast {
+			if sent := taken.Load() == 1; sent != unicast {
 				t.Errorf("unicast %v: the next batch was sent at once: %v", unicast, sent)
 			}
 			time.Sleep(retryInterval)
 			synctest.Wait()
-			if len(good.sent) != 1 {
+			if taken.Load() != 1 {
 				t.Errorf("unicast %v: the next batch was not sent", unicast)
 			}
 			cancel()
