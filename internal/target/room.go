@@ -3,6 +3,7 @@ package target
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"syscall"
 
@@ -11,7 +12,7 @@ import (
 
 // room is the space of a file's file system, in bytes.
 type room struct {
-	free uint64 // for us
+	free uint64 // for us; maxUint64 if the file system does not tell, as FUSE and some network file systems do
 	held uint64 // by the file
 }
 
@@ -24,11 +25,21 @@ func (f *File) room() (room, error) {
 	if err := unix.Fstatfs(int(f.file.Fd()), &space); err != nil {
 		return room{}, failed("stat file system of", f.name, err)
 	}
+	return room{freeBytes(&space, os.Geteuid() == 0), uint64(info.Sys().(*syscall.Stat_t).Blocks) * 512}, nil
+}
+
+// freeBytes is what may still be written to a file system; root may use what is kept for it.
+// A file system of no blocks at all does not know: statfs(2), "fields that are undefined for
+// a particular filesystem are set to 0".
+func freeBytes(space *unix.Statfs_t, asRoot bool) uint64 {
+	if space.Blocks == 0 {
+		return math.MaxUint64
+	}
 	available := space.Bavail
-	if os.Geteuid() == 0 { // may use what is kept for root
+	if asRoot {
 		available = space.Bfree
 	}
-	return room{available * uint64(space.Bsize), uint64(info.Sys().(*syscall.Stat_t).Blocks) * 512}, nil
+	return available * blockBytes(space)
 }
 
 // hasRoom refuses if the file system has no room for the rest of size bytes.
