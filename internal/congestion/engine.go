@@ -367,8 +367,12 @@ func (e *Engine) isDoubtful(now time.Duration) bool {
 // decide acts on a round.
 func (e *Engine) decide(now time.Duration, r round) {
 	excess := e.exceeds(r)
-	stands := r.queue >= e.standing() || e.raised && r.recent >= e.standing() ||
-		e.mode == starting && r.latest >= e.standing() && r.passed < growing*r.sent
+	stands := r.queue >= e.standing() || e.raised && r.recent >= e.standing()
+	if r.passed < growing*r.sent {
+		// A receiver that did not run for a moment looks like that once.
+		stands = stands || e.mode == starting && r.recent >= e.standing() ||
+			e.raised && e.rate >= proofRatio*e.before && r.latest >= e.standing()
+	}
 	if stands {
 		e.neighbour.carry(now, e.through(r))
 	}
@@ -415,13 +419,16 @@ func (e *Engine) congested(now time.Duration, r round, excess bool) {
 		e.share(now)
 		return
 	}
-	if e.raised {
+	switch {
+	case e.raised:
 		e.growthWait = min(2*e.growthWait, maxGrowthWait)
-	} else {
+	case e.mode == starting:
+		e.growthWait = firstGrowthWait // its rounds are short, and what passed is not known well
+	default:
 		e.growthWait = minGrowthWait
 	}
 	e.raised, e.step, e.priorOK = false, 0, false
-	e.reason = Reason{Cause: CauseQueue, Bits: capacity, Delay: r.queue}
+	e.reason = Reason{Cause: CauseQueue, Bits: capacity, Delay: max(r.queue, r.recent)}
 	e.target = max(cruise*capacity, minRate)
 	if own && !excess && wasCruising {
 		e.target = e.rate // at which the queue does not grow
@@ -478,11 +485,7 @@ func (e *Engine) grow(now time.Duration, r round) {
 		return
 	}
 	if r.sent < ownShare*e.rate && e.epoch > 1 {
-		reason := e.reason
-		if e.restedAt == 0 {
-			reason = Reason{Cause: CauseOwn, Bits: r.sent}
-		}
-		e.cruiseAt(now, e.rate, reason)
+		e.cruiseAt(now, e.rate, Reason{Cause: CauseOwn, Bits: r.sent})
 		return
 	}
 	e.prior, e.priorOK = r, true

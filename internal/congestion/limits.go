@@ -46,6 +46,7 @@ const (
 	// or less is 4%, and lossPackets more for each unit of loss, since random loss of
 	// 30% over 205 packets is known to ±3%. No round lasts longer than maxRound.
 	minRound        = 40 * time.Millisecond
+	startRound      = 20 * time.Millisecond // until the rate is known: a factor is looked for
 	minRoundPackets = 25
 	lossPackets     = 350
 	maxRound        = time.Second
@@ -72,9 +73,10 @@ const (
 	refinePackets = 4000
 
 	// Growth after a while without congestion: by growthSteps one after the other. A
-	// wait after a step that failed is doubled.
-	minGrowthWait = time.Second
-	maxGrowthWait = 4 * time.Second
+	// wait after a step that failed is doubled. firstGrowthWait is the first one after the start.
+	firstGrowthWait = 150 * time.Millisecond
+	minGrowthWait   = time.Second
+	maxGrowthWait   = 4 * time.Second
 	// Where a report takes slowReports or longer to come back, a step waits slowWait times
 	// as long.
 	slowReports = 300 * time.Millisecond
@@ -148,7 +150,7 @@ const (
 	samplePause   = 2 * time.Second
 	// startInterval is how often they report until the rate is known, sampleInterval
 	// afterwards.
-	startInterval  = 50 * time.Millisecond
+	startInterval  = 20 * time.Millisecond
 	sampleInterval = 100 * time.Millisecond
 
 	// Bursts: burstTime of the rate, burstFloor packets or floorTime of the rate at

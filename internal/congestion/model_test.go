@@ -37,8 +37,9 @@ type model struct {
 	rand   *rand.Rand
 	seq    uint64
 	bits   float64
-	ledger []float64 // bits sent in each 10 ms
-	limit  float64   // the budget of the last check
+	ledger []float64     // bits sent in each 10 ms
+	limit  float64       // the budget of the last check
+	free   time.Duration // when the next burst may go
 }
 
 type modelReceiver struct {
@@ -75,7 +76,6 @@ func (m *model) run(t *testing.T, d time.Duration) {
 		m.start()
 	}
 	const step = time.Millisecond
-	free := m.now
 	for end := m.now + d; m.now < end; m.now += step {
 		for _, r := range m.all {
 			for r.reports.At() <= m.now {
@@ -88,17 +88,17 @@ func (m *model) run(t *testing.T, d time.Duration) {
 			m.assertBudget(t)
 		}
 		dec := m.engine.Poll(m.now)
-		if free < m.now-5*time.Millisecond {
-			free = m.now - 5*time.Millisecond
+		if m.free < m.now-5*time.Millisecond {
+			m.free = m.now - 5*time.Millisecond
 		}
 		allowed := dec.Allowed
-		for free < m.now+step && dec.Rate > 0 && !(m.idle != nil && m.idle(m.now)) {
+		for m.free < m.now+step && dec.Rate > 0 && !(m.idle != nil && m.idle(m.now)) {
 			burst := float64(dec.Burst) * packetBits
 			if allowed < burst {
 				break
 			}
 			allowed -= burst
-			at := max(free, m.now)
+			at := max(m.free, m.now)
 			for k := range dec.Burst {
 				m.seq++
 				sent := at
@@ -115,7 +115,7 @@ func (m *model) run(t *testing.T, d time.Duration) {
 			if m.own > 0 {
 				rate = min(rate, m.own)
 			}
-			free += time.Duration(burst / rate * 1e9)
+			m.free += time.Duration(burst / rate * 1e9)
 			m.bits += burst
 			slot := int(m.now / (10 * time.Millisecond))
 			for len(m.ledger) <= slot {

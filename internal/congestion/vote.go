@@ -91,7 +91,11 @@ func (e *Engine) evaluate() {
 		v.growth = p.queue - p.firstQueue
 		outstanding := float64(e.sent.last-p.last.newest) * e.cfg.PacketBits
 		v.drain = max(0, time.Duration(outstanding/max(v.passed, 1)*float64(time.Second))-p.age-p.trip)
-		enough := packets >= minRoundPackets && took >= minRound || took >= maxRound
+		least := minRound
+		if e.mode == starting {
+			least = startRound
+		}
+		enough := packets >= minRoundPackets && took >= least || took >= maxRound
 		v.ready = enough
 	}
 }

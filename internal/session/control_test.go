@@ -160,3 +160,43 @@ func TestSlowestDestination(t *testing.T) {
 		t.Errorf("the rate is %.0f; of the two %.0f and %.0f", c.decision.Rate, first.decision.Rate, second.decision.Rate)
 	}
 }
+
+// TestPace: where the own interface is the limit, or the server's rate that was set, the queue
+// has no pace of its own; the stream keeps to the controller's rate even so.
+func TestPace(t *testing.T) {
+	c := newControl(0, congestion.Config{PacketBits: 12304, BlockBits: 727 * 12304, PacketSize: 1472}, false)
+	for _, each := range []struct {
+		name  string
+		cause congestion.Cause
+		own   uint64
+		want  uint64
+	}{
+		{"a path", congestion.CauseQueue, 0, 80e6},
+		{"a path slower than the set rate", congestion.CauseQueue, 100e6, 80e6},
+		{"the set rate", congestion.CauseCeiling, 80e6, 0},
+		{"the own interface", congestion.CauseOwn, 0, 0},
+	} {
+		c.decision = congestion.Decision{Rate: 80e6, Reason: congestion.Reason{Cause: each.cause}}
+		if got := c.pace(each.own); got != each.want {
+			t.Errorf("%s: a pace of %d, want %d", each.name, got, each.want)
+		}
+	}
+
+	c.of(7).Join(0, 7, receiverAddr)
+	sent := 0.0
+	for now := time.Duration(0); now < 500*time.Millisecond; now += time.Millisecond {
+		c.poll(now)
+		for {
+			burst := c.burst(now)
+			if burst == 0 {
+				break
+			}
+			c.composed(float64(burst) * 12304)
+			sent += float64(burst) * 12304
+		}
+	}
+	most := c.decision.Rate * (0.5 + creditTime.Seconds() + 0.01)
+	if most += 12304 * float64(c.decision.Burst); sent > most || sent < most/2 {
+		t.Errorf("%.3g bits in 0.5 s without a pace, want %.3g at most, and nearly so many", sent, most)
+	}
+}

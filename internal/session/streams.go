@@ -52,7 +52,7 @@ func (st *stream) poll(now time.Duration) {
 		return
 	}
 	rate := st.control.decision.Rate
-	st.queue.SetPace(uint64(rate), st.control.decision.Burst)
+	st.queue.SetPace(st.control.pace(st.queue.Rate()), st.control.decision.Burst)
 	if st.pace > 0 {
 		rate = min(rate, 2*st.pace)
 	}

@@ -107,10 +107,14 @@ func (t *Transmitter) Run(ctx context.Context) error {
 // timerMargin is kept for udp.Sleep after a timer, which is late by up to 1.1 ms.
 const timerMargin = 2 * time.Millisecond
 
+// leastSleep is how long Run sleeps at least when a pace holds the next batch back. To wake
+// up costs as much CPU as to send ten packets; lateTime makes up for it.
+const leastSleep = 400 * time.Microsecond
+
 // pause waits until something is submitted, or for a time if that is not negative.
 func (t *Transmitter) pause(ctx context.Context, wait time.Duration) error {
 	if wait >= 0 && wait <= timerMargin {
-		udp.Sleep(wait)
+		udp.Sleep(max(wait, leastSleep))
 		return ctx.Err()
 	}
 	var expired <-chan time.Time
@@ -193,6 +197,10 @@ func (t *Transmitter) book(from *Queue, lowest, wireBytes int) {
 
 // maxCredit bounds, in bytes, what a queue may send at once after a rest.
 const maxCredit = BatchBytes
+
+// lateTime is how late a busy machine wakes up. A queue's rate is found by what arrives, so
+// what is made up for cannot go on for long where it is too much.
+const lateTime = time.Millisecond
 
 // hold takes the queue's next batch from its owner, and tells whether there is one.
 func (q *Queue) hold(now time.Time, group netip.Addr) bool {

@@ -23,7 +23,7 @@ type Pacer struct {
 	bitsPerSec     uint64
 	perPacketDelay time.Duration
 
-	burst time.Duration // that catchUpBytes take
+	catchUp time.Duration // that is made up for at least
 
 	free      time.Time     // when all that was let go has left the wire
 	last      time.Duration // the time that the last batch takes
@@ -36,10 +36,15 @@ type Pacer struct {
 func NewPacer(bitsPerSec uint64, perPacketDelay time.Duration) *Pacer {
 	p := &Pacer{bitsPerSec: bitsPerSec, perPacketDelay: max(0, perPacketDelay)}
 	if bitsPerSec > 0 {
-		p.burst = time.Duration(8 * catchUpBytes * uint64(time.Second) / bitsPerSec)
+		p.catchUp = time.Duration(8 * catchUpBytes * uint64(time.Second) / bitsPerSec)
 	}
+	p.catchUp = max(p.catchUp, maxCatchUp)
 	return p
 }
+
+// CatchUp makes up for a lateness of d, if that is more than a Pacer makes up for anyway.
+// It is for a rate that somebody adapts to what arrives.
+func (p *Pacer) CatchUp(d time.Duration) { p.catchUp = max(p.catchUp, d) }
 
 // Wait waits until the next batch may be sent. wireBytes (PacketWireBytes of each)
 // and packets are the size of that batch, which the next Wait waits for. It returns
@@ -75,7 +80,7 @@ func (p *Pacer) Advance(now time.Time, wireBytes, packets int) time.Duration {
 	if p.free.IsZero() {
 		p.free = now
 	}
-	if earliest := now.Add(-max(maxCatchUp, p.last, p.burst)); p.free.Before(earliest) {
+	if earliest := now.Add(-max(p.catchUp, p.last)); p.free.Before(earliest) {
 		p.free = earliest
 	}
 	wait := max(0, p.free.Sub(now))

@@ -80,6 +80,20 @@ func TestPacerNeverExceedsItsRate(t *testing.T) {
 	})
 }
 
+// TestPacerCatchUp: a caller that is very late makes up for as much as it was told, if that is more.
+func TestPacerCatchUp(t *testing.T) {
+	const us = time.Microsecond
+	for _, c := range []struct{ told, want time.Duration }{{0, 900 * us}, {50 * us, 900 * us}, {600 * us, 400 * us}} {
+		p, start := NewPacer(8e9, 0), time.Now()
+		p.CatchUp(c.told)
+		p.Advance(start, 1, 1)
+		p.Advance(start.Add(time.Second), 1_000_000, 1) // 1 ms
+		if got := p.Advance(start.Add(time.Second), 1, 1); got != c.want {
+			t.Errorf("told %v: waits %v, want %v", c.told, got, c.want)
+		}
+	}
+}
+
 func TestPacerWait(t *testing.T) {
 	begun := time.Now()
 	p := NewPacer(1e9, 0)
