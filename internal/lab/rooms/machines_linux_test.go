@@ -37,6 +37,7 @@ func TestMachines(t *testing.T) {
 	}{
 		{name: "one", machines: 1},
 		{name: "one on a busy host", machines: 1, busy: true},
+		{name: "two", machines: 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newMachineRoom(t)
