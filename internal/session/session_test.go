@@ -588,7 +588,7 @@ func TestComposeAllocations(t *testing.T) {
 	c := newComposer(t, 2)
 	st := c.streams.group
 	st.control.decision = congestion.Decision{Rate: 1e10, Burst: 44}
-	st.control.allowed = 1e12
+	st.control.allowed, st.control.credit = 1e12, 1e12
 	b := st.queue.Take()
 	for b.Packets < 2 { // past what is said first
 		if filled, err := c.fill(0, b, st); err != nil || !filled {

@@ -299,3 +299,29 @@ type discard struct{}
 func (discard) Send([]byte, int) error { return nil }
 func (discard) Method() udp.Method     { return udp.MethodGSO }
 func (discard) Fallback() error        { return nil }
+
+// TestLateness: what a busy machine is late by is made up for where the rate was found by what
+// arrives, up to 1 ms of it.
+func TestLateness(t *testing.T) {
+	tr := New(Config{Group: netip.MustParseAddr("239.0.0.1")})
+	q := tr.NewQueue(MostInFlight, Place{})
+	q.SetPace(4e9, 44)
+	start := time.Now()
+	at := func(now time.Time) time.Duration {
+		b := q.Take()
+		b.Reset(nil, false)
+		b.Packets, b.PacketSize, b.Bytes = 44, 1472, 44*1472
+		q.Submit(b)
+		q.head = nil
+		q.hold(now, tr.cfg.Group)
+		return q.headAt.Sub(now)
+	}
+	at(start)
+	batches := 0
+	for batches < 20 && at(start.Add(time.Second)) == 0 {
+		batches++
+	}
+	if batches != 8 { // of 135 µs each
+		t.Errorf("%d batches of 135 µs at once after a second, want 8", batches)
+	}
+}

@@ -214,6 +214,7 @@ func (q *Queue) hold(now time.Time, group netip.Addr) bool {
 	}
 	if limit := q.limit.Load(); limit != q.pacedLimit {
 		q.pacedLimit, q.pacer = limit, udp.NewPacer(limit, 0)
+		q.pacer.CatchUp(lateTime)
 	}
 	q.headAt = now.Add(q.pacer.Advance(now, q.head.WireBytes(group), q.head.Packets))
 	return true
