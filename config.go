@@ -152,6 +152,10 @@ type ClientConfig struct {
 	// FitGPT moves the image's backup GPT to the end of a larger device, after the image
 	// was verified.
 	FitGPT bool
+	// TruncateUnused writes to a device that is smaller than the image, if every partition of the
+	// image has its place on it: what does not fit is received and verified, and not written, and
+	// the backup GPT is moved to the end of the device. Over MXB 2.
+	TruncateUnused bool
 	// Unicast reports whether to ask the server for unicast.
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.

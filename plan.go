@@ -28,6 +28,8 @@ type Plan struct {
 	OutputBytes uint64 `json:"output_bytes"`
 	// KeptBytes at the end of a device stay as they are: the image is smaller.
 	KeptBytes uint64 `json:"kept_bytes"`
+	// CutBytes of the image's end, in no partition, are left out: the device is smaller.
+	CutBytes uint64 `json:"cut_bytes,omitempty"`
 
 	// Of a device, "" where it is unknown:
 	Model      string   `json:"model,omitempty"`
@@ -75,6 +77,7 @@ func (p *Plan) describe(file *target.File) {
 	switch {
 	case file.IsDevice() && known:
 		p.Kind, p.OutputBytes, p.KeptBytes = OutputDevice, disk.SizeBytes, disk.SizeBytes-min(p.SizeBytes, disk.SizeBytes)
+		p.CutBytes = p.SizeBytes - min(p.SizeBytes, disk.SizeBytes)
 		p.Model, p.Serial, p.Transport = disk.Model(), disk.Serial(), disk.Transport
 		p.Partitions, p.Use = disk.Partitions, disk.Use
 	case file.IsDevice():
@@ -107,6 +110,9 @@ func (p Plan) String() string {
 		b.WriteString(".")
 		if p.KeptBytes > 0 {
 			fmt.Fprintf(&b, "\nOnly the %d bytes behind the image would stay.", p.KeptBytes)
+		}
+		if p.CutBytes > 0 {
+			fmt.Fprintf(&b, "\nThe last %d bytes of the image, which are in no partition, would be left out.", p.CutBytes)
 		}
 	case OutputFile:
 		fmt.Fprintf(&b, ", a file of %d bytes that is there:\nthe image would take the place of all in it.", p.OutputBytes)

@@ -80,6 +80,7 @@ func (o *options) command() *command.Command {
 		f.BoolVar(&o.config.Fresh, "fresh", false, "write everything, whatever the target holds")
 		f.BoolVar(&o.config.Verify, "verify", false, "read everything back from the target at the end")
 		f.BoolVar(&o.config.FitGPT, "fit-gpt", false, "then move the backup GPT to the end of the disk")
+		f.BoolVar(&o.config.TruncateUnused, "truncate-unused", false, "leave out an unused end that does not fit")
 		f.BoolVar(&o.config.WipeRest, "wipe-rest", false, "then clear old signatures behind the image")
 		f.BoolVar(&o.dryRun, "dry-run", false, "say what would be written where, and exit")
 	})

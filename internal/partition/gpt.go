@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 )
 
 // A GPT has two copies: one behind the first sector of a disk, and a backup that ends with the
@@ -45,6 +46,16 @@ type Write struct {
 type Move struct {
 	From            uint64 // where the backup's header is said to be, in bytes
 	Backup, Primary []Write
+}
+
+func (m Move) writes() []Write { return slices.Concat(m.Backup, m.Primary) }
+
+// Bytes is how many bytes it writes.
+func (m Move) Bytes() (n uint64) {
+	for _, w := range m.writes() {
+		n += uint64(len(w.Bytes))
+	}
+	return n
 }
 
 // gpt is one copy of a table.
@@ -134,47 +145,46 @@ func protect(mbr []byte, last uint64) bool {
 // fitted by MoveBackup after the image was written to it, holds others; also those behind the end
 // of a smaller disk that are not zeros. Later ones count. What the disk does not tell is taken for
 // what sgdisk writes, and the image's bytes under the backup on a smaller disk for zeros: whoever
-// uses them must know the image's digests. It returns false if MoveBackup would not make exactly
-// this disk of them.
-func Unfit(disk io.ReaderAt, size, imageSize uint64, sector uint32) ([]Write, bool) {
+// uses them must know the image's digests. fitted is what MoveBackup wrote. It returns false if
+// MoveBackup would not make exactly this disk of them.
+func Unfit(disk io.ReaderAt, size, imageSize uint64, sector uint32) (image []Write, fitted Move, ok bool) {
 	s := uint64(sector)
 	last, imageLast := size/s-1, imageSize/s-1
 	t, err := readGPT(disk, 1, size, s)
 	if err != nil || t.number(otherSectorAt) != last || last == imageLast || imageSize/s < 2*t.sectors(s)+4 {
-		return nil, false
+		return nil, Move{}, false
 	}
 	lastUsable := imageLast - t.sectors(s) - 1
 	if own, err := readGPT(disk, imageLast, min(size, imageSize), s); err == nil && own.sameTable(&t) {
 		lastUsable = own.number(lastUsableAt)
 	}
-	var bytesOf []Write
 	if imageLast > last {
 		at := (last - t.sectors(s)) * s
-		bytesOf = append(bytesOf, Write{at, make([]byte, size-at)})
+		image = append(image, Write{at, make([]byte, size-at)})
 	}
 	if last-t.sectors(s) <= imageLast { // behind the disk, or under the backup that was fitted
-		bytesOf = append(bytesOf, t.backup(s, imageLast, lastUsable)...)
+		image = append(image, t.backup(s, imageLast, lastUsable)...)
 	}
 	mbr := make([]byte, mbrSize)
 	if _, err := disk.ReadAt(mbr, 0); err != nil {
-		return nil, false
+		return nil, Move{}, false
 	}
 	if protect(mbr, imageLast) {
-		bytesOf = append(bytesOf, Write{0, mbr})
+		image = append(image, Write{0, mbr})
 	}
-	bytesOf = append(bytesOf, Write{s, t.with(map[int]uint64{otherSectorAt: imageLast, lastUsableAt: lastUsable})})
+	image = append(image, Write{s, t.with(map[int]uint64{otherSectorAt: imageLast, lastUsableAt: lastUsable})})
 
-	move, err := MoveBackup(&Overlay{disk, bytesOf}, size, sector)
+	fitted, err = MoveBackup(&Overlay{disk, image}, size, sector)
 	if err != nil {
-		return nil, false
+		return nil, Move{}, false
 	}
-	for _, w := range append(move.Backup, move.Primary...) {
+	for _, w := range fitted.writes() {
 		there := make([]byte, len(w.Bytes))
 		if _, err := disk.ReadAt(there, int64(w.Off)); err != nil || !bytes.Equal(there, w.Bytes) {
-			return nil, false
+			return nil, Move{}, false
 		}
 	}
-	return bytesOf, true
+	return image, fitted, true
 }
 
 // Overlay reads a disk with other bytes in some places; later ones count.

@@ -148,14 +148,14 @@ func TestUnfit(t *testing.T) {
 			t.Fatal(err)
 		}
 		apply(image, m)
-		if _, ok := Unfit(bytes.NewReader(image), size, size, uint32(sector)); ok {
+		if _, _, ok := Unfit(bytes.NewReader(image), size, size, uint32(sector)); ok {
 			t.Error("a disk of the image's size was fitted")
 		}
 		for _, more := range []int{-1000, -40, -1, 1, 5000} {
 			fitted := make([]byte, len(image)+more*sector)
 			copy(fitted, image)
 			n := uint64(len(fitted))
-			if _, ok := Unfit(bytes.NewReader(fitted), n, size, uint32(sector)); ok {
+			if _, _, ok := Unfit(bytes.NewReader(fitted), n, size, uint32(sector)); ok {
 				t.Errorf("%+d sectors: it was not fitted yet", more)
 			}
 			m, err := MoveBackup(bytes.NewReader(fitted), n, uint32(sector))
@@ -163,9 +163,12 @@ func TestUnfit(t *testing.T) {
 				t.Fatal(err)
 			}
 			apply(fitted, m)
-			writes, ok := Unfit(bytes.NewReader(fitted), n, size, uint32(sector))
+			writes, again, ok := Unfit(bytes.NewReader(fitted), n, size, uint32(sector))
 			if !ok {
 				t.Fatalf("%+d sectors of %d: it was fitted", more, sector)
+			}
+			if again.Bytes() != m.Bytes() || m.Bytes() != uint64(128*128+2*sector+512) {
+				t.Errorf("%+d sectors of %d: %d bytes were moved, and %d again", more, sector, m.Bytes(), again.Bytes())
 			}
 			back := append(bytes.Clone(fitted), make([]byte, max(0, -more*sector))...)[:size]
 			for _, w := range writes {
@@ -178,7 +181,7 @@ func TestUnfit(t *testing.T) {
 			for what, at := range map[string]int{"backup": len(fitted) - sector, "entry": len(fitted) - 2*sector, "primary": sector + 16, "record": mbrEntriesAt + mbrCountAt} {
 				other := bytes.Clone(fitted)
 				other[at] ^= 1
-				if _, ok := Unfit(bytes.NewReader(other), n, size, uint32(sector)); ok {
+				if _, _, ok := Unfit(bytes.NewReader(other), n, size, uint32(sector)); ok {
 					t.Errorf("%+d sectors of %d: with another %s it counts as fitted", more, sector, what)
 				}
 			}
