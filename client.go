@@ -208,9 +208,15 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		m.stream.Close()
 		return fetch.Run(ctx, fetch.Config{
 			Conn: m.conn, Search: m.search, Offer: m.offer, Target: m.out, Unicast: unicastOf(c.cfg.Unicast),
+			Confirm:      c.confirmation(m),
 			SilenceLimit: limitOf(c.cfg.ReceiveTimeout), Update: c.cfg.Update, Fresh: c.cfg.Fresh, Verify: c.cfg.Verify,
 			Account: &c.account, Log: c.cfg.Log,
 		})
+	}
+	if confirm := c.confirmation(m); confirm != nil {
+		if err := confirm(ctx); err != nil {
+			return err
+		}
 	}
 	if err := m.out.Prepare(m.offer.SizeBytes, m.offer.SectorSize()); err != nil {
 		return err
@@ -224,6 +230,20 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		QuietTime: c.cfg.QuietTime, ReceiveLimit: limitOf(c.cfg.ReceiveTimeout), Verify: c.cfg.Verify,
 		Account: &c.account, Log: c.cfg.Log,
 	})
+}
+
+// confirmation asks ClientConfig.BeforeWrite; nil if there is nothing to ask.
+func (c *Client) confirmation(m *meeting) func(context.Context) error {
+	if c.cfg.BeforeWrite == nil || !isDevice(m.out) {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		plan, err := planOf(&m.offer, m.out)
+		if err != nil {
+			return err
+		}
+		return c.cfg.BeforeWrite(ctx, plan)
+	}
 }
 
 func isDevice(t target.Target) bool {

@@ -42,7 +42,7 @@ func LeastDisk(image io.ReaderAt, size uint64, sector uint32) uint64 {
 		for _, p := range mbrPartitions(head) {
 			last, ok := p.Hi, true
 			if isExtended(p.kind) {
-				last, ok = endOfLogicals(image, size, p.Span)
+				_, last, ok = followLogicals(image, size, p.Span)
 			}
 			if !ok {
 				return 0
@@ -60,6 +60,7 @@ func LeastDisk(image io.ReaderAt, size uint64, sector uint32) uint64 {
 type entry struct {
 	Span
 	kind byte
+	slot int
 }
 
 // mbrPartitions are the entries of a boot record that are in use.
@@ -68,7 +69,7 @@ func mbrPartitions(record []byte) (used []entry) {
 		e := record[mbrEntriesAt+i*mbrEntrySize:][:mbrEntrySize]
 		first, count := uint64(binary.LittleEndian.Uint32(e[mbrFirstAt:])), uint64(binary.LittleEndian.Uint32(e[mbrCountAt:]))
 		if e[4] != 0 && count != 0 {
-			used = append(used, entry{Span{first, first + count}, e[4]})
+			used = append(used, entry{Span{first, first + count}, e[4], i})
 		}
 	}
 	return used
@@ -76,18 +77,18 @@ func mbrPartitions(record []byte) (used []entry) {
 
 func isExtended(kind byte) bool { return kind == 0x05 || kind == 0x0F || kind == 0x85 }
 
-// endOfLogicals follows the chain of boot records in an extended partition, each with a logical
-// partition and a link to the next record, and returns the sector behind all of them. It is false
-// if the chain is broken.
-func endOfLogicals(image io.ReaderAt, size uint64, extended Span) (end uint64, ok bool) {
+// followLogicals follows the chain of boot records in an extended partition, each with a logical
+// partition and a link to the next record. It returns the logical partitions, and the sector behind
+// all of them and the extended one. It is false if the chain is broken.
+func followLogicals(image io.ReaderAt, size uint64, extended Span) (logicals []Span, end uint64, ok bool) {
 	end = extended.Hi
 	for at, n := extended.Lo, 0; ; n++ {
 		record := make([]byte, mbrSize)
 		if n == maxLogical || at >= size/mbrSize {
-			return 0, false
+			return logicals, end, false
 		}
 		if _, err := image.ReadAt(record, int64(at*mbrSize)); err != nil || record[510] != 0x55 || record[511] != 0xAA {
-			return 0, false
+			return logicals, end, false
 		}
 		next := uint64(0)
 		for _, p := range mbrPartitions(record) {
@@ -95,11 +96,12 @@ func endOfLogicals(image io.ReaderAt, size uint64, extended Span) (end uint64, o
 				next = extended.Lo + p.Lo
 				end = max(end, extended.Lo+p.Hi)
 			} else {
+				logicals = append(logicals, Span{at + p.Lo, at + p.Hi})
 				end = max(end, at+p.Hi)
 			}
 		}
 		if next == 0 {
-			return end, true
+			return logicals, end, true
 		}
 		at = next
 	}
