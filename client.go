@@ -58,7 +58,7 @@ func (c *Client) Stats() ClientStats {
 	return ClientStats{
 		Phase: ClientPhase(f.Phase), Name: f.Name, Output: f.Output, SizeBytes: f.SizeBytes,
 		Server: f.Server, Protocol: f.Protocol, Interface: f.Interface, Elapsed: f.Elapsed, Streaming: f.Streaming,
-		BytesDone: f.BytesDone, BytesKept: f.BytesKept, BytesVerified: f.BytesVerified, Verified: f.Verified, AlteredBytes: f.AlteredBytes,
+		BytesDone: f.BytesDone, BytesKept: f.BytesKept, BytesVerified: f.BytesVerified, Verified: f.Verified, AlteredBytes: f.AlteredBytes, CutBytes: f.CutBytes,
 		AskedAgainBytes: f.AskedAgainBytes, PacketsReceived: f.PacketsReceived, Duplicates: f.Duplicates,
 		Strangers: f.Strangers, BadPackets: f.BadPackets, SocketDrops: f.SocketDrops, MemoryDrops: f.MemoryDrops,
 		WaitingFor: f.WaitingFor,
@@ -160,6 +160,7 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(
 	if m.offer, err = m.search.Find(ctx, m.conn); err != nil {
 		return err
 	}
+	target.SetLeastDisk(m.out, m.offer.LeastDiskSize())
 	if early == nil || !early(m) {
 		if err = m.search.Settle(ctx, m.conn, &m.offer); err != nil {
 			return err
@@ -207,9 +208,15 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		m.stream.Close()
 		return fetch.Run(ctx, fetch.Config{
 			Conn: m.conn, Search: m.search, Offer: m.offer, Target: m.out, Unicast: unicastOf(c.cfg.Unicast),
+			Confirm:      c.confirmation(m),
 			SilenceLimit: limitOf(c.cfg.ReceiveTimeout), Update: c.cfg.Update, Fresh: c.cfg.Fresh, Verify: c.cfg.Verify,
 			Account: &c.account, Log: c.cfg.Log,
 		})
+	}
+	if confirm := c.confirmation(m); confirm != nil {
+		if err := confirm(ctx); err != nil {
+			return err
+		}
 	}
 	if err := m.out.Prepare(m.offer.SizeBytes, m.offer.SectorSize()); err != nil {
 		return err
@@ -223,6 +230,20 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		QuietTime: c.cfg.QuietTime, ReceiveLimit: limitOf(c.cfg.ReceiveTimeout), Verify: c.cfg.Verify,
 		Account: &c.account, Log: c.cfg.Log,
 	})
+}
+
+// confirmation asks ClientConfig.BeforeWrite; nil if there is nothing to ask.
+func (c *Client) confirmation(m *meeting) func(context.Context) error {
+	if c.cfg.BeforeWrite == nil || !isDevice(m.out) {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		plan, err := planOf(&m.offer, m.out)
+		if err != nil {
+			return err
+		}
+		return c.cfg.BeforeWrite(ctx, plan)
+	}
 }
 
 func isDevice(t target.Target) bool {
@@ -289,7 +310,7 @@ func (c *Client) pickDisk() (path string, err error) {
 // openPath opens a file or a device. served says that the server named it.
 func (c *Client) openPath(path string, served bool) (target.Target, error) {
 	file, err := target.Open(target.Options{Path: path, Served: served, Allocate: c.cfg.Allocate, Force: c.cfg.Force,
-		WipeRest: c.cfg.WipeRest, FitGPT: c.cfg.FitGPT})
+		WipeRest: c.cfg.WipeRest, FitGPT: c.cfg.FitGPT, TruncateUnused: c.cfg.TruncateUnused})
 	if err != nil {
 		return nil, err
 	}
@@ -297,9 +318,9 @@ func (c *Client) openPath(path string, served bool) (target.Target, error) {
 		file.Close()
 		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that it could not be verified", quote.Name(file.Name()))
 	}
-	if (c.cfg.WipeRest || c.cfg.FitGPT) && file.IsDevice() && !file.Readable() {
+	if (c.cfg.WipeRest || c.cfg.FitGPT || c.cfg.TruncateUnused) && file.IsDevice() && !file.Readable() {
 		file.Close()
-		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that what lies behind the image cannot be looked at", file.Name())
+		return nil, failure.New(ErrTargetRefused, "%s is refused: it may be written but not read, so that neither its partition table nor what lies behind the image can be looked at", file.Name())
 	}
 	return file, nil
 }

@@ -1,6 +1,7 @@
 package multiserver
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -152,6 +153,15 @@ type ClientConfig struct {
 	// FitGPT moves the image's backup GPT to the end of a larger device, after the image
 	// was verified.
 	FitGPT bool
+	// TruncateUnused writes to a device that is smaller than the image, if every partition of the
+	// image has its place on it: what does not fit is received and verified, and not written, and
+	// the backup GPT is moved to the end of the device. Over MXB 2.
+	TruncateUnused bool
+	// BeforeWrite, if not nil, is called once in each Run that writes to a block device, with what
+	// will be written where, when every check has passed. Nothing on the device changes before it
+	// returns. If it returns an error, Run ends with that. Over MXB 2 the image is received into
+	// memory meanwhile. ctx ends with the session.
+	BeforeWrite func(ctx context.Context, p Plan) error
 	// Unicast reports whether to ask the server for unicast.
 	Unicast UnicastMode
 	// OnlyMXB1 keeps to the original's protocol with our servers too.

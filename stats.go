@@ -133,9 +133,13 @@ type ClientStats struct {
 	// is right.
 	BytesVerified uint64 `json:"bytes_verified"`
 	Verified      bool   `json:"verified"`
-	// AlteredBytes are those of the target that ClientConfig.WipeRest and FitGPT altered, in
-	// the image's range and behind it, after the image was verified.
+	// AlteredBytes are those of the target that ClientConfig.WipeRest, FitGPT and TruncateUnused
+	// altered, in the image's range and behind it, after the image was verified; also those that an
+	// earlier run altered and that were kept.
 	AlteredBytes uint64 `json:"altered_bytes"`
+	// CutBytes are those of the image's end, in no partition, that ClientConfig.TruncateUnused left
+	// out because the target is smaller. They were received and verified.
+	CutBytes uint64 `json:"cut_bytes"`
 	// AskedAgainBytes counts the image's bytes that were requested after the first request, each
 	// time that they were.
 	AskedAgainBytes uint64 `json:"asked_again_bytes"`

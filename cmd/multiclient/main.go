@@ -59,6 +59,7 @@ type options struct {
 	config      multiserver.ClientConfig
 	endpoint    command.Endpoint
 	dryRun      bool
+	yes         bool
 	retries     int
 	postCommand string
 	output      command.Output
@@ -80,7 +81,9 @@ func (o *options) command() *command.Command {
 		f.BoolVar(&o.config.Fresh, "fresh", false, "write everything, whatever the target holds")
 		f.BoolVar(&o.config.Verify, "verify", false, "read everything back from the target at the end")
 		f.BoolVar(&o.config.FitGPT, "fit-gpt", false, "then move the backup GPT to the end of the disk")
+		f.BoolVar(&o.config.TruncateUnused, "truncate-unused", false, "leave out an unused end that does not fit")
 		f.BoolVar(&o.config.WipeRest, "wipe-rest", false, "then clear old signatures behind the image")
+		f.BoolVarP(&o.yes, "yes", "y", false, "do not wait 5 s before a disk is erased")
 		f.BoolVar(&o.dryRun, "dry-run", false, "say what would be written where, and exit")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
@@ -183,7 +186,9 @@ func (o *options) receive(c *command.Command, args []string) error {
 	defer release()
 	reporter := progress.New(o.report(toStdout))
 	o.config.Log = command.FlagLogger(reporter.Logger())
-	t := tries{config: o.config, retries: o.retries, dryRun: o.dryRun}
+	look := newLastLook(o, o.config.Log)
+	o.config.BeforeWrite = look.beforeWrite
+	t := tries{config: o.config, retries: o.retries, dryRun: o.dryRun, look: look}
 	err := command.FlagError(t.run(ctx, func() { reporter.FollowClient(t.stats) }))
 	sig := received()
 	if err == nil {
@@ -194,7 +199,7 @@ func (o *options) receive(c *command.Command, args []string) error {
 	case errors.Is(err, multiserver.ErrConfig):
 		r.err = c.Usage(err)
 	case sig != nil && errors.Is(err, context.Canceled):
-		r.verdict, r.err = verdictInterrupted, interrupted(sig, r.stats)
+		r.verdict, r.err = verdictInterrupted, interrupted(sig, r.stats, look.untouched())
 	case err != nil:
 		r.verdict = verdictFailed
 	}
@@ -250,7 +255,10 @@ func (o *options) report(toStdout bool) progress.Options {
 }
 
 // interrupted says what became of the target.
-func interrupted(sig os.Signal, s multiserver.ClientStats) error {
+func interrupted(sig os.Signal, s multiserver.ClientStats, untouched string) error {
+	if untouched != "" {
+		return fmt.Errorf("%v before the first byte was written; %s is as it was", sig, untouched)
+	}
 	if s.Phase == multiserver.PhaseFinding {
 		return fmt.Errorf("%v before a server was found; nothing was written", sig)
 	}

@@ -70,7 +70,7 @@ func TestInterrupted(t *testing.T) {
 		{multiserver.ClientStats{Phase: multiserver.PhaseReceiving, Output: "/dev/sda", SizeBytes: 10, BytesDone: 3},
 			"interrupt with 3 of 10 bytes in; /dev/sda is incomplete"},
 	} {
-		if got := interrupted(syscall.SIGINT, c.stats).Error(); got != c.want {
+		if got := interrupted(syscall.SIGINT, c.stats, "").Error(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}

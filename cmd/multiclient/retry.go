@@ -69,6 +69,7 @@ type tries struct {
 	config  multiserver.ClientConfig
 	dryRun  bool
 	retries int // after the first; endless
+	look    *lastLook
 
 	mu     sync.Mutex // guards what follows
 	client *multiserver.Client
@@ -138,8 +139,11 @@ func (t *tries) stats() multiserver.ClientStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	stats := command.FlagClientStats(t.client.Stats())
-	if t.waiting != "" {
+	switch remaining := t.look.remaining(time.Now()); {
+	case t.waiting != "":
 		stats.WaitingFor = t.waiting
+	case remaining != "":
+		stats.WaitingFor = remaining
 	}
 	return stats
 }

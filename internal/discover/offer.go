@@ -60,6 +60,15 @@ func (o *Offer) SectorSize() uint32 {
 	return o.Session.SectorSize
 }
 
+// LeastDiskSize is how many bytes a disk must have that holds every partition of the image. It is 0
+// if that is not known: an original server does not send it.
+func (o *Offer) LeastDiskSize() uint64 {
+	if o.Session == nil {
+		return 0
+	}
+	return o.Session.LeastDiskSize
+}
+
 // Format is what the image is if it is no plain disk. An original server does not tell.
 func (o *Offer) Format() format.Format {
 	if o.Session == nil {

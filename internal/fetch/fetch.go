@@ -50,6 +50,9 @@ type Config struct {
 	Offer discover.Offer
 	// Target is open. Run prepares it once the offer stands, and does nothing to it before.
 	Target target.Target
+	// Confirm, if not nil, is asked once the offer stands, and nothing is done to the target before
+	// it returns. An error ends the session. ctx ends with the session.
+	Confirm func(ctx context.Context) error
 	// Unicast says when the stream may come by unicast.
 	Unicast reach.Unicast
 	// SilenceLimit ends the reception when nothing has come for that long; 0 is never.

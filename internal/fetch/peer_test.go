@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -115,6 +116,7 @@ type peer struct {
 	manifest *codec.Manifest
 	target   *memory
 
+	cancel   func()         // ends the client
 	client   netip.AddrPort // once it has asked
 	sequence wire.Sequence
 	session  wire.SessionID
@@ -347,6 +349,9 @@ func (p *peer) config() Config {
 func (p *peer) run(script func(), change func(*Config)) (account.Figures, error) {
 	p.t.Helper()
 	cfg := p.config()
+	ctx, cancel := context.WithCancel(p.t.Context())
+	defer cancel()
+	p.cancel = cancel
 	if change != nil {
 		change(&cfg)
 	}
@@ -355,7 +360,7 @@ func (p *peer) run(script func(), change func(*Config)) (account.Figures, error)
 		defer close(served)
 		p.serve(script)
 	}()
-	err := Run(p.t.Context(), cfg)
+	err := Run(ctx, cfg)
 	p.conn.Close()
 	<-served
 	return cfg.Account.Figures(), err

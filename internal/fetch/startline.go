@@ -47,7 +47,7 @@ func (l *startLine) held() target.ContentReader {
 	return l.content
 }
 
-// prepare prepares the target once settled is closed. An error goes to fail. Both steps may take
+// prepare prepares the target once settled is closed and Config.Confirm agrees. An error goes to fail. All of it may take
 // long, and the session goes on meanwhile.
 func (l *startLine) prepare(ctx context.Context, settled <-chan struct{}, done chan<- event, fail func(error)) {
 	select {
@@ -56,6 +56,10 @@ func (l *startLine) prepare(ctx context.Context, settled <-chan struct{}, done c
 		return
 	}
 	if ctx.Err() != nil {
+		return
+	}
+	if err := l.confirm(ctx); err != nil {
+		fail(err)
 		return
 	}
 	done <- offerStands{}
@@ -71,6 +75,23 @@ func (l *startLine) prepare(ctx context.Context, settled <-chan struct{}, done c
 	}
 	close(l.prepared)
 	done <- targetPrepared{}
+}
+
+// confirm asks Config.Confirm, for as long as the session lasts.
+func (l *startLine) confirm(ctx context.Context) error {
+	if l.cfg.Confirm == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-l.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return l.cfg.Confirm(ctx)
 }
 
 // behind runs work on a goroutine once the target is prepared, if that is so before the session

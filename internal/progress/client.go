@@ -116,8 +116,11 @@ func (c client) summary() []string {
 	if c.Verified {
 		lines = append(lines, quote.Line(quote.Name(c.Output)+" was read back: every byte is the image's"))
 	}
+	if c.CutBytes > 0 {
+		lines = append(lines, quote.Line(fmt.Sprintf("the last %s of %s, in no partition, were left out: %s is smaller", countText(c.CutBytes, "byte"), quote.Name(c.Name), c.Output)))
+	}
 	if c.AlteredBytes > 0 {
-		lines = append(lines, quote.Line(fmt.Sprintf("%s of %s were altered after that, as --wipe-rest and --fit-gpt say", countText(c.AlteredBytes, "byte"), c.Output)))
+		lines = append(lines, quote.Line(fmt.Sprintf("%s of %s were altered after that, as --wipe-rest, --fit-gpt or --truncate-unused say", countText(c.AlteredBytes, "byte"), c.Output)))
 	}
 	if c.SocketDrops > 0 {
 		lines = append(lines, countText(c.SocketDrops, "drop")+

@@ -244,6 +244,7 @@ func TestDropsAndLoss(t *testing.T) {
 		want  wire.PacketCounts
 	}{
 		{"lost, and dropped later", []step{{arrive: 1}, {arrive: 5}, {arrive: 6}, {arrive: 9, drops: 2}}, wire.PacketCounts{Received: 4, Lost: 3, Dropped: 2}},
+		{"lost, and more dropped later than shows", []step{{arrive: 1}, {arrive: 5}, {arrive: 8, drops: 5}}, wire.PacketCounts{Received: 3, Lost: 3, Dropped: 2}},
 		{"told before the gap shows", []step{{arrive: 1}, {arrive: 2, drops: 3}, {arrive: 3}, {arrive: 7}}, wire.PacketCounts{Received: 4, Dropped: 3}},
 		{"the gap shows by a heartbeat", []step{{arrive: 1}, {arrive: 2, drops: 3}, {sent: 5}, {arrive: 6}}, wire.PacketCounts{Received: 3, Dropped: 3}},
 		{"more is missing than was dropped", []step{{arrive: 1}, {arrive: 2, drops: 3}, {arrive: 8}}, wire.PacketCounts{Received: 3, Lost: 2, Dropped: 3}},

@@ -127,6 +127,7 @@ func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
 		SectorSize:     l.sectorSize,
 		FileName:       []byte(wire.FileName(l.cfg.Source.Name())),
 		Format:         l.format,
+		LeastDiskSize:  l.leastDisk,
 	}
 	if receiver != 0 {
 		d.Token = l.streams.peers.Token(receiver, to)

@@ -104,6 +104,7 @@ type facts struct {
 	identity   wire.Identity
 	geometry   block.Geometry
 	sectorSize uint32 // that the image's partition table is written for; 0: unknown
+	leastDisk  uint64 // bytes of the least disk for all of its partitions; 0: unknown
 	format     format.Format
 	data       netip.AddrPort // where the group's stream goes
 	origin     time.Time      // of the engines' time
@@ -153,6 +154,7 @@ func New(cfg Config) (*Session, error) {
 			geometry:   geometry,
 			sectorSize: partition.SectorSize(head),
 			format:     format.Of(head),
+			leastDisk:  partition.LeastDisk(cfg.Source, cfg.Source.Size(), partition.SectorSize(head)),
 			origin:     time.Now(),
 		},
 		inbox: make(chan packet, inboxLen),

@@ -18,6 +18,10 @@ type Back struct {
 	read io.ReaderAt
 	file *os.File // nil if the target is no file
 	name string
+	// view shows the image's bytes where the device holds others, and end is the device's if it
+	// is smaller than the image, or else 0.
+	view *view
+	end  uint64
 	// direct: reads go past the page cache. If the system refuses that, the file's pages
 	// were dropped from the cache before.
 	direct atomic.Bool
@@ -38,7 +42,10 @@ func (f *File) ReadBack() (*Back, error) {
 		file.Close()
 		return nil, failed("empty the page cache of", f.name, err)
 	}
-	b := &Back{read: file, file: file, name: f.name}
+	b := &Back{read: file, file: file, name: f.name, view: &f.view}
+	if f.isCut() {
+		b.end = f.end()
+	}
 	b.direct.Store(setDirect(file, true) == nil)
 	return b, nil
 }
@@ -53,8 +60,23 @@ func (b *Back) Buffer(n int) []byte {
 
 // ReadAt fills p, which begins where Buffer's memory begins, from byte offset off on.
 // off and the length of p are multiples of 1 MiB, except for the last part of the image. The
-// bytes between p's length and capacity are overwritten. It fails if the target ends earlier.
+// bytes between p's length and capacity are overwritten. It fails if the target ends earlier, but
+// for one that the image was cut for: what that holds of a part is followed by what was left out.
 func (b *Back) ReadAt(p []byte, off uint64) error {
+	held := p
+	if b.end > 0 {
+		held = p[:min(uint64(len(p)), b.end-min(b.end, off))]
+	}
+	if err := b.readAt(held, off); err != nil {
+		return err
+	}
+	clear(p[len(held):])
+	b.view.show(p, off)
+	return nil
+}
+
+// readAt is ReadAt of what the device holds.
+func (b *Back) readAt(p []byte, off uint64) error {
 	direct := b.direct.Load()
 	buf := p
 	if direct {

@@ -45,7 +45,8 @@ func openDevice(o Options, info fs.FileInfo) (*File, error) {
 	if err != nil {
 		return nil, refusedBy(name, err)
 	}
-	f := &File{file: file, name: o.Path, readable: readable, force: o.Force, wipeRest: o.WipeRest, fitGPT: o.FitGPT, device: true}
+	f := &File{file: file, name: o.Path, readable: readable, force: o.Force, device: true,
+		wipeRest: o.WipeRest, fitGPT: o.FitGPT, truncate: o.TruncateUnused}
 	if err := f.measure(dev); err != nil {
 		file.Close()
 		return nil, refusedBy(name, err)

@@ -324,7 +324,8 @@ func TestMountedSource(t *testing.T) {
 		t.Errorf("with swap: %q, want %q", got, want)
 	}
 	where := mountAt(t, device, "ext4", "")
-	for _, each := range []string{path, device} {
+	// Another device of the same file is written to as well.
+	for _, each := range []string{path, device, loopdev.Attach(t, path, 0, 512)} {
 		if got, want := MountedAt(each), device+" is mounted on "+where; got != want {
 			t.Errorf("%s: %q, want %q", each, got, want)
 		}

@@ -33,6 +33,7 @@ type File struct {
 	force    bool // Options.Force
 	wipeRest bool // Options.WipeRest
 	fitGPT   bool // Options.FitGPT
+	truncate bool // Options.TruncateUnused
 	device   bool
 	capacity uint64 // of a device, in bytes
 	sector   uint32 // of a device: its logical sectors, in bytes
@@ -44,6 +45,9 @@ type File struct {
 
 	prepared bool
 	size     uint64 // of the image
+	least    uint64 // bytes of the least disk for it, 0 if that is not known
+	view     view
+	fitted   partition.Move // what an earlier run fitted; the view hides it
 	// written are the chunks that have data written. Zeros are skipped only in other
 	// chunks: WriteAt may overwrite. nil if zeros are never skipped.
 	written *block.Set
@@ -72,14 +76,15 @@ func (f *File) HoldsContent() bool { return !f.isNew && f.readable }
 // Readable reports whether what the target holds may be read: ReadAt and ReadBack.
 func (f *File) Readable() bool { return f.readable }
 
-// Fits makes the checks of Prepare, and changes nothing. A device must hold at least size bytes.
+// Fits makes the checks of Prepare, and changes nothing. A device must hold at least size bytes, or
+// with Options.TruncateUnused those that SetLeastDisk was told.
 // Its sectors must have the size that the image's partition table is written for, unless sector
 // is 0 or Options.Force is set. With Options.Allocate the file system must have room for size
 // bytes. The error wraps ErrRefused.
 func (f *File) Fits(size uint64, sector uint32) error {
 	switch {
 	case f.device && size > f.capacity:
-		return refused(f.name, fmt.Sprintf("it holds %d bytes, the image has %d", f.capacity, size))
+		return f.fitsCut(size, sector)
 	case f.device:
 		return f.fitsTable(sector)
 	case size > math.MaxInt64:
@@ -195,6 +200,8 @@ func (f *File) writeAt(p []byte, off uint64) error {
 	if err := f.admit(p, off); err != nil {
 		return err
 	}
+	f.view.drop(off, uint64(len(p)))
+	p = f.leaveOut(p, off)
 	if f.written == nil {
 		return f.write(p, off)
 	}
@@ -275,6 +282,8 @@ func (f *File) writeZeros(off, n uint64) error {
 	if err := f.admit(zeros[:min(n, partition.HeadSize)], off); err != nil {
 		return err
 	}
+	f.view.drop(off, n)
+	n = f.clip(off, n)
 	if f.written != nil {
 		if r, ok := f.written.Next(off / chunkBytes); !ok || r.Lo > (off+n-1)/chunkBytes {
 			return nil
@@ -336,17 +345,31 @@ func (f *File) write(p []byte, off uint64) error {
 
 // ReadAt fills p from byte offset off on, with old or new content, through the page cache. It
 // fails if the target ends earlier. It may be called concurrently with all other methods, and its
-// errors do not stay.
+// errors do not stay. Where FlushCache has recognized a GPT that was fitted to the device, and
+// behind the end of one that is smaller than the image, p gets what the image would have there.
 func (f *File) ReadAt(p []byte, off uint64) error {
-	return readFull(f.file, f.name, p, off)
+	held := p
+	if f.isCut() {
+		held = p[:f.clip(off, uint64(len(p)))]
+	}
+	if err := readFull(f.file, f.name, held, off); err != nil {
+		return err
+	}
+	clear(p[len(held):])
+	f.view.show(p, off)
+	return nil
 }
 
 // FlushCache makes ReadAt return what the device holds: it writes out the target's pages and drops
 // them from the page cache. After an earlier write has failed, the cache may hold bytes that are
-// not on the device.
+// not on the device. It is called after Prepare, and before anything is written.
 func (f *File) FlushCache() error {
 	_ = f.file.Sync() // of earlier writes; reading will show whether they succeeded
-	return flushCache(f.file, f.device)
+	if err := flushCache(f.file, f.device); err != nil {
+		return err
+	}
+	f.recognize()
+	return nil
 }
 
 // Sync returns after everything written, and the name of a file that Open made, has
@@ -369,8 +392,8 @@ func (f *File) sync() error {
 	if err != nil {
 		return failed("size of", f.name, err)
 	}
-	if uint64(end) < f.size {
-		return failedAt("write", f.name, uint64(end), fmt.Errorf("it has shrunk to %d bytes, the image has %d", end, f.size))
+	if uint64(end) < f.end() {
+		return failedAt("write", f.name, uint64(end), fmt.Errorf("it has shrunk to %d bytes, the image has %d", end, f.end()))
 	}
 	if f.created {
 		return syncFolder(filepath.Dir(f.path), (*os.File).Sync)

@@ -48,7 +48,16 @@ type Roomy interface {
 	Lacks(dataBytes, restBytes uint64) error
 }
 
-// Larger is a target that may be larger than the image.
+// Cuttable is a target that may be smaller than the image.
+type Cuttable interface {
+	// SetLeastDisk says how many bytes a disk must have that holds all partitions of the image,
+	// 0 if that is not known. It is called before Fits and Prepare.
+	SetLeastDisk(size uint64)
+	// CutBytes is how much of the image's end it has no place for, after Prepare.
+	CutBytes() uint64
+}
+
+// Larger is a target that may be of another size than the image.
 type Larger interface {
 	FinishRest() (RestReport, error)
 }
@@ -64,6 +73,21 @@ func FitsFormat(t Target, of format.Format) error {
 		return checked.FitsFormat(of)
 	}
 	return nil
+}
+
+// SetLeastDisk tells t, if it is Cuttable.
+func SetLeastDisk(t Target, size uint64) {
+	if cuttable, ok := t.(Cuttable); ok {
+		cuttable.SetLeastDisk(size)
+	}
+}
+
+// CutBytes is how much of the image's end t has no place for, after Prepare.
+func CutBytes(t Target) uint64 {
+	if cuttable, ok := t.(Cuttable); ok {
+		return cuttable.CutBytes()
+	}
+	return 0
 }
 
 // Content returns t's earlier content; nil if it has none that can be read.

@@ -33,6 +33,9 @@ type Options struct {
 	// WipeRest and FitGPT are for FinishRest: to clear old signatures behind the image, and to
 	// move its backup GPT to the end of the device.
 	WipeRest, FitGPT bool
+	// TruncateUnused takes a device that is smaller than the image, if it has room for all of
+	// its partitions: SetLeastDisk. FinishRest moves the backup GPT to its end.
+	TruncateUnused bool
 }
 
 // maxNameBytes is the longest name that file systems allow.

@@ -298,3 +298,14 @@ func TestFileOfAnother(t *testing.T) {
 	}
 	again.Close()
 }
+
+// TestRefusalQuotesName: a name cannot move the cursor of a terminal, whatever refuses it.
+func TestRefusalQuotesName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a\n\x1b[2J")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{Path: path}); err == nil || !strings.Contains(err.Error(), `/a\n\x1b[2J" is refused: it is a folder`) {
+		t.Errorf("%v", err)
+	}
+}

@@ -17,9 +17,11 @@ type RestReport struct {
 	// are none.
 	Found string
 	// Done says what was altered, once for each thing, and AlteredBytes how many bytes that
-	// are. Those in the image's range read back as the image before that.
+	// are, also if an earlier run did it. Those in the image's range read back as the image before
+	// that. CutBytes are those of the image's end that a smaller device has no place for.
 	Done         []string
 	AlteredBytes uint64
+	CutBytes     uint64
 	// Advice says what may be wanted and was not asked for, or why what was asked for was not
 	// done.
 	Advice []string
@@ -27,10 +29,13 @@ type RestReport struct {
 
 // FinishRest looks at what lies behind the image on a larger device, clears old signatures there
 // if Options.WipeRest says so, and moves the image's backup GPT to the end if Options.FitGPT does.
-// It is called after Sync, once the image has been read back if that is asked for; what it writes
+// It also moves it on a smaller device, where Options.TruncateUnused left out the image's end. It is called after Sync, once the image has been read back if that is asked for; what it writes
 // is synced, and read back from the device.
 func (f *File) FinishRest() (r RestReport, err error) {
-	if !f.device || !f.readable || f.capacity <= f.size {
+	if f.isCut() {
+		return r, f.finishCut(&r)
+	}
+	if !f.device || !f.readable || f.capacity == f.size {
 		return r, nil
 	}
 	found, err := signature.Find(f.file, f.size, f.capacity)
@@ -67,7 +72,7 @@ func (f *File) FinishRest() (r RestReport, err error) {
 // fitBackup moves the backup GPT if that is asked for, and otherwise says how.
 func (f *File) fitBackup(r *RestReport) (moved bool, err error) {
 	head := make([]byte, min(f.size, partition.HeadSize))
-	if err := f.ReadAt(head, 0); err != nil {
+	if err := readFull(f.file, f.name, head, 0); err != nil {
 		return false, err
 	}
 	if !partition.HasGPT(head, f.sector) {
@@ -81,17 +86,33 @@ func (f *File) fitBackup(r *RestReport) (moved bool, err error) {
 	case err != nil && f.fitGPT:
 		r.Advice = append(r.Advice, fmt.Sprintf("no backup GPT was moved: %v", bare(err)))
 		return false, nil
-	case err != nil || move.Primary == nil:
+	case err != nil:
 		return false, nil
 	case !f.fitGPT:
-		r.Advice = append(r.Advice, fmt.Sprintf("the image's backup GPT is at offset %d and not at the end of %s: ClientConfig.FitGPT moves it", move.From, f.name))
+		if move.From/uint64(f.sector)+1 != f.capacity/uint64(f.sector) {
+			r.Advice = append(r.Advice, fmt.Sprintf("the image's backup GPT is at offset %d and not at the end of %s: ClientConfig.FitGPT moves it", move.From, f.name))
+		}
 		return false, nil
 	}
-	// The two copies one after the other, so that one is whole at any time.
-	if err := f.alter(r, fmt.Sprintf("the backup GPT was moved from offset %d to the end of %s", move.From, f.name), move.Backup); err != nil {
-		return false, err
+	return len(move.Backup) > 0, f.fit(r, move)
+}
+
+// fit carries out a move.
+func (f *File) fit(r *RestReport, move partition.Move) error {
+	if move.Bytes() == 0 && f.fitted.Bytes() > 0 {
+		r.AlteredBytes += f.fitted.Bytes()
+		r.Done = append(r.Done, fmt.Sprintf("the GPT of an earlier run that fits %s was kept", f.name))
 	}
-	return true, f.alter(r, "the GPT and the protective MBR tell of its place", move.Primary)
+	// The two copies one after the other, so that one is whole at any time.
+	if len(move.Backup) > 0 {
+		if err := f.alter(r, fmt.Sprintf("the backup GPT was moved from offset %d to the end of %s", move.From, f.name), move.Backup); err != nil {
+			return err
+		}
+	}
+	if len(move.Primary) == 0 {
+		return nil
+	}
+	return f.alter(r, "the GPT and the protective MBR tell of its place", move.Primary)
 }
 
 // alter puts writes on the device, and reads them back from it.
@@ -108,12 +129,12 @@ func (f *File) alter(r *RestReport, done string, writes []partition.Write) error
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := f.FlushCache(); err != nil {
+	if err := flushCache(f.file, f.device); err != nil {
 		return failed("empty the page cache of", f.name, err)
 	}
 	for _, w := range writes {
 		p := make([]byte, len(w.Bytes))
-		if err := f.ReadAt(p, w.Off); err != nil {
+		if err := readFull(f.file, f.name, p, w.Off); err != nil {
 			return err
 		}
 		if !bytes.Equal(p, w.Bytes) {

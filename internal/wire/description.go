@@ -43,8 +43,8 @@ import (
 //	+---------------+---------------+-------------------------------+ 128
 //	|  sector size  |  name length  |  image's name ...
 //	+---------------+---------------+---------
-//	|     format    |
-//	+---------------+
+//	|     format    |  least disk size (8 bytes), bytes
+//	+---------------+---------------------
 type Description struct {
 	Session SessionID
 	// Receiver is that of the offer: whoever did not hear the offer cannot forge the
@@ -68,9 +68,12 @@ type Description struct {
 	// for, 512 or 4096 bytes, and travels as its logarithm. 0: no table, or unknown.
 	SectorSize uint32
 	FileName   []byte // Text without '/', not "." or ".."; may be empty
-	// Format is what the image is if it is no plain disk. Raw is not sent: the packet ends
-	// with the name then, as those of earlier versions do.
+	// Format is what the image is if it is no plain disk. Raw is sent only if something follows:
+	// otherwise the packet ends with the name, as those of earlier versions do.
 	Format format.Format
+	// LeastDiskSize is how many bytes a disk must have that holds every partition of the image,
+	// and the backup of a GPT behind them: at most the image's. 0, unknown, is not sent.
+	LeastDiskSize uint64
 }
 
 // Identity tells, across restarts of the sender, whether an image is the same one:
@@ -130,8 +133,11 @@ func (d Description) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, d.Receivers)
 	dst = append(dst, sectorSizeLog(d.SectorSize), byte(len(d.FileName)))
 	dst = append(dst, d.FileName...)
-	if d.Format != format.Raw {
+	if d.Format != format.Raw || d.LeastDiskSize != 0 {
 		dst = append(dst, byte(d.Format))
+	}
+	if d.LeastDiskSize != 0 {
+		dst = binary.BigEndian.AppendUint64(dst, d.LeastDiskSize)
 	}
 	return seal(dst, start)
 }
@@ -165,6 +171,11 @@ func ParseDescription(b []byte) (Description, error) {
 	if len(b) > end {
 		d.Format = format.Numbered(b[end])
 	}
+	if behind := b[min(end+1, len(b)):]; len(behind) >= 8 {
+		if least := binary.BigEndian.Uint64(behind); least <= d.Geometry.ImageSize {
+			d.LeastDiskSize = least
+		}
+	}
 	if group, port := [16]byte(b[56:72]), binary.BigEndian.Uint16(b[72:]); group != [16]byte{} || port != 0 {
 		d.Data = netip.AddrPortFrom(netip.AddrFrom16(group).Unmap(), port)
 	}
@@ -184,7 +195,7 @@ func (d *Description) bounded() bool {
 	if d.SectorSize != 0 && sectorSizeLog(d.SectorSize) == 0 {
 		return false
 	}
-	if format.Numbered(uint8(d.Format)) != d.Format {
+	if format.Numbered(uint8(d.Format)) != d.Format || d.LeastDiskSize > d.Geometry.ImageSize {
 		return false
 	}
 	return d.Completion.ManifestSize <= MaxManifestPerBlock*(uint64(d.Geometry.BlockCount())+1) &&

@@ -51,9 +51,17 @@ func testQcow2() Description {
 	return d
 }
 
+// testPartitioned is of an image whose last 33 MiB are in no partition.
+func testPartitioned() Description {
+	d := testDescription()
+	d.LeastDiskSize = 4<<30 - 33<<20
+	return d
+}
+
 func TestDescription(t *testing.T) {
 	checkVector(t, "description", testDescription(), ParseDescription)
 	checkVector(t, "description of a qcow2 disk", testQcow2(), ParseDescription)
+	checkVector(t, "description of a partitioned disk", testPartitioned(), ParseDescription)
 	checkVector(t, "announcement", testAnnouncement(), ParseDescription)
 	checkCommon(t, "description", ParseDescription)
 	checkRefused(t, "description", ParseDescription, []refused{
@@ -116,6 +124,25 @@ func TestFormatUnknown(t *testing.T) {
 		if got, err := ParseDescription(b); err != nil || got.Format != format.Numbered(uint8(n)) {
 			t.Errorf("%#x: %#x, %v", n, uint8(got.Format), err)
 		}
+	}
+}
+
+// TestLeastDiskSize: no disk needs more than the image has, and a disk may be told of that is also in
+// another format.
+func TestLeastDiskSize(t *testing.T) {
+	d := testQcow2()
+	d.LeastDiskSize = d.Geometry.ImageSize
+	b := d.AppendTo(nil)
+	if got, err := ParseDescription(b); err != nil || got.LeastDiskSize != d.LeastDiskSize || got.Format != d.Format {
+		t.Errorf("%d, %v, %v", got.LeastDiskSize, got.Format, err)
+	}
+	b[len(b)-1]++
+	if got, err := ParseDescription(sealed(b)); err != nil || got.LeastDiskSize != 0 {
+		t.Errorf("more than the image: %d, %v", got.LeastDiskSize, err)
+	}
+	d.LeastDiskSize++
+	if !panics(func() { d.AppendTo(nil) }) {
+		t.Error("more than the image is sent")
 	}
 }
 

@@ -206,13 +206,14 @@ func TestParseAllocatesNothing(t *testing.T) {
 
 // parsers are the parsers by the names of their vectors.
 var parsers = map[string]func([]byte) error{
-	"offer":                       func(b []byte) error { _, err := ParseOffer(b); return err },
-	"description":                 func(b []byte) error { _, err := ParseDescription(b); return err },
-	"description of a qcow2 disk": func(b []byte) error { _, err := ParseDescription(b); return err },
-	"announcement":                func(b []byte) error { _, err := ParseDescription(b); return err },
-	"symbol":                      func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
-	"manifest symbol":             func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
-	"zero run":                    func(b []byte) error { _, err := ParseZeroRun(b); return err },
+	"offer":                             func(b []byte) error { _, err := ParseOffer(b); return err },
+	"description":                       func(b []byte) error { _, err := ParseDescription(b); return err },
+	"description of a qcow2 disk":       func(b []byte) error { _, err := ParseDescription(b); return err },
+	"description of a partitioned disk": func(b []byte) error { _, err := ParseDescription(b); return err },
+	"announcement":                      func(b []byte) error { _, err := ParseDescription(b); return err },
+	"symbol":                            func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
+	"manifest symbol":                   func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
+	"zero run":                          func(b []byte) error { _, err := ParseZeroRun(b); return err },
 	"repair advertisement": func(b []byte) error {
 		o, err := ParseRepairAdv(b)
 		for n := range o.Pending.All() {

@@ -67,7 +67,7 @@ func (e *Ending) finishRest() error {
 	for _, done := range r.Done {
 		e.Log.Info(done)
 	}
-	e.Account.Update(func(f *account.Figures) { f.AlteredBytes = r.AlteredBytes })
+	e.Account.Update(func(f *account.Figures) { f.AlteredBytes, f.CutBytes = r.AlteredBytes, r.CutBytes })
 	if err != nil {
 		return err
 	}
@@ -95,6 +95,7 @@ func (e *Ending) verify(ctx context.Context) error {
 	var next atomic.Uint64
 	var mu sync.Mutex // guards the two
 	wrong, firstWrong := uint64(0), e.SizeBytes
+	held := e.SizeBytes - target.CutBytes(e.Target)
 	errs := make([]error, readers)
 	var work sync.WaitGroup
 	for i := range errs {
@@ -102,7 +103,7 @@ func (e *Ending) verify(ctx context.Context) error {
 			p := back.Buffer(int(e.StepBytes))
 			for ctx.Err() == nil {
 				off := next.Add(e.StepBytes) - e.StepBytes
-				if off >= e.SizeBytes {
+				if off >= held { // what comes behind it was verified and not written
 					return
 				}
 				n := min(e.StepBytes, e.SizeBytes-off)
@@ -115,7 +116,7 @@ func (e *Ending) verify(ctx context.Context) error {
 					wrong, firstWrong = wrong+1, min(firstWrong, off)
 					mu.Unlock()
 				}
-				e.Account.Update(func(f *account.Figures) { f.BytesVerified += n })
+				e.Account.Update(func(f *account.Figures) { f.BytesVerified += min(n, held-off) })
 			}
 		})
 	}

@@ -53,6 +53,7 @@ var flagOf = map[string]string{
 	"ClientConfig.Verify":         "--verify",
 	"ClientConfig.WipeRest":       "--wipe-rest",
 	"ClientConfig.FitGPT":         "--fit-gpt",
+	"ClientConfig.TruncateUnused": "--truncate-unused",
 	"ClientConfig.Unicast":        "--unicast",
 	"ClientConfig.OnlyMXB1":       "--mxb1",
 }
