@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"strings"
@@ -27,7 +26,6 @@ import (
 type Client struct {
 	cfg       ClientConfig
 	selection target.Selection // of cfg.Disk
-	id        wire.ReceiverID
 	account   account.Client
 }
 
@@ -37,7 +35,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, publicError(err)
 	}
-	c := &Client{cfg: cfg, id: wire.ReceiverID(rand.Uint64())}
+	c := &Client{cfg: cfg}
 	c.account.OnPhase = func() {
 		if cfg.OnPhase != nil {
 			cfg.OnPhase(c.Stats())
@@ -70,7 +68,7 @@ func (c *Client) Stats() ClientStats {
 // Run or Plan may follow another.
 func (c *Client) Run(ctx context.Context) error {
 	c.account.Begin(c.cfg.Output)
-	err := c.find(ctx, (*meeting).mayBegin, c.receive)
+	err := c.find(ctx, (*meeting).mayBegin, c.refuse, c.receive)
 	c.account.End(err == nil)
 	if ctx.Err() != nil && err != nil {
 		return ctx.Err()
@@ -83,7 +81,7 @@ func (c *Client) Run(ctx context.Context) error {
 // client. Its errors are Run's.
 func (c *Client) Plan(ctx context.Context) (plan Plan, err error) {
 	c.account.Begin(c.cfg.Output)
-	err = c.find(ctx, nil, func(_ context.Context, m *meeting) error {
+	err = c.find(ctx, nil, nil, func(_ context.Context, m *meeting) error {
 		plan, err = planOf(&m.offer, m.out)
 		return err
 	})
@@ -102,6 +100,7 @@ type meeting struct {
 	stream     *udp.Receiver   // of MXB 1
 	search     *discover.Search
 	offer      discover.Offer
+	joins      bool // the session tells the server from now on how the client ends
 }
 
 // mayBegin tells whether the session may begin while other servers may still answer. It can over
@@ -116,12 +115,23 @@ func (m *meeting) mayBegin() bool {
 }
 
 // find opens the target and the sockets, finds a server, calls then, and closes all. Unless early
-// says that it is not needed, it gives other servers their time to answer too.
-func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(context.Context, *meeting) error) (err error) {
+// says that it is not needed, it gives other servers their time to answer too. If the client ends
+// before it joins, find calls refuse, unless that is nil.
+func (c *Client) find(ctx context.Context, early func(*meeting) bool, refuse func(context.Context, *meeting, error), then func(context.Context, *meeting) error) (err error) {
 	m := &meeting{}
+	defer func() {
+		if m.conn != nil {
+			m.conn.Close()
+		}
+	}()
 	if m.interfaces, err = candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil && !m.joins && refuse != nil {
+			refuse(ctx, m, err)
+		}
+	}()
 	// Check the target before a server is asked.
 	if m.out, err = c.openTarget(); err != nil {
 		return err
@@ -136,7 +146,6 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(
 	if m.conn, err = discover.Listen(c.cfg.Group, c.cfg.FromPort, DefaultTTL, m.interfaces); err != nil {
 		return err
 	}
-	defer m.conn.Close()
 	m.stream, err = udp.ListenGroup(udp.ReceiverConfig{
 		Group:      netip.AddrPortFrom(c.cfg.Group, c.cfg.Port),
 		Interfaces: m.interfaces,
@@ -152,11 +161,7 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(
 		c.cfg.Log.Warn("the stream may lose packets here", "err", warning)
 	}
 
-	m.search = &discover.Search{
-		Question:    discover.Question{Receiver: c.id, Group: c.cfg.Group, OnlyMXB1: c.cfg.OnlyMXB1},
-		ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort, Interface: c.cfg.Interface, Interfaces: m.interfaces,
-		Limit: limitOf(c.cfg.StartTimeout), Account: &c.account, Log: c.cfg.Log,
-	}
+	m.search = c.searchOn(m)
 	if m.offer, err = m.search.Find(ctx, m.conn); err != nil {
 		return err
 	}
@@ -175,6 +180,15 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(
 		return failure.Setting("ClientConfig.Unicast", "%s sends by unicast only", m.offer.Server)
 	}
 	return then(ctx, m)
+}
+
+// searchOn is the search for a server on the interfaces of m.
+func (c *Client) searchOn(m *meeting) *discover.Search {
+	return &discover.Search{
+		Question:    discover.Question{Receiver: wire.NewReceiverID(), Group: c.cfg.Group, OnlyMXB1: c.cfg.OnlyMXB1},
+		ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort, Interface: c.cfg.Interface, Interfaces: m.interfaces,
+		Limit: limitOf(c.cfg.StartTimeout), Account: &c.account, Log: c.cfg.Log,
+	}
 }
 
 // receive receives the image by the server's protocol.
@@ -206,6 +220,7 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 	}
 	if m.offer.Session != nil {
 		m.stream.Close()
+		m.joins = true
 		return fetch.Run(ctx, fetch.Config{
 			Conn: m.conn, Search: m.search, Offer: m.offer, Target: m.out, Unicast: unicastOf(c.cfg.Unicast),
 			Confirm:      c.confirmation(m),

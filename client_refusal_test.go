@@ -61,8 +61,13 @@ func TestNothingChanges(t *testing.T) {
 			} else if plan, err := client.Plan(t.Context()); err != nil || plan.Output != out || plan.SizeBytes != 100_000 || (plan.Kind == OutputFile) != c.there {
 				t.Errorf("the plan is %+v, %v", plan, err)
 			}
-			if n := len(s.Stats().Receivers); n != 0 {
-				t.Errorf("the server counts %d clients", n)
+			wantRows := 0
+			if c.want != nil {
+				wantRows = 1
+			}
+			rows := s.Stats().Receivers
+			if len(rows) != wantRows || wantRows == 1 && rows[0].Outcome != OutcomeRefused {
+				t.Errorf("the server tells of %+v, want %d that refused", rows, wantRows)
 			}
 			if !c.there {
 				if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {

@@ -27,6 +27,8 @@ const (
 	// DefaultStartTimeout and DefaultReceiveTimeout end a client that is not served.
 	DefaultStartTimeout   = 60 * time.Second
 	DefaultReceiveTimeout = 60 * time.Second
+	// DefaultClientTimeout is how long a server waits for a client that is silent.
+	DefaultClientTimeout = session.DefaultClientTimeout
 	// NoTimeout as a time limit waits for ever.
 	NoTimeout = time.Duration(-1)
 )
@@ -70,8 +72,13 @@ type ServerConfig struct {
 	// passed since the first; MaxWait, if not 0, caps the wait. Zero values: start at once.
 	MinReceivers     int
 	MinWait, MaxWait time.Duration
-	// ExitAfterDone ends the server when every client that came is done or gone.
+	// ExitAfterDone ends the server when every client that came is done or gone. A client that
+	// refused its target has come. If nobody else has, and MinReceivers is 0, the server waits
+	// ClientTimeout for others.
 	ExitAfterDone bool
+	// ClientTimeout is after how long a client that is silent counts as lost. It may still come
+	// back. As long the server waits for one that refused and tries again: DefaultClientTimeout.
+	ClientTimeout time.Duration
 	// Unicast reports whether clients that hear nothing of the group are served one by one.
 	Unicast UnicastMode
 	// OnEvent is called when clients join and end, and when the rate changes. A goroutine of Run
@@ -164,6 +171,9 @@ type ClientConfig struct {
 	BeforeWrite func(ctx context.Context, p Plan) error
 	// Unicast reports whether to ask the server for unicast.
 	Unicast UnicastMode
+	// TriesAgain tells whether the caller will Run again of itself after that error. A client that
+	// ends before it joins tells so to the server, which then waits for it. nil: it will not.
+	TriesAgain func(error) bool
 	// OnlyMXB1 keeps to the original's protocol with our servers too.
 	OnlyMXB1 bool
 	// OnPhase is called each time that Stats.Phase changes, in the phases' order. A goroutine of

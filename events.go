@@ -10,8 +10,8 @@ type ServerEvent interface{ serverEvent() }
 // lost.
 type ReceiverJoined struct{ Receiver Receiver }
 
-// ReceiverEnded: a client has ended, as Receiver.Outcome says. The outcome of one that was lost may
-// still change.
+// ReceiverEnded: a client has ended, as Receiver.Outcome says. One that refused need not have
+// joined. The outcome of one that was lost, or that refused, may still change.
 type ReceiverEnded struct{ Receiver Receiver }
 
 // RateChanged: the limit that the stream keeps to, in bits a second, came, went, or changed

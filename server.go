@@ -174,6 +174,7 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 		MTU:           s.cfg.MTU,
 		Gate:          startgate.Gate{MinReceivers: s.cfg.MinReceivers, MinWait: s.cfg.MinWait, MaxWait: s.cfg.MaxWait},
 		ExitAfterDone: s.cfg.ExitAfterDone,
+		ClientTimeout: s.cfg.ClientTimeout,
 		Unicast:       routes.Mode(s.cfg.Unicast),
 		CacheFolder:   cacheFolder(),
 		OnReceiver:    s.cfg.emitReceiver,
@@ -236,9 +237,13 @@ func (s *Server) Stats() ServerStats {
 }
 
 func receiverOf(r roster.Row) Receiver {
+	silentFor := time.Duration(0)
+	if r.Silent {
+		silentFor = time.Since(r.LastSeen)
+	}
 	return Receiver{
 		Name: r.Name, Addr: r.Addr, FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, BytesDone: r.BytesDone,
 		Received: r.Received, LostOnWire: r.LostOnWire, Dropped: r.Dropped, Limit: r.Limit,
-		Outcome: Outcome(r.Outcome), Reason: r.Reason,
+		Outcome: Outcome(r.Outcome), Reason: r.Reason, SilentFor: silentFor,
 	}
 }

@@ -69,7 +69,10 @@ type Receiver struct {
 	// Limit is what slows it down: "", "wire", "socket", "cpu" or "disk".
 	Limit   string  `json:"limit"`
 	Outcome Outcome `json:"outcome"`
-	Reason  string  `json:"reason"` // of a failure, in its own words
+	Reason  string  `json:"reason"` // of a failure or refusal, in its own words
+	// SilentFor is how long it has sent nothing, if that is longer than it should be and it has no
+	// outcome; else 0. It counts as lost after ServerConfig.ClientTimeout.
+	SilentFor time.Duration `json:"silent_ns"`
 }
 
 // Outcome is how a Receiver ended.
@@ -83,13 +86,14 @@ const (
 	OutcomeInterrupted                // ended by its user; Reason has the cause of its context
 	OutcomeLost                       // it went silent
 	OutcomeRestarted                  // it ended without the image, and its machine joined again
+	OutcomeRefused                    // it did not take the image: nothing was written
 )
 
 // MarshalText is String, for JSON.
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 func (o Outcome) String() string {
-	return [...]string{"pending", "done", "failed", "interrupted", "lost", "restarted"}[o]
+	return [...]string{"pending", "done", "failed", "interrupted", "lost", "restarted", "refused"}[o]
 }
 
 // ClientPhase is what a Client is busy with.

@@ -47,6 +47,12 @@ func (c *ServerConfig) validate() error {
 	if c.MaxWait > 0 && c.MinWait > c.MaxWait {
 		return failure.Setting("ServerConfig.MinWait", "%v is longer than ServerConfig.MaxWait %v", c.MinWait, c.MaxWait)
 	}
+	if c.ClientTimeout < 0 {
+		return failure.Setting("ServerConfig.ClientTimeout", "%v is negative", c.ClientTimeout)
+	}
+	if c.ClientTimeout == 0 {
+		c.ClientTimeout = DefaultClientTimeout
+	}
 	if c.TTL == 0 {
 		c.TTL = DefaultTTL
 	}

@@ -82,7 +82,9 @@ type tries struct {
 // run returns how the last try ended. started is called once there is a Client.
 func (t *tries) run(ctx context.Context, started func()) error {
 	for failures := 1; ; failures++ {
-		client, err := multiserver.NewClient(t.config)
+		config := t.config
+		config.TriesAgain = func(err error) bool { return t.follows(err, failures, multiserver.PhaseFinding) }
+		client, err := multiserver.NewClient(config)
 		if err != nil {
 			return err
 		}
@@ -95,7 +97,7 @@ func (t *tries) run(ctx context.Context, started func()) error {
 		if stats.Phase != multiserver.PhaseFinding {
 			t.set(func() { t.found = stats })
 		}
-		if ctx.Err() != nil || !retryable(err, t.config.Stream != nil, stats.Phase) || t.retries != endless && failures > t.retries {
+		if ctx.Err() != nil || !t.follows(err, failures, stats.Phase) {
 			return err
 		}
 		p := pause(failures)
@@ -110,6 +112,11 @@ func (t *tries) run(ctx context.Context, started func()) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// follows reports whether another try follows one that failed, after so many failures.
+func (t *tries) follows(err error, failures int, reached multiserver.ClientPhase) bool {
+	return retryable(err, t.config.Stream != nil, reached) && (t.retries == endless || failures <= t.retries)
 }
 
 // try runs a Client, and lists the disks if it cannot tell which is meant.

@@ -95,6 +95,8 @@ func (o *options) command() *command.Command {
 		f.Var(command.Value(&o.config.MaxWait, command.ParseDuration(time.Second), "TIME", ""),
 			"max-wait", "wait at most this long after the first client")
 		f.BoolVar(&o.config.ExitAfterDone, "exit-after-done", false, "exit when all clients that came are done or gone")
+		f.Var(command.Value(&o.config.ClientTimeout, command.ParsePositive(time.Second), "TIME", fmt.Sprintf("%gs", multiserver.DefaultClientTimeout.Seconds())),
+			"client-timeout", "count a silent client as lost after this")
 	})
 	c.Add("Messages", o.output.Define)
 	o.addCheck(c)

@@ -73,6 +73,8 @@ func Run(ctx context.Context, cfg Config) error {
 	line := newStartLine(&cfg)
 	s, err := newSession(cfg, line.held(), cancel)
 	if err != nil {
+		r := Refusal{Conn: cfg.Conn, Search: cfg.Search, Offer: cfg.Offer, Cause: err, Log: cfg.Log}
+		r.Send(ctx)
 		return err
 	}
 	defer s.streams.close()

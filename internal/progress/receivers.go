@@ -13,9 +13,9 @@ import (
 // later sample has the same ones, in the same places, and perhaps more.
 type receivers []multiserver.Receiver
 
-// count says how many are still receiving, how many have the image, and how many
-// ended without it and have not come again.
-func (rs receivers) count() (receiving, done, failed int) {
+// count says how many are still receiving, how many have the image, how many refused it, and how
+// many ended without it otherwise and have not come again.
+func (rs receivers) count() (receiving, done, refused, failed int) {
 	for _, r := range rs {
 		switch r.Outcome {
 		case multiserver.OutcomePending:
@@ -23,26 +23,55 @@ func (rs receivers) count() (receiving, done, failed int) {
 		case multiserver.OutcomeDone:
 			done++
 		case multiserver.OutcomeRestarted:
+		case multiserver.OutcomeRefused:
+			refused++
 		default:
 			failed++
 		}
 	}
-	return receiving, done, failed
+	return receiving, done, refused, failed
 }
 
 // fields leave out what there is none of.
 func (rs receivers) fields() []string {
 	var fields []string
-	receiving, done, failed := rs.count()
+	receiving, done, refused, failed := rs.count()
 	for _, f := range []struct {
 		n    int
 		what string
-	}{{receiving, "receiving"}, {done, "done"}, {failed, "failed"}} {
+	}{{receiving, "receiving"}, {done, "done"}, {refused, "refused"}, {failed, "failed"}} {
 		if f.n > 0 {
 			fields = append(fields, fmt.Sprintf("%d %s", f.n, f.what))
 		}
 	}
 	return fields
+}
+
+// names lists those that name has a text for, as many as a line takes.
+func (rs receivers) names(name func(multiserver.Receiver) (string, bool)) string {
+	var names []string
+	more := 0
+	for _, r := range rs {
+		switch text, ok := name(r); {
+		case !ok:
+		case len(names) < maxNamesWaiting:
+			names = append(names, text)
+		default:
+			more++
+		}
+	}
+	text := strings.Join(names, ", ")
+	if more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// silent names those that are waited for because they have gone silent.
+func (rs receivers) silent() string {
+	return rs.names(func(r multiserver.Receiver) (string, bool) {
+		return fmt.Sprintf("%s, silent for %s", receiverText(r), clockText(r.SilentFor)), r.SilentFor > 0
+	})
 }
 
 // news has a line for each that came, or ended, since the sample before.
@@ -52,7 +81,7 @@ func (rs receivers) news(before receivers) []string {
 		was := multiserver.OutcomePending
 		if i < len(before) {
 			was = before[i].Outcome
-		} else {
+		} else if r.Outcome != multiserver.OutcomeRefused {
 			news = append(news, receiverText(r)+" joins")
 		}
 		if r.Outcome != was {
@@ -86,6 +115,11 @@ func outcomeNews(r multiserver.Receiver) string {
 			return "was interrupted"
 		}
 		return quote.Line("was interrupted: " + r.Reason)
+	case multiserver.OutcomeRefused:
+		if r.Reason == "" {
+			return "refused"
+		}
+		return quote.Line("refused: " + r.Reason)
 	case multiserver.OutcomeRestarted:
 		return "had ended; its machine has come again"
 	default:
@@ -102,7 +136,7 @@ func (rs receivers) table(sizeBytes uint64) []string {
 	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(columns, "client\taddress\toutcome\thas\tlost\tdropped\tlimit\treason")
 	for _, r := range rs {
-		fmt.Fprintf(columns, "%s\t%v\t%s\t%s\t%s\t%d\t%s\t%s\n", quote.Name(orUnknown(r.Name)), r.Addr, outcomeText(r.Outcome),
+		fmt.Fprintf(columns, "%s\t%v\t%s\t%s\t%s\t%d\t%s\t%s\n", quote.Name(orUnknown(r.Name)), r.Addr, outcomeText(r),
 			shareText(r.BytesDone, sizeBytes), lossText(r), r.Dropped, orUnknown(r.Limit), quote.Line(r.Reason))
 	}
 	columns.Flush() // a strings.Builder takes everything
@@ -113,11 +147,14 @@ func (rs receivers) table(sizeBytes uint64) []string {
 	return lines
 }
 
-func outcomeText(o multiserver.Outcome) string {
-	if o == multiserver.OutcomePending {
+func outcomeText(r multiserver.Receiver) string {
+	switch {
+	case r.SilentFor > 0:
+		return "silent"
+	case r.Outcome == multiserver.OutcomePending:
 		return "receiving"
 	}
-	return o.String()
+	return r.Outcome.String()
 }
 
 // lossText gives what the wire lost of all packets that were on their way to r.

@@ -38,6 +38,10 @@ func TestReceiverNews(t *testing.T) {
 		{"interrupted by a signal", here(pc07), here(ends(multiserver.OutcomeInterrupted, "ended by SIGTERM")), []string{"pc07 (10.0.0.7) was interrupted: ended by SIGTERM"}},
 		{"lost", here(pc07), here(ends(multiserver.OutcomeLost, "")), []string{"pc07 (10.0.0.7) was lost"}},
 		{"back", here(ends(multiserver.OutcomeLost, "")), here(pc07), []string{"pc07 (10.0.0.7) joins again"}},
+		{"refused before it joined", nil, here(ends(multiserver.OutcomeRefused, "/dev/sda is refused: it is mounted on /mnt")),
+			[]string{"pc07 (10.0.0.7) refused: /dev/sda is refused: it is mounted on /mnt"}},
+		{"refused while it tries again", here(ends(multiserver.OutcomeRefused, "")), here(ends(multiserver.OutcomeRefused, "")), nil},
+		{"refused without a word", here(pc07), here(ends(multiserver.OutcomeRefused, "")), []string{"pc07 (10.0.0.7) refused"}},
 		{"no name", nil, here(member("", "10.0.0.7:40000")), []string{"10.0.0.7 joins"}},
 		{"a name and a reason that would clear the screen", nil,
 			here(gone("\x1b[2J", "10.0.0.7:40000", multiserver.OutcomeFailed, "a\n\x1bb")),
@@ -58,6 +62,8 @@ func TestReceiverTable(t *testing.T) {
 		gone("workstation-8", "192.168.100.108:40000", multiserver.OutcomeFailed, "write /dev/sda: no space left on device"),
 		gone("pc\t09", "10.0.0.9:40000", multiserver.OutcomeInterrupted, "\x1b[2J"),
 		gone("", "10.0.0.10:40000", multiserver.OutcomeLost, ""),
+		gone("pc11", "10.0.0.11:40000", multiserver.OutcomeRefused, "/dev/sda is refused: it is mounted"),
+		with(member("pc12", "10.0.0.12:40000"), func(r *multiserver.Receiver) { r.SilentFor = 12 * time.Second }),
 	}
 	want := strings.TrimPrefix(`
 client         address                outcome      has     lost   dropped  limit  reason
@@ -65,7 +71,9 @@ pc06           10.0.0.6:40000         receiving    0.0%    -      0        -
 pc07           10.0.0.7:40000         done         100.0%  0.00%  0        -
 workstation-8  192.168.100.108:40000  failed       50.0%   1.00%  5        disk   write /dev/sda: no space left on device
 "pc\t09"       10.0.0.9:40000         interrupted  50.0%   1.00%  5        disk   \x1b[2J
--              10.0.0.10:40000        lost         50.0%   1.00%  5        disk`, "\n")
+-              10.0.0.10:40000        lost         50.0%   1.00%  5        disk
+pc11           10.0.0.11:40000        refused      50.0%   1.00%  5        disk   /dev/sda is refused: it is mounted
+pc12           10.0.0.12:40000        silent       0.0%    -      0        -`, "\n")
 	if diff := cmp.Diff(want, strings.Join(rs.table(4<<30), "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

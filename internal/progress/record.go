@@ -87,11 +87,13 @@ type ServerRecord struct {
 	Clients           []ServedClientRecord `json:"clients,omitempty"` // of MXB 1; EventDone and EventFailed only
 
 	// The clients of MXB 2:
-	ReceiversSeen      int              `json:"receivers_seen"`      // since the start: the sum of the next three, and those that were restarted
-	ReceiversReceiving int              `json:"receivers_receiving"` // that have not ended
-	ReceiversDone      int              `json:"receivers_done"`      // that have the image, written and synced
-	ReceiversFailed    int              `json:"receivers_failed"`    // that ended without it, or went silent
-	Receivers          []ReceiverRecord `json:"receivers,omitempty"` // by first offer; in EventProgress if they are 64 at most
+	ReceiversSeen      int              `json:"receivers_seen"`        // since the start: the sum of the next four, and those that were restarted
+	ReceiversReceiving int              `json:"receivers_receiving"`   // that have not ended
+	ReceiversDone      int              `json:"receivers_done"`        // that have the image, written and synced
+	ReceiversRefused   int              `json:"receivers_refused"`     // that did not take it: nothing was written
+	ReceiversFailed    int              `json:"receivers_failed"`      // that ended without it, or went silent
+	WaitingFor         string           `json:"waiting_for,omitempty"` // those that are silent, by name
+	Receivers          []ReceiverRecord `json:"receivers,omitempty"`   // by first offer; in EventProgress if they are 64 at most
 }
 
 // maxReceiversInProgress keeps an object that comes each second to a few kilobytes.
@@ -99,17 +101,18 @@ const maxReceiversInProgress = 64
 
 // ReceiverRecord is one client of MXB 2 in a ServerRecord, by what it said last.
 type ReceiverRecord struct {
-	Name            string    `json:"name"`             // its host's
-	Addr            string    `json:"addr"`             // ADDRESS:PORT that it reports from
-	Outcome         string    `json:"outcome"`          // "pending", "done", "failed", "interrupted", "lost", "restarted"
-	Reason          string    `json:"reason,omitempty"` // of a failure, in its own words
-	FirstSeen       time.Time `json:"first_seen"`       //
-	LastSeen        time.Time `json:"last_seen"`        //
-	BytesDone       uint64    `json:"bytes_done"`       // of the image, verified and written
-	PacketsReceived uint64    `json:"packets_received"` // of the stream
-	PacketsLost     uint64    `json:"packets_lost"`     // on the wire
-	SocketDrops     uint64    `json:"socket_drops"`     // packets that its socket had no room for
-	Limit           string    `json:"limit"`            // what holds it back: "wire", "socket", "cpu" or "disk"; "" if nothing
+	Name            string    `json:"name"`                     // its host's
+	Addr            string    `json:"addr"`                     // ADDRESS:PORT that it reports from
+	Outcome         string    `json:"outcome"`                  // "pending", "done", "failed", "interrupted", "lost", "restarted", "refused"
+	Reason          string    `json:"reason,omitempty"`         // of a failure or refusal, in its own words
+	SilentSeconds   float64   `json:"silent_seconds,omitempty"` // for so long it has sent nothing, and is waited for
+	FirstSeen       time.Time `json:"first_seen"`               //
+	LastSeen        time.Time `json:"last_seen"`                //
+	BytesDone       uint64    `json:"bytes_done"`               // of the image, verified and written
+	PacketsReceived uint64    `json:"packets_received"`         // of the stream
+	PacketsLost     uint64    `json:"packets_lost"`             // on the wire
+	SocketDrops     uint64    `json:"socket_drops"`             // packets that its socket had no room for
+	Limit           string    `json:"limit"`                    // what holds it back: "wire", "socket", "cpu" or "disk"; "" if nothing
 }
 
 // ServedClientRecord is one client of a ServerRecord.
@@ -164,7 +167,8 @@ func (v server) record(h RecordHead) ServerRecord {
 		SendMethod: v.SendMethod, ClientsSeen: len(v.Clients),
 	}
 	r.ReceiversSeen = len(v.Receivers)
-	r.ReceiversReceiving, r.ReceiversDone, r.ReceiversFailed = receivers(v.Receivers).count()
+	r.ReceiversReceiving, r.ReceiversDone, r.ReceiversRefused, r.ReceiversFailed = receivers(v.Receivers).count()
+	r.WaitingFor = receivers(v.Receivers).silent()
 	if h.Event != EventProgress || len(v.Receivers) <= maxReceiversInProgress {
 		r.Receivers = receivers(v.Receivers).records()
 	}
@@ -183,7 +187,7 @@ func (rs receivers) records() []ReceiverRecord {
 		records = append(records, ReceiverRecord{
 			Name: r.Name, Addr: addrText(r.Addr),
 			Outcome: r.Outcome.String(), Reason: r.Reason,
-			FirstSeen: r.FirstSeen, LastSeen: r.LastSeen,
+			SilentSeconds: seconds(r.SilentFor), FirstSeen: r.FirstSeen, LastSeen: r.LastSeen,
 			BytesDone: r.BytesDone, PacketsReceived: r.Received, PacketsLost: r.LostOnWire,
 			SocketDrops: r.Dropped, Limit: r.Limit,
 		})

@@ -65,6 +65,9 @@ func (v server) fields() []string {
 	}
 	fields := append(receivers(v.Receivers).fields(),
 		sizeText(v.ImageBytesSent)+" sent", v.ratioText(), rateText(v.bytesPerSec)+v.reasonText())
+	if silent := receivers(v.Receivers).silent(); silent != "" {
+		fields = append(fields, "waiting for "+silent)
+	}
 	if v.Waiting {
 		fields = append(fields, v.waitingText())
 	}
@@ -98,28 +101,26 @@ func (v server) summary() []string {
 	return lines
 }
 
-// maxNamesWaiting is how many names a line takes.
+// maxNamesWaiting is how many names of clients a line takes.
 const maxNamesWaiting = 8
 
 // waitingText says who is there, and how to begin without the others.
 func (v server) waitingText() string {
-	var there []string
-	more := 0
-	for _, r := range v.Receivers {
-		switch {
-		case r.Outcome != multiserver.OutcomePending:
-		case len(there) < maxNamesWaiting:
-			there = append(there, receiverText(r))
-		default:
-			more++
-		}
-	}
 	text := "waiting to begin"
-	if len(there) > 0 {
-		text += " with " + strings.Join(there, ", ")
+	there := receivers(v.Receivers).names(func(r multiserver.Receiver) (string, bool) {
+		return receiverText(r), r.Outcome == multiserver.OutcomePending && r.SilentFor == 0
+	})
+	if there != "" {
+		text += " with " + there
 	}
-	if more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
+	refused := receivers(v.Receivers).names(func(r multiserver.Receiver) (string, bool) {
+		return receiverText(r), r.Outcome == multiserver.OutcomeRefused
+	})
+	switch {
+	case refused != "" && there != "":
+		text += " and without " + refused + " (refused)"
+	case refused != "":
+		text += " without " + refused + " (refused)"
 	}
 	if v.startHint != "" {
 		text += "; " + v.startHint

@@ -43,6 +43,13 @@ func TestServerLine(t *testing.T) {
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 0.0 MB/s (paused: no client needs anything)"},
 		{"held", server{with(members, func(s *multiserver.ServerStats) { s.Waiting = true }), 0, "SIGUSR2 begins at once"},
 			"1 receiving, 1 done, 3 failed, 6.4 GB sent, 1.50 x the image, 0.0 MB/s, waiting to begin with pc06 (10.0.0.6); SIGUSR2 begins at once"},
+		{"held, and some have refused", server{with(members, func(s *multiserver.ServerStats) {
+			s.Waiting = true
+			s.Receivers = append(s.Receivers[:1:1], gone("pc07", "10.0.0.7:40000", multiserver.OutcomeRefused, "too small"))
+		}), 0, ""}, "1 receiving, 1 refused, 6.4 GB sent, 1.50 x the image, 0.0 MB/s, waiting to begin with pc06 (10.0.0.6) and without pc07 (10.0.0.7) (refused)"},
+		{"silent", server{with(members, func(s *multiserver.ServerStats) {
+			s.Receivers = append(s.Receivers[1:2:2], with(member("pc06", "10.0.0.6:40000"), func(r *multiserver.Receiver) { r.SilentFor = 12 * time.Second }))
+		}), 0, ""}, "1 receiving, 1 done, 6.4 GB sent, 1.50 x the image, 0.0 MB/s, waiting for pc06 (10.0.0.6), silent for 0:12"},
 		{"of both", server{with(members, func(s *multiserver.ServerStats) {
 			s.Receivers, s.Clients = s.Receivers[:1], busy.Clients
 		}), 117.4e6, ""}, "1 receiving, 6.4 GB sent, 1.50 x the image, 117.4 MB/s, 1 MXB 1 client"},

@@ -1,5 +1,5 @@
 package roster
 
 func (o Outcome) String() string {
-	return [...]string{"pending", "done", "failed", "interrupted", "lost", "restarted"}[o]
+	return [...]string{"pending", "done", "failed", "interrupted", "lost", "restarted", "refused"}[o]
 }

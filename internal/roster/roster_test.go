@@ -14,6 +14,8 @@ var (
 	geometry = block.Geometry{ImageSize: 5<<20 + 1, BlockSize: 1 << 20}
 )
 
+func nobody(wire.ReceiverID) bool { return false }
+
 func seconds(n int) time.Time { return start.Add(time.Duration(n) * time.Second) }
 
 // TestRestartedMachine: a machine that comes again is judged by what becomes of it then; a
@@ -50,9 +52,9 @@ func TestRestartedMachine(t *testing.T) {
 			}
 			end := func(id wire.ReceiverID, c client) {
 				if c.silent {
-					table.EndSilent(func(other wire.ReceiverID) bool { return other != id })
+					table.EndSilent(seconds(99), 0, func(other wire.ReceiverID) bool { return other != id })
 				} else {
-					table.Goodbye(wire.Goodbye{Receiver: id, Outcome: c.outcome})
+					table.Goodbye(seconds(c.last), wire.Goodbye{Receiver: id, Outcome: c.outcome}, netip.AddrPortFrom(netip.MustParseAddr(c.addr), 4000+uint16(id)))
 				}
 			}
 			add(1, c.first)
@@ -105,17 +107,16 @@ func TestRow(t *testing.T) {
 	if got := table.Changes(nil); len(got) != 0 {
 		t.Errorf("a report is a change: %+v", got)
 	}
-	table.EndSilent(func(wire.ReceiverID) bool { return false })
+	table.EndSilent(seconds(8), 7*time.Second, nobody)
 	if got := table.Changes(nil); len(got) != 1 || got[0].Outcome != Lost {
 		t.Errorf("changes after it went silent: %+v", got)
 	}
 	table.RecordPacket(seconds(9), 7, from)
-	table.Goodbye(wire.Goodbye{Receiver: 7, Outcome: wire.OutcomeIntegrity, Reason: []byte("a reason")})
+	table.Goodbye(seconds(9), wire.Goodbye{Receiver: 7, Outcome: wire.OutcomeIntegrity, Reason: []byte("a reason")}, from)
 	if got := table.Rows()[0]; got.Outcome != Failed || got.Reason != "a reason" {
 		t.Errorf("after its goodbye: %+v", got)
 	}
 	table.Report(wire.Report{Receiver: 99})
-	table.Goodbye(wire.Goodbye{Receiver: 99})
 	if table.Len() != 1 {
 		t.Error("a receiver that was not heard has a row")
 	}

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"multiserver/internal/block"
@@ -22,10 +23,15 @@ type Row struct {
 	// Limit is what slows it down: "", "wire", "socket", "cpu" or "disk".
 	Limit   string
 	Outcome Outcome
-	Reason  string // of a failure, in its own words
+	Reason  string // of a failure or refusal, in its own words
+	// Silent: it has no outcome, and has sent nothing for several report intervals. It is waited
+	// for, until it counts as lost.
+	Silent bool
 
 	// targetFailed: its target failed. Another attempt would not help.
 	targetFailed bool
+	// again: it refused, and its program tries again of itself.
+	again bool
 }
 
 // Outcome is how a client ended.
@@ -39,6 +45,7 @@ const (
 	Interrupted                // ended by its user
 	Lost                       // it went silent
 	Restarted                  // it ended without the image, and its machine joined again
+	Refused                    // it ended of its own accord before anything was written
 )
 
 // Table is the table of MXB 2's clients. Make it by New.
@@ -79,10 +86,10 @@ func (t *Table) RecordPacket(now time.Time, id wire.ReceiverID, from netip.AddrP
 		delete(t.names, id)
 		t.byID[id] = r
 		t.rows = append(t.rows, r)
-		t.changed = append(t.changed, r)
+		t.change(r)
 		t.cameAgain(r)
 	}
-	r.Addr, r.LastSeen = from, now
+	r.Addr, r.LastSeen, r.Silent = from, now, false
 	if r.Outcome == Lost || r.Outcome == Restarted {
 		t.set(r, Pending)
 	}
@@ -96,39 +103,92 @@ func (t *Table) Report(p wire.Report) {
 	}
 }
 
-// Goodbye records how a receiver ended, if it has a row.
-func (t *Table) Goodbye(p wire.Goodbye) {
+// Goodbye records how a receiver ended. One that refuses need not have sent anything before.
+func (t *Table) Goodbye(now time.Time, p wire.Goodbye, from netip.AddrPort) {
+	if t.byID[p.Receiver] != nil || !p.Outcome.Refuses() || !t.refusesAgain(now, p, from) {
+		t.RecordPacket(now, p.Receiver, from)
+	}
 	r := t.byID[p.Receiver]
 	if r == nil {
 		return
 	}
 	t.count(r, p.Counts, p.BlocksDone)
-	r.Reason = string(p.Reason)
-	r.targetFailed = p.Outcome == wire.OutcomeTargetRefused || p.Outcome == wire.OutcomeTargetIO
-	switch p.Outcome {
-	case wire.OutcomeDone:
+	if reason := string(p.Reason); r.Reason != reason {
+		r.Reason = reason
+		if r.Outcome == Refused {
+			t.change(r)
+		}
+	}
+	r.again = p.Again && p.Outcome.Refuses()
+	r.targetFailed = !r.again && (p.Outcome.Refuses() || p.Outcome == wire.OutcomeTargetIO)
+	switch {
+	case p.Outcome == wire.OutcomeDone:
 		t.set(r, Done)
-	case wire.OutcomeInterrupted:
+	case p.Outcome == wire.OutcomeInterrupted:
 		t.end(r, Interrupted)
+	case p.Outcome.Refuses():
+		t.end(r, Refused)
 	default:
 		t.end(r, Failed)
 	}
 }
 
-// EndSilent marks receivers as lost that have no outcome and that knows does not know.
-func (t *Table) EndSilent(knows func(wire.ReceiverID) bool) {
+// EndSilent looks for receivers that have no outcome and that knows does not know: they are
+// silent. Those that have been silent for that timeout are lost, and at once those whose machine
+// has come again.
+func (t *Table) EndSilent(now time.Time, timeout time.Duration, knows func(wire.ReceiverID) bool) {
 	for id, r := range t.byID {
-		if r.Outcome == Pending && !knows(id) {
+		switch {
+		case r.Outcome != Pending:
+		case knows(id):
+			r.Silent = false
+		case now.Sub(r.LastSeen) >= timeout || t.cameAgainSince(r, r.LastSeen):
 			t.end(r, Lost)
+		default:
+			r.Silent = true
 		}
 	}
+}
+
+// Waits reports whether a session should go on for receivers that may still get the image: one
+// without an outcome, or one that refused and tries again, for that timeout. A session in which
+// nobody has come but some that refused waits as long for others, unless they are as many as it
+// waits for: enough.
+func (t *Table) Waits(now time.Time, timeout time.Duration, enough bool) bool {
+	joined, last := false, time.Time{}
+	for _, r := range t.rows {
+		switch {
+		case r.Outcome == Pending || r.Outcome == Refused && !r.isFinal(now, timeout):
+			return true
+		case r.Outcome == Refused:
+			if r.LastSeen.After(last) {
+				last = r.LastSeen
+			}
+		case r.Outcome != Restarted:
+			joined = true
+		}
+	}
+	return !joined && !enough && now.Sub(last) < timeout
+}
+
+// Refused counts the machines that have come and refused, and not come again since. One that tries
+// again counts once the timeout has passed since it refused first.
+func (t *Table) Refused(now time.Time, timeout time.Duration) (n int) {
+	for _, r := range t.rows {
+		if r.Outcome == Refused && r.isFinal(now, timeout) && !t.cameAgainSince(r, r.LastSeen.Add(besideTime)) {
+			n++
+		}
+	}
+	return n
 }
 
 // Verdict ends all rows without an outcome. It counts the clients, and the clients without the
 // image. A machine that joined again counts once.
 func (t *Table) Verdict() (failed, all int) {
-	t.EndSilent(func(wire.ReceiverID) bool { return false })
 	for _, r := range t.rows {
+		if r.Outcome == Pending {
+			t.end(r, Lost)
+		}
 		switch r.Outcome {
 		case Restarted:
 			continue
@@ -181,22 +241,77 @@ func (t *Table) end(r *Row, o Outcome) {
 }
 
 func (t *Table) set(r *Row, o Outcome) {
+	r.Silent = false
 	if r.Outcome != o {
 		r.Outcome = o
+		t.change(r)
+	}
+}
+
+// change records that r is to be told of, once.
+func (t *Table) change(r *Row) {
+	if !slices.Contains(t.changed, r) {
 		t.changed = append(t.changed, r)
 	}
 }
 
-// isAgain reports whether r is the same machine as before, which had ended.
+// isAgain reports whether r is the same machine as before, which had ended and may be replaced.
 func (r *Row) isAgain(before *Row) bool {
-	return !before.targetFailed && r.Name == before.Name && r.Addr.Addr() == before.Addr.Addr() && r.FirstSeen.After(before.LastSeen)
+	return !before.targetFailed && r.isMachineOf(before) && r.FirstSeen.After(before.LastSeen)
+}
+
+// cameAgainSince reports whether r's machine has come again after that time.
+func (t *Table) cameAgainSince(r *Row, since time.Time) bool {
+	return slices.ContainsFunc(t.rows, func(other *Row) bool { return other.isMachineOf(r) && other.FirstSeen.After(since) })
+}
+
+func (r *Row) isMachineOf(other *Row) bool {
+	return r.Name == other.Name && r.Addr.Addr() == other.Addr.Addr()
+}
+
+// isFinal reports whether a refusal stands: the program does not try again, or has for that long.
+func (r *Row) isFinal(now time.Time, timeout time.Duration) bool {
+	return !r.again || now.Sub(r.FirstSeen) >= timeout
+}
+
+// refusesAgain gives a receiver that refuses the row of an earlier one: of the same machine, for
+// the same reason or because it tries again, or, when there are too many refusals, of the last one from its address. It reports
+// whether nothing else is to be recorded.
+func (t *Table) refusesAgain(now time.Time, p wire.Goodbye, from netip.AddrPort) bool {
+	all, ofAddress := 0, 0
+	var row *Row
+	for _, r := range t.rows {
+		if r.Outcome != Refused {
+			continue
+		}
+		all++
+		if r.Addr.Addr() != from.Addr() {
+			continue
+		}
+		ofAddress++
+		if r.Name == t.names[p.Receiver] && (r.again || r.Reason == string(p.Reason)) || ofAddress >= maxRefusalsOfAddress {
+			row = r
+		}
+	}
+	if row == nil {
+		return all >= maxRefusals
+	}
+	for id, r := range t.byID {
+		if r == row {
+			delete(t.byID, id)
+		}
+	}
+	delete(t.names, p.Receiver)
+	t.byID[p.Receiver] = row
+	row.Addr, row.LastSeen = from, now
+	return true
 }
 
 // cameAgain marks the earlier rows of r's machine as restarted.
 func (t *Table) cameAgain(r *Row) {
 	for _, before := range t.rows {
 		switch before.Outcome {
-		case Lost, Failed, Interrupted:
+		case Lost, Failed, Interrupted, Refused:
 			if r.isAgain(before) {
 				t.set(before, Restarted)
 			}

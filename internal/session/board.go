@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,6 +15,8 @@ import (
 // board is the visible state of a session: its figures, the table of receivers, and the
 // configuration's callbacks, which loop calls. The session uses it only to decide its end.
 type board struct {
+	clientTimeout time.Duration
+
 	onReceiver func(roster.Row)
 	onRate     func(limit uint64, reason string)
 	onNetworks func(interfaces []int)
@@ -27,7 +30,7 @@ type board struct {
 }
 
 func newBoard(cfg *Config, g block.Geometry) *board {
-	return &board{onReceiver: cfg.OnReceiver, onRate: cfg.OnRate, onNetworks: cfg.OnNetworks, table: roster.New(g)}
+	return &board{clientTimeout: cmp.Or(cfg.ClientTimeout, DefaultClientTimeout), onReceiver: cfg.OnReceiver, onRate: cfg.OnRate, onNetworks: cfg.OnNetworks, table: roster.New(g)}
 }
 
 func (b *board) show() Figures {
@@ -91,19 +94,35 @@ func (b *board) record(id wire.ReceiverID, from netip.AddrPort, change func(*ros
 	b.reportChanges()
 }
 
-// endSilent marks the receivers that are gone.
-func (b *board) endSilent(knows func(wire.ReceiverID) bool) {
+// goodbye records how a receiver ended.
+func (b *board) goodbye(p wire.Goodbye, from netip.AddrPort) {
 	b.mu.Lock()
-	b.table.EndSilent(knows)
+	b.table.Goodbye(time.Now(), p, from)
 	b.mu.Unlock()
 	b.reportChanges()
 }
 
-// receivers is the count of rows.
-func (b *board) receivers() int {
+// endSilent marks the receivers that are silent, and those that are gone.
+func (b *board) endSilent(knows func(wire.ReceiverID) bool) {
+	b.mu.Lock()
+	b.table.EndSilent(time.Now(), b.clientTimeout, knows)
+	b.mu.Unlock()
+	b.reportChanges()
+}
+
+// refused is how many have come, and refused.
+func (b *board) refused() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.table.Len()
+	return b.table.Refused(time.Now(), b.clientTimeout)
+}
+
+// waits reports whether anybody may still get the image, or nobody has come. enough: it does not
+// matter that those who came have refused.
+func (b *board) waits(enough bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.table.Len() == 0 || b.table.Waits(time.Now(), b.clientTimeout, enough)
 }
 
 // verdict ends all rows, and counts the receivers and those without the image.

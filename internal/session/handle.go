@@ -35,11 +35,7 @@ func (l *live) dispatch(kind wire.Type, in packet) error {
 		})
 	case wire.TypeGoodbye:
 		return parsed(in, wire.ParseGoodbye, func(in packet, p wire.Goodbye) {
-			for _, st := range l.streams.all { // a late packet must not bring it back in either
-				st.engine.HandleGoodbye(l.now(), p)
-			}
-			l.streams.done(l.now(), p.Receiver)
-			l.record(in, p.Receiver, func(t *roster.Table) { t.Goodbye(p) })
+			l.handleGoodbye(in, p)
 		})
 	case wire.TypeUnicastRequest:
 		return parsed(in, wire.ParseUnicastRequest, l.handleUnicastRequest)
@@ -99,6 +95,27 @@ func (l *live) handleProbeReport(_ packet, p wire.ProbeReport) {
 	if rate, ok := l.pace.prober.Arrived(p); ok && l.pace.closed && multicast && known {
 		group.control.of(p.Receiver).Probed(now, p.Receiver, rate, l.pace.prober.LastTaken())
 		group.control.reported = true
+	}
+}
+
+// handleGoodbye ends a receiver. One that is not in the session refuses, perhaps, or repeats itself:
+// the acknowledgement goes to it by unicast too, since it need not hear the group.
+func (l *live) handleGoodbye(in packet, p wire.Goodbye) {
+	now, known := l.now(), false
+	for _, st := range l.streams.all { // a late packet must not bring it back in either
+		known = st.engine.HandleGoodbye(now, p) || known
+	}
+	l.streams.done(now, p.Receiver)
+	l.pace.gate.Record(now, p.Receiver)
+	l.streams.recordNetwork(now, in.ifIndex)
+	l.board.goodbye(p, in.from)
+	if known {
+		return
+	}
+	ack := wire.GoodbyeAck{Session: l.id}
+	ack.Receivers = ack.Receivers.Append(p.Receiver)
+	if err := l.cfg.Conn.Reply(ack.AppendTo(nil), in.from, in.ifIndex); err != nil {
+		l.cfg.Log.Debug("no way to acknowledge a goodbye", "client", in.from, "err", err)
 	}
 }
 

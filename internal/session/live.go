@@ -171,7 +171,7 @@ func (l *live) step() (wait time.Duration, err error) {
 // done at once: it measures what was sent, and drops who and what has gone silent.
 func (l *live) tick() {
 	now := l.now()
-	if l.pace.closed && l.pace.openGate(now, l.streams.receivers()) {
+	if l.pace.closed && l.pace.openGate(now, l.streams.receivers(), l.board.refused()) {
 		l.sendTrain(now)
 	}
 	l.streams.setGate(now, l.pace.closed, l.pace.prober.Unreached())
@@ -244,10 +244,10 @@ func (l *live) rateTaken(begun time.Time, bytes int, bits float64) float64 {
 	return bits * float64(max(0, all-queued)) / float64(all) / took.Seconds()
 }
 
-// isOver reports whether the session is over because all receivers are done. It stays for a
+// isOver reports whether the session is over because all receivers are done or gone. It stays for a
 // moment, in case the last goodbye is repeated.
 func (l *live) isOver() bool {
-	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > 0 || l.board.receivers() == 0 {
+	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > 0 || l.board.waits(l.cfg.Gate.MinReceivers > 0) {
 		l.emptyAt = time.Time{}
 		return false
 	}

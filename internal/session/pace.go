@@ -33,8 +33,9 @@ func newPace(cfg *Config, id wire.SessionID, packetSize int, packetBits float64,
 }
 
 // openGate opens the streams once they may begin, and reports whether a train has to be sent.
-func (p *pace) openGate(now time.Duration, r probe.Receivers) (train bool) {
-	if !p.gate.Open(now, r.Knows) {
+// refused is how many have come, and refused.
+func (p *pace) openGate(now time.Duration, r probe.Receivers, refused int) (train bool) {
+	if !p.gate.Open(now, r.Knows, refused) {
 		return false
 	}
 	switch p.prober.Poll(now, r) {

@@ -31,6 +31,9 @@ const (
 	DefaultMTU = 1500
 	// MinMTU is what every host takes (RFC 791), MaxMTU what jumbo frames have.
 	MinMTU, MaxMTU = 576, 9216
+	// DefaultClientTimeout is longer than a suspended machine takes to wake up, or a client's
+	// program to try again.
+	DefaultClientTimeout = time.Minute
 	// inboxLen holds a second's worth of feedback at 10,000 receivers.
 	inboxLen = 2048
 	// watchInterval is how often the image is compared with what it was.
@@ -62,6 +65,8 @@ type Config struct {
 	Gate startgate.Gate
 	// ExitAfterDone ends the session when every receiver that came is done or gone.
 	ExitAfterDone bool
+	// ClientTimeout is after how long a receiver that is silent is gone; 0: DefaultClientTimeout.
+	ClientTimeout time.Duration
 	Unicast       routes.Mode
 	// CacheFolder is where manifests are kept for later sessions; "" keeps none.
 	CacheFolder string

@@ -41,7 +41,8 @@ func (g *Gate) Record(now time.Duration, id wire.ReceiverID) {
 
 // Open reports whether the stream may begin; once open, the gate stays open. knows reports
 // whether a receiver is unfinished and sent something lately: one that has left does not count.
-func (g *Gate) Open(now time.Duration, knows func(wire.ReceiverID) bool) bool {
+// refused is how many have come, and refused: nobody need wait for those.
+func (g *Gate) Open(now time.Duration, knows func(wire.ReceiverID) bool, refused int) bool {
 	if g.opened || !g.came {
 		return g.opened
 	}
@@ -51,7 +52,7 @@ func (g *Gate) Open(now time.Duration, knows func(wire.ReceiverID) bool) bool {
 		}
 	}
 	waited := now - g.first
-	g.opened = g.asked || len(g.present) >= g.MinReceivers && waited >= g.MinWait || g.MaxWait > 0 && waited >= g.MaxWait
+	g.opened = g.asked || len(g.present)+refused >= g.MinReceivers && waited >= g.MinWait || g.MaxWait > 0 && waited >= g.MaxWait
 	if g.opened {
 		g.present = nil
 	}

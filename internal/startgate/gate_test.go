@@ -11,17 +11,21 @@ import (
 func TestOpen(t *testing.T) {
 	const second = time.Second
 	for _, c := range []struct {
-		name string
-		gate Gate
-		came map[wire.ReceiverID]time.Duration
-		gone wire.ReceiverID
-		want time.Duration // -1: never within a minute
+		name    string
+		gate    Gate
+		came    map[wire.ReceiverID]time.Duration
+		gone    wire.ReceiverID
+		refused int           // of the gone
+		want    time.Duration // -1: never within a minute
 	}{
 		{name: "nobody", want: -1},
 		{name: "at once", came: map[wire.ReceiverID]time.Duration{1: 3 * second}, want: 3 * second},
 		{name: "too few", gate: Gate{MinReceivers: 2}, came: map[wire.ReceiverID]time.Duration{1: second}, want: -1},
 		{name: "enough", gate: Gate{MinReceivers: 2}, came: map[wire.ReceiverID]time.Duration{1: second, 2: 4 * second}, want: 4 * second},
 		{name: "one of them left", gate: Gate{MinReceivers: 2}, came: map[wire.ReceiverID]time.Duration{1: second, 2: 4 * second}, gone: 1, want: -1},
+		{name: "one of them refused", gate: Gate{MinReceivers: 2}, came: map[wire.ReceiverID]time.Duration{1: second, 2: 4 * second}, gone: 2, refused: 1, want: second},
+		{name: "one refused, and one is missing", gate: Gate{MinReceivers: 3}, came: map[wire.ReceiverID]time.Duration{1: second, 2: 4 * second}, gone: 2, refused: 1, want: -1},
+		{name: "nobody but one that refused", gate: Gate{MinReceivers: 1}, came: map[wire.ReceiverID]time.Duration{1: second}, gone: 1, refused: 1, want: second},
 		{name: "enough, but too early", gate: Gate{MinReceivers: 1, MinWait: 5 * second}, came: map[wire.ReceiverID]time.Duration{1: second}, want: 6 * second},
 		{name: "long enough, but too few", gate: Gate{MinReceivers: 2, MinWait: second}, came: map[wire.ReceiverID]time.Duration{1: second}, want: -1},
 		{name: "too long", gate: Gate{MinReceivers: 2, MaxWait: 7 * second}, came: map[wire.ReceiverID]time.Duration{1: second}, want: 8 * second},
@@ -35,7 +39,7 @@ func TestOpen(t *testing.T) {
 						c.gate.Record(now, id)
 					}
 				}
-				if c.gate.Open(now, func(id wire.ReceiverID) bool { return id != c.gone }) {
+				if c.gate.Open(now, func(id wire.ReceiverID) bool { return id != c.gone }, c.refused) {
 					got = now
 				}
 			}
@@ -51,20 +55,20 @@ func TestStart(t *testing.T) {
 	all := func(wire.ReceiverID) bool { return true }
 	g := Gate{MinReceivers: 5, MinWait: time.Hour}
 	g.Start()
-	if g.Open(0, all) {
+	if g.Open(0, all, 0) {
 		t.Error("it begins with nobody")
 	}
 	g.Record(1, 1)
-	if !g.Open(1, all) {
+	if !g.Open(1, all, 0) {
 		t.Error("it does not begin with the first")
 	}
 	g = Gate{MinReceivers: 5}
 	g.Record(1, 1)
-	if g.Open(1, all) {
+	if g.Open(1, all, 0) {
 		t.Error("it begins unasked")
 	}
 	g.Start()
-	if !g.Open(1, all) {
+	if !g.Open(1, all, 0) {
 		t.Error("it does not begin")
 	}
 }

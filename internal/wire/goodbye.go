@@ -20,6 +20,8 @@ import "encoding/binary"
 //	+---------------------------------------------------------------+ 52
 //	|  reason ...
 //	+-------------------------
+//	|     flags     |
+//	+---------------+
 type Goodbye struct {
 	Session    SessionID
 	Receiver   ReceiverID
@@ -27,6 +29,9 @@ type Goodbye struct {
 	Counts     PacketCounts // as in Report
 	BlocksDone uint32       // of the image: verified and written
 	Reason     []byte       // Text for a person, why it failed; may be empty
+	// Again: the receiver's program tries again of itself, as another receiver. The flags are
+	// not sent without it: the packet ends with the reason then, as those of earlier versions do.
+	Again bool
 }
 
 // Outcome is what became of a receiver. A sender takes one that it does not know
@@ -43,9 +48,19 @@ const (
 	OutcomeTargetIO      Outcome = 5
 	OutcomeInterrupted   Outcome = 6 // by its user or a signal
 	OutcomePath          Outcome = 7 // the path does not carry packets of the session's size
+	OutcomeRefused       Outcome = 8 // for another reason than its target, before anything was written
 )
 
 const goodbyeSize = 52 // without the reason
+
+// goodbyeAgain is the flag of Goodbye.Again.
+const goodbyeAgain = 1
+
+// Refuses reports whether a receiver with that outcome ended of its own accord before anything was
+// written.
+func (o Outcome) Refuses() bool {
+	return o == OutcomeTargetRefused || o == OutcomePath || o == OutcomeRefused
+}
 
 // AppendTo appends the packet to dst.
 func (g Goodbye) AppendTo(dst []byte) []byte {
@@ -56,6 +71,9 @@ func (g Goodbye) AppendTo(dst []byte) []byte {
 	dst = g.Counts.appendTo(dst)
 	dst = binary.BigEndian.AppendUint32(dst, g.BlocksDone)
 	dst = append(dst, g.Reason...)
+	if g.Again {
+		dst = append(dst, goodbyeAgain)
+	}
 	return seal(dst, start)
 }
 
@@ -75,6 +93,7 @@ func ParseGoodbye(b []byte) (Goodbye, error) {
 		Counts:     parsePacketCounts(b[24:]),
 		BlocksDone: binary.BigEndian.Uint32(b[48:]),
 		Reason:     b[goodbyeSize:end:end],
+		Again:      len(b) > end && b[end]&goodbyeAgain != 0,
 	}
 	if !validText(g.Reason) {
 		return Goodbye{}, ErrBounds

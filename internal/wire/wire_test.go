@@ -254,10 +254,11 @@ var parsers = map[string]func([]byte) error{
 		}
 		return err
 	},
-	"wanted sub-blocks": func(b []byte) error { _, err := ParseWantedSubblocks(b); return err },
-	"probe report":      func(b []byte) error { _, err := ParseProbeReport(b); return err },
-	"goodbye":           func(b []byte) error { _, err := ParseGoodbye(b); return err },
-	"unicast request":   func(b []byte) error { _, err := ParseUnicastRequest(b); return err },
+	"wanted sub-blocks":                      func(b []byte) error { _, err := ParseWantedSubblocks(b); return err },
+	"probe report":                           func(b []byte) error { _, err := ParseProbeReport(b); return err },
+	"goodbye":                                func(b []byte) error { _, err := ParseGoodbye(b); return err },
+	"goodbye of a receiver that tries again": func(b []byte) error { _, err := ParseGoodbye(b); return err },
+	"unicast request":                        func(b []byte) error { _, err := ParseUnicastRequest(b); return err },
 }
 
 var sink uint64

@@ -32,6 +32,7 @@ var flagOf = map[string]string{
 	"ServerConfig.MinWait":        "--min-wait",
 	"ServerConfig.MaxWait":        "--max-wait",
 	"ServerConfig.ExitAfterDone":  "--exit-after-done",
+	"ServerConfig.ClientTimeout":  "--client-timeout",
 	"ServerConfig.Unicast":        "--unicast",
 
 	"ClientConfig.Output":         "-o",
@@ -55,6 +56,7 @@ var flagOf = map[string]string{
 	"ClientConfig.FitGPT":         "--fit-gpt",
 	"ClientConfig.TruncateUnused": "--truncate-unused",
 	"ClientConfig.Unicast":        "--unicast",
+	"ClientConfig.TriesAgain":     "--retry",
 	"ClientConfig.OnlyMXB1":       "--mxb1",
 }
 

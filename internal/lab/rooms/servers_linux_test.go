@@ -289,7 +289,7 @@ func TestExitAfterDone(t *testing.T) {
 	})
 	t.Run("one killed", func(t *testing.T) {
 		r := newRoom(t, lab.Config{Hosts: 4}, imageBytes)
-		s := r.serve(0, "--exit-after-done", "--min-receivers", "3")
+		s := r.serve(0, "--exit-after-done", "--min-receivers", "3", "--client-timeout", "3")
 		all := r.receiveAll()
 		all[0].reaches(0.3)
 		all[0].kill()

@@ -143,8 +143,11 @@ func (r *Room) checkVerdict() error {
 // the last one, whose verdict was asked for.
 func (n *node) checkOutcome(session wire.SessionID, last bool, o roster.Outcome) error {
 	want := roster.Failed
-	if n.end.Outcome == wire.OutcomeDone {
+	switch {
+	case n.end.Outcome == wire.OutcomeDone:
 		want = roster.Done
+	case n.end.Outcome.Refuses():
+		want = roster.Refused
 	}
 	// A machine that came again in the same session counts by that, unless it had the image.
 	again := n.again != nil && n.room.sessions[session-1].seen[n.again.id] && o == roster.Restarted

@@ -80,7 +80,7 @@ func (s *server) handle(t time.Duration, b []byte) bool {
 				}
 			}
 			s.record(t, p.Receiver)
-			s.board.table.Goodbye(p)
+			s.board.table.Goodbye(time.Unix(0, 0).Add(t), p, s.room.nodes[p.Receiver-1].machine.addr)
 		})
 	case wire.TypeUnicastRequest:
 		parsed(s, b, kind, wire.ParseUnicastRequest, func(p wire.UnicastRequest) { s.handleUnicastRequest(t, p) })

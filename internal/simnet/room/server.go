@@ -20,6 +20,8 @@ const (
 	// drops who and what has gone silent.
 	gateTick  = 5 * time.Millisecond
 	lapseTick = 100 * time.Millisecond
+	// clientTimeout is how long a receiver that is silent is waited for.
+	clientTimeout = 10 * time.Second
 	// readAhead is how many blocks are made ready before they are sent.
 	readAhead = 64
 )
@@ -186,14 +188,14 @@ func (s *server) tick(t time.Duration) {
 			s.sendTrain(t)
 		}
 	}
-	s.board.table.EndSilent(s.knows)
+	s.board.table.EndSilent(time.Unix(0, 0).Add(t), clientTimeout, s.knows)
 }
 
 // askGate asks whether the streams may begin.
 func (s *server) askGate(t time.Duration) {
 	s.start.at = t + gateTick
 	opened := s.start.gate.Opened()
-	open := s.start.gate.Open(t, s.knows)
+	open := s.start.gate.Open(t, s.knows, s.board.table.Refused(time.Unix(0, 0).Add(t), clientTimeout))
 	if !opened {
 		s.checkGate(t, open)
 	}
@@ -217,7 +219,8 @@ func (s *server) askGate(t time.Duration) {
 
 // checkGate holds what the gate says against a count of its own.
 func (s *server) checkGate(t time.Duration, open bool) {
-	g, b, present := s.room.cfg.Start, s.board, 0
+	g, b := s.room.cfg.Start, s.board
+	present := b.table.Refused(time.Unix(0, 0).Add(t), clientTimeout)
 	for _, id := range b.ids {
 		if s.knows(id) {
 			present++
