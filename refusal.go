@@ -11,8 +11,8 @@ import (
 )
 
 // refusalSearch is how long a client that refuses its target looks for a server to tell: each way
-// to ask is tried twice.
-const refusalSearch = 1500 * time.Millisecond
+// to ask is tried once.
+const refusalSearch = 900 * time.Millisecond
 
 // refuse tells the server why this client ends before it joins. It looks for one if none was found
 // yet, for a moment: without a server the client ends as promptly. It changes nothing else.

@@ -233,8 +233,9 @@ func TestDryRun(t *testing.T) {
 	if out := c.stdout.String(); !strings.HasPrefix(out, `{"event":"failed",`) || !strings.Contains(out, `"exit":5`) || strings.Count(out, "\n") != 1 {
 		t.Errorf("%s", out)
 	}
-	if receivers := s.Stats().Receivers; len(receivers) != 0 {
-		t.Errorf("the server counts clients: %v", receivers)
+	// The one that was no dry run has told the server that it refused.
+	if receivers := s.Stats().Receivers; len(receivers) != 1 || receivers[0].Outcome != multiserver.OutcomeRefused {
+		t.Errorf("the server tells of clients: %v", receivers)
 	}
 }
 
