@@ -32,13 +32,17 @@ type stream struct {
 	pace     float64       // the last bits that were not 0
 }
 
+// trickleRate, in packets a second, is of a stream that hardly goes on, because those that are left
+// do not answer. The report interval does not follow it: they would be missed only after minutes.
+const trickleRate = 100
+
 // measure takes how many packets a second went out in the time since the last measure. It
 // says nothing of the rate if there was little to send.
 func (st *stream) measure(since time.Duration) {
 	rate := float64(st.sent-st.measured) / since.Seconds()
 	rested := st.rested
 	st.measured, st.rested, st.bits = st.sent, false, 0
-	if rested || rate == 0 {
+	if rested || rate < trickleRate {
 		return
 	}
 	st.engine.SetRate(rate)
