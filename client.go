@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -119,9 +120,7 @@ func (m *meeting) mayBegin() bool {
 // says that it is not needed, it gives other servers their time to answer too.
 func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(context.Context, *meeting) error) (err error) {
 	m := &meeting{}
-	if m.interfaces, err = candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group); err != nil {
-		return err
-	}
+	began := time.Now()
 	// Check the target before a server is asked.
 	if m.out, err = c.openTarget(); err != nil {
 		return err
@@ -133,6 +132,9 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(
 			}
 		}
 	}()
+	if m.interfaces, err = c.awaitInterfaces(ctx); err != nil {
+		return err
+	}
 	if m.conn, err = discover.Listen(c.cfg.Group, c.cfg.FromPort, DefaultTTL, m.interfaces); err != nil {
 		return err
 	}
@@ -155,7 +157,9 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(
 	m.search = &discover.Search{
 		Question:    discover.Question{Receiver: c.id, Group: c.cfg.Group, OnlyMXB1: c.cfg.OnlyMXB1},
 		ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort, Interface: c.cfg.Interface, Interfaces: m.interfaces,
-		Limit: limitOf(c.cfg.StartTimeout), Account: &c.account, Log: c.cfg.Log,
+		List:  func() (udp.Candidates, error) { return udp.ListCandidates(c.cfg.Interface, c.cfg.Group) },
+		Join:  func(i udp.Interface) { m.join(i, c.cfg.Log) },
+		Began: began, Limit: limitOf(c.cfg.StartTimeout), Account: &c.account, Log: c.cfg.Log,
 	}
 	if m.offer, err = m.search.Find(ctx, m.conn); err != nil {
 		return err
@@ -175,6 +179,25 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, then func(
 		return failure.Setting("ClientConfig.Unicast", "%s sends by unicast only", m.offer.Server)
 	}
 	return then(ctx, m)
+}
+
+// awaitInterfaces returns the interfaces to ask on, once there is one.
+func (c *Client) awaitInterfaces(ctx context.Context) ([]udp.Interface, error) {
+	return awaitInterfaces(ctx, "ClientConfig", &udp.Await{
+		Name: c.cfg.Interface, Group: c.cfg.Group, Limit: limitOf(c.cfg.StartTimeout),
+		Tell: func(waiting string) {
+			c.cfg.Log.Info("waiting for the network: " + waiting)
+			c.account.Update(func(f *account.Figures) { f.WaitingFor = waiting })
+		},
+	})
+}
+
+// join joins the group of MXB 1 on an interface that came during the search.
+func (m *meeting) join(i udp.Interface, log *slog.Logger) {
+	m.interfaces = append(m.interfaces, i)
+	if err := m.stream.Join(i); err != nil {
+		log.Warn("cannot join the group on a new interface", "interface", i.Name, "err", err)
+	}
 }
 
 // receive receives the image by the server's protocol.

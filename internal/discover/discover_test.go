@@ -391,3 +391,42 @@ func TestSame(t *testing.T) {
 		}
 	}
 }
+
+// TestListsAnew: before each question the interfaces are listed anew. What comes is joined, and what
+// is missing is told, at the limit too.
+func TestListsAnew(t *testing.T) {
+	s := newServer(t)
+	search, conn := searching(t, s)
+	lo := loopback(t)
+	other := lo
+	other.Index, other.Name = 4242, "eth9"
+	search.Interfaces = []udp.Interface{other}
+	const missing = "eth0 is up and has no IPv4 address yet"
+	listings := 0
+	search.List = func() (udp.Candidates, error) {
+		if listings++; listings == 1 {
+			return udp.Candidates{Waiting: []string{missing}}, nil
+		}
+		return udp.Candidates{Ready: []udp.Interface{lo}}, nil
+	}
+	var joined []string
+	search.Join = func(i udp.Interface) {
+		joined = append(joined, i.Name)
+		if waiting := search.Account.Figures().WaitingFor; !strings.Contains(waiting, missing) {
+			t.Errorf("it waited for %q, want %q", waiting, missing)
+		}
+		s.send(conn, description(us, "a.img"))
+	}
+	if _, err := search.Find(t.Context(), conn); err != nil || len(joined) != 1 || joined[0] != lo.Name {
+		t.Errorf("joined %q, %v", joined, err)
+	}
+	search.List = func() (udp.Candidates, error) { return udp.Candidates{Waiting: []string{missing}}, nil }
+	search.Limit = time.Millisecond
+	if _, err := search.Find(t.Context(), conn); !errors.Is(err, failure.ErrTimeLimit) || !strings.Contains(err.Error(), missing) {
+		t.Errorf("at the limit: %v", err)
+	}
+	search.Began, search.Limit = time.Now().Add(-time.Hour), time.Minute
+	if _, err := search.Find(t.Context(), conn); !errors.Is(err, failure.ErrTimeLimit) {
+		t.Errorf("an hour after it began: %v", err)
+	}
+}
