@@ -51,7 +51,8 @@ type ConnConfig struct {
 // own. One goroutine may read while any number write.
 type Conn struct {
 	udp      *net.UDPConn
-	ttl      int // of multicast
+	ttl      int        // of multicast
+	group    netip.Addr // that it listens to, if valid
 	warnings []error
 	connSystem
 }
