@@ -163,6 +163,7 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 	run.host, err = host.Listen(host.Config{
 		Group:          s.cfg.Group,
 		Interfaces:     interfaces,
+		Interface:      s.cfg.Interface,
 		Control:        netip.AddrPortFrom(s.cfg.ControlHost, portToBind(s.cfg.ControlPort)),
 		TTL:            s.cfg.TTL,
 		RateBitsPerSec: s.cfg.RateBitsPerSec,

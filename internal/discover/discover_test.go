@@ -430,3 +430,41 @@ func TestListsAnew(t *testing.T) {
 		t.Errorf("an hour after it began: %v", err)
 	}
 }
+
+// TestReaderSeeks: only while the server is looked for, answers from other addresses pass, of the
+// same image. Once it is followed there, its answers pass and those of the old address do not.
+func TestReaderSeeks(t *testing.T) {
+	a, b := newServer(t), newServer(t)
+	search, conn := searching(t, a)
+	offer := parsed(t, description(us, "a.img"))
+	offer.Server = a.addr
+	r := NewReader(conn, search, offer, nil)
+	r.began = time.Time{} // too early for a late rival
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Run(func(err error) { t.Errorf("it failed: %v", err) })
+	}()
+	passes := func(want *server, packets ...[]byte) { // b's, and then one of want
+		t.Helper()
+		for _, packet := range packets {
+			b.send(conn, packet)
+		}
+		if want == a {
+			a.send(conn, description(us, "a.img"))
+		}
+		if got := <-r.Answers(); got.Server != want.addr || got.Name != "a.img" || got.IfIndex == 0 {
+			t.Errorf("passed on %+v, want one of %v", got, want.addr)
+		}
+	}
+	passes(a, description(us, "a.img"))
+	r.Seek(true)
+	passes(b, description(us, "b.img"), description(us, "a.img"))
+	r.Seek(false)
+	passes(a, description(us, "a.img"))
+	r.Follow(b.addr)
+	a.send(conn, description(us, "a.img"))
+	passes(b, description(us, "a.img"))
+	conn.Close()
+	<-ended
+}

@@ -213,6 +213,23 @@ func (s *Search) list() {
 	s.Interfaces = found.Ready
 }
 
+// Seek asks anew for a server that was found and does not answer: on all interfaces as they are
+// now, by multicast and by broadcast. It does not wait for answers.
+func (s *Search) Seek(conn *udp.Conn) {
+	if s.List != nil {
+		if found, err := s.List(); err == nil && len(found.Ready) > 0 {
+			s.Interfaces = found.Ready
+		}
+	}
+	if len(s.Interfaces) == 0 {
+		return
+	}
+	s.ask(conn, netip.Addr{}, 0)
+	if !s.Group.Is6() {
+		s.ask(conn, netip.Addr{}, 1)
+	}
+}
+
 // ask sends the map request of a step of the search. It returns how long to wait before the next
 // step.
 func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {

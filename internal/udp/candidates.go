@@ -32,6 +32,19 @@ type Candidates struct {
 	unknown bool // no interface has the name
 }
 
+// Lacks says what one of the interfaces lacks now, such as "eth0 has no link"; "" if nothing.
+func (c *Candidates) Lacks(name string) string {
+	for _, each := range c.Waiting {
+		if strings.HasPrefix(each, name+" ") {
+			return strings.ReplaceAll(each, " yet", "")
+		}
+	}
+	if !slices.ContainsFunc(c.Ready, func(i Interface) bool { return i.Name == name }) {
+		return name + " does not exist"
+	}
+	return ""
+}
+
 // link is an interface of the host as the system lists it.
 type link struct {
 	Interface // without the addresses of IPv6 that cannot be used

@@ -106,3 +106,23 @@ func TestAwait(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// TestLacks: what an interface that was in use lacks now, in words for that.
+func TestLacks(t *testing.T) {
+	group := netip.MustParseAddr("239.1.2.3")
+	good := listed(2, "eth0", "10.0.0.1/24")
+	for want, l := range map[string]link{
+		"":                                   good,
+		"eth0 is up and has no IPv4 address": listed(2, "eth0"),
+		"eth0 has no link":                   good.with(func(l *link) { l.running = false }),
+		"eth0 does not exist":                listed(3, "eth1", "10.0.0.1/24"),
+	} {
+		if c := choose([]link{l}, "", group); c.Lacks("eth0") != want {
+			t.Errorf("it lacks %q, want %q", c.Lacks("eth0"), want)
+		}
+	}
+	other := good.with(func(l *link) { l.Addrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")} })
+	if !good.Same(good.Interface) || good.Same(other.Interface) || good.Same(listed(3, "eth0", "10.0.0.1/24").Interface) {
+		t.Error("interfaces are compared wrongly")
+	}
+}

@@ -223,6 +223,19 @@ func (r *retry) again(err error) bool {
 	return r.failures < maxFailures
 }
 
+// NetworkLost reports whether a send failed as it does if the host no longer has the address that
+// it sends from (Linux: EINVAL), the interface, its link or a route.
+func NetworkLost(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.EINVAL, syscall.EADDRNOTAVAIL, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.ENODEV, syscall.ENXIO,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
 func sendError(err error, dst netip.AddrPort, ifIndex int) error {
 	if ifIndex == 0 {
 		return fmt.Errorf("send to %v: %w", dst, err)

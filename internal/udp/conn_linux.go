@@ -169,7 +169,7 @@ func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
 	var space [controlSize]byte
 	source := c.source(dst.Addr(), ifIndex)
 	err := c.write(b, appendPacketInfo(space[:0], ifIndex, source), dst, ifIndex)
-	if !mayLackAddress(err) {
+	if !NetworkLost(err) {
 		return err
 	}
 	if fresh, changed := c.sourceAgain(dst.Addr(), ifIndex, source); changed {
@@ -232,17 +232,6 @@ func (c *Conn) sourceAgain(dst netip.Addr, ifIndex int, old netip.Addr) (source 
 	defer c.mu.Unlock()
 	source = c.lookUp(key, dst)
 	return source, source.IsValid() && source != old
-}
-
-// mayLackAddress reports whether a send failed as it does if the host no longer has the
-// address that it sends from (Linux: EINVAL), the interface or a route.
-func mayLackAddress(err error) bool {
-	for _, errno := range []syscall.Errno{unix.EINVAL, unix.EADDRNOTAVAIL, unix.ENETUNREACH, unix.ENODEV, unix.ENXIO} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
 }
 
 // lostAddress says of a failed send that the host no longer has the address that it sends from,

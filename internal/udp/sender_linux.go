@@ -67,7 +67,7 @@ func (s *Sender) sendFrom(source netip.Addr) {
 // readdress reports whether the interface has another address than the one from which a send
 // failed. It is sent from then.
 func (s *Sender) readdress(err error) bool {
-	if !mayLackAddress(err) {
+	if !NetworkLost(err) {
 		return false
 	}
 	fresh, changed := s.conn.sourceAgain(s.dst.Addr(), s.ifIndex, s.source)
@@ -79,7 +79,7 @@ func (s *Sender) readdress(err error) bool {
 
 // explain names a lost address as the reason of an error, if it is.
 func (s *Sender) explain(err error) error {
-	if !mayLackAddress(err) {
+	if !NetworkLost(err) {
 		return err
 	}
 	return lostAddress(err, s.source, s.ifIndex)

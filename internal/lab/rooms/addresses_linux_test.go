@@ -3,11 +3,14 @@ package rooms
 import (
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 
 	"multiserver/internal/lab"
+	"multiserver/internal/progress"
 )
 
 // flush takes all addresses of IPv4 from a host's interface.
@@ -122,4 +125,101 @@ func TestAddressNeverComes(t *testing.T) {
 	r.receive(1, "--start-timeout", "1s").fails(exitTimeLimit, "eth0 is up and has no IPv4 address yet")
 	r.receive(1, "-i", "eth9", "--start-timeout", "1s").fails(exitTimeLimit, "eth9 does not exist yet", "-i")
 	r.startServer(1, r.image, "--interface-timeout", "1s").fails(exitTimeLimit, "eth0 is up and has no IPv4 address yet", "-i")
+}
+
+// TestAddressChanges: an address that changes in the middle of a transfer, at a client or at the
+// server, ends nothing, and the server counts each client once.
+func TestAddressChanges(t *testing.T) {
+	t.Parallel()
+	const another = "10.77.0.99/24"
+	for _, c := range []struct {
+		name  string
+		hosts int // with the server's
+		args  []string
+		host  int    // whose address changes
+		says  string // at the client in host 1
+	}{
+		{name: "of a client alone", hosts: 2, host: 1, says: "this machine's network has changed"},
+		{name: "of a client beside another", hosts: 3, host: 1, says: "this machine's network has changed"},
+		{name: "of a client by unicast", hosts: 2, args: []string{"--unicast", "always"}, host: 1, says: "this machine's network has changed"},
+		{name: "of the server", hosts: 3, host: 0, says: "the server's address is now 10.77.0.99:7500"},
+		{name: "of the server by unicast", hosts: 2, args: []string{"--unicast", "always"}, host: 0, says: "the server's address is now 10.77.0.99:7500"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRoom(t, lab.Config{Hosts: c.hosts}, imageBytes)
+			s := r.serve(0, append(c.args, "--rate", "12M", "--exit-after-done", "--min-receivers", strconv.Itoa(c.hosts-1))...)
+			clients := r.receiveAll()
+			clients[0].reaches(0.3)
+			r.flush(c.host, "eth0")
+			r.give(c.host, "eth0", another)
+			finish(clients...)
+			s.exits(0)
+			if end := last[progress.ServerRecord](s.process, progress.EventDone); end.ReceiversSeen != c.hosts-1 || end.ReceiversDone != c.hosts-1 {
+				t.Errorf("the server tells of %v, want %d that are done", outcomes(end), c.hosts-1)
+			}
+			if !clients[0].hasLogged(c.says) {
+				t.Errorf("the client does not say %q", c.says)
+			}
+		})
+	}
+	t.Run("over MXB 1", func(t *testing.T) {
+		t.Parallel()
+		r := newRoomOf(t, speaksMXB1, lab.Config{Hosts: 2}, 2*mib)
+		r.serve(0, "--rate", "8M")
+		client := r.receive(1)
+		client.reaches(0.3)
+		r.flush(1, "eth0")
+		r.give(1, "eth0", another)
+		finish(client)
+	})
+}
+
+// TestAddressGone: a network that is interrupted for a while, at a client or at the server, is waited
+// for. Who is at fault is said; at the client's limit too.
+func TestAddressGone(t *testing.T) {
+	t.Parallel()
+	const says = "this machine's network is interrupted: eth0 is up and has no IPv4 address"
+	for host, name := range []string{"the server's", "a client's"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRoom(t, lab.Config{Hosts: 2}, 4*mib)
+			s := r.serve(0, "--rate", "12M")
+			client := r.receive(1)
+			client.reaches(0.2)
+			r.flush(host, "eth0")
+			at := []*process{s.process, client.process}[host]
+			r.await(at.title+" says so", func() bool { return at.hasLogged(says) || at.hasEnded() })
+			if host == 1 && !strings.Contains(client.now().WaitingFor, says) {
+				t.Errorf("the client waits for %q", client.now().WaitingFor)
+			}
+			r.give(host, "eth0", r.Hosts[host].Address.String())
+			finish(client)
+			if end := s.stop(); end.ReceiversSeen != 1 || end.ReceiversDone != 1 {
+				t.Errorf("the server tells of %v, want one that is done", outcomes(end))
+			}
+		})
+	}
+	t.Run("for good", func(t *testing.T) {
+		t.Parallel()
+		r := newRoom(t, lab.Config{Hosts: 2}, 4*mib)
+		r.serve(0, "--rate", "12M")
+		client := r.receive(1, "--receive-timeout", "2s")
+		client.reaches(0.2)
+		r.must(r.Hosts[1].Disconnect())
+		client.fails(exitTimeLimit, "this machine's network is interrupted: eth0 has no link")
+	})
+}
+
+// TestInterfaceComesLater: a server that names no interface serves a network that comes while it
+// runs.
+func TestInterfaceComesLater(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t, lab.Config{Hosts: 2}, 2*mib)
+	r.flush(1, "eth0") // so the new network is the only way
+	s := r.serve(0)
+	_, err := r.AddNetwork(r.Hosts...)
+	r.must(err)
+	r.await("the server listens there", func() bool { return s.hasLogged("listening on eth1 too") })
+	finish(r.receive(1, "-i", "eth1"))
 }
