@@ -194,6 +194,8 @@ func TestInterfaces(t *testing.T) {
 		{bare, []change{{first, first, "eth0 is up and has no IPv4 address"}}},
 		{bare, nil},
 		{ready(other, second), []change{{second, first, ""}}},
+		{ready(other, first), []change{{first, second, ""}}},
+		{ready(other, second), []change{{second, first, ""}}},
 		{unplugged, []change{{second, second, "eth0 has no link"}}},
 		{unplugged, nil},
 		{ready(second, other), []change{{second, second, ""}}},

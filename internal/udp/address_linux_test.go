@@ -3,6 +3,7 @@ package udp
 import (
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -44,6 +45,12 @@ func TestAddressChanges(t *testing.T) {
 				n := min(2, len(buf))
 				arrives(buf[:n])
 				buf = buf[n:]
+			}
+		}
+		for source, want := range map[netip.Addr]bool{gone: true, to.Addr(): false, netip.IPv4Unspecified(): false} {
+			s.sendFrom(source)
+			if s.isFrom(syscall.EINVAL) != want || s.isFrom(syscall.EIO) {
+				t.Errorf("EINVAL is about the source %s: %v", source, !want)
 			}
 		}
 		if s.Method() != method {
