@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
@@ -119,14 +120,12 @@ func (m *meeting) mayBegin() bool {
 // before it joins, find calls refuse, unless that is nil.
 func (c *Client) find(ctx context.Context, early func(*meeting) bool, refuse func(context.Context, *meeting, error), then func(context.Context, *meeting) error) (err error) {
 	m := &meeting{}
+	began := time.Now()
 	defer func() {
 		if m.conn != nil {
 			m.conn.Close()
 		}
 	}()
-	if m.interfaces, err = candidateInterfaces("ClientConfig.Interface", c.cfg.Interface, c.cfg.Group); err != nil {
-		return err
-	}
 	defer func() {
 		if err != nil && !m.joins && refuse != nil {
 			refuse(ctx, m, err)
@@ -143,6 +142,9 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, refuse fun
 			}
 		}
 	}()
+	if m.interfaces, err = c.awaitInterfaces(ctx); err != nil {
+		return err
+	}
 	if m.conn, err = discover.Listen(c.cfg.Group, c.cfg.FromPort, DefaultTTL, m.interfaces); err != nil {
 		return err
 	}
@@ -162,6 +164,9 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, refuse fun
 	}
 
 	m.search = c.searchOn(m)
+	m.search.Began = began
+	m.search.List = func() (udp.Candidates, error) { return udp.ListCandidates(c.cfg.Interface, c.cfg.Group) }
+	m.search.Join = func(i udp.Interface) { m.join(i, c.cfg.Log) }
 	if m.offer, err = m.search.Find(ctx, m.conn); err != nil {
 		return err
 	}
@@ -188,6 +193,25 @@ func (c *Client) searchOn(m *meeting) *discover.Search {
 		Question:    discover.Question{Receiver: wire.NewReceiverID(), Group: c.cfg.Group, OnlyMXB1: c.cfg.OnlyMXB1},
 		ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort, Interface: c.cfg.Interface, Interfaces: m.interfaces,
 		Limit: limitOf(c.cfg.StartTimeout), Account: &c.account, Log: c.cfg.Log,
+	}
+}
+
+// awaitInterfaces returns the interfaces to ask on, once there is one.
+func (c *Client) awaitInterfaces(ctx context.Context) ([]udp.Interface, error) {
+	return awaitInterfaces(ctx, "ClientConfig", &udp.Await{
+		Name: c.cfg.Interface, Group: c.cfg.Group, Limit: limitOf(c.cfg.StartTimeout),
+		Tell: func(waiting string) {
+			c.cfg.Log.Info("waiting for the network: " + waiting)
+			c.account.Update(func(f *account.Figures) { f.WaitingFor = waiting })
+		},
+	})
+}
+
+// join joins the group of MXB 1 on an interface that came during the search.
+func (m *meeting) join(i udp.Interface, log *slog.Logger) {
+	m.interfaces = append(m.interfaces, i)
+	if err := m.stream.Join(i); err != nil {
+		log.Warn("cannot join the group on a new interface", "interface", i.Name, "err", err)
 	}
 }
 

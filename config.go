@@ -24,6 +24,8 @@ const (
 	FreePort = -1
 	// MaxReceivers is how many clients a server keeps a row of, for each protocol.
 	MaxReceivers = roster.MaxRows
+	// DefaultInterfaceTimeout ends a server that has no network.
+	DefaultInterfaceTimeout = 60 * time.Second
 	// DefaultStartTimeout and DefaultReceiveTimeout end a client that is not served.
 	DefaultStartTimeout   = 60 * time.Second
 	DefaultReceiveTimeout = 60 * time.Second
@@ -56,6 +58,9 @@ type ServerConfig struct {
 	// one that is up and multicast-capable. MXB 2 is served on all interfaces that clients use,
 	// MXB 1 on the one where the first client asked.
 	Interface string
+	// InterfaceTimeout is how long Run waits at its start for the interface to exist and to have
+	// an address, or for any if none is named: DefaultInterfaceTimeout; NoTimeout waits.
+	InterfaceTimeout time.Duration
 	// TTL is how many routers the blocks may pass, plus one: DefaultTTL.
 	TTL int
 	// RateBitsPerSec bounds the stream, counted as on the wire of an Ethernet,
@@ -134,8 +139,9 @@ type ClientConfig struct {
 	// QuietTime is the silence over MXB 1 after which missing blocks are requested. MXB 2 does not
 	// use it.
 	QuietTime time.Duration
-	// StartTimeout ends the search for a server, ReceiveTimeout the silence of the server
-	// that was found: DefaultStartTimeout, DefaultReceiveTimeout; NoTimeout waits. Over
+	// StartTimeout ends the search for a server, the wait for an interface and its address
+	// included, ReceiveTimeout the silence of the server that was found:
+	// DefaultStartTimeout, DefaultReceiveTimeout; NoTimeout waits. Over
 	// MXB 2 each packet of the server breaks its silence, heartbeats too: while it waits for
 	// clients, or its disk stalls, the client waits as long as the server lives, and
 	// Stats.WaitingFor says so. Over MXB 1 only blocks do.

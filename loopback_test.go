@@ -283,9 +283,20 @@ func TestBoundServer(t *testing.T) {
 }
 
 func TestUnknownInterface(t *testing.T) {
-	client := ClientConfig{Output: filepath.Join(t.TempDir(), "out"), Interface: "nope7"}
-	if _, err := receiveWith(t.Context(), client); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "nope7") {
+	r := newRoom(t, 1)
+	client := r.clientConfig(filepath.Join(r.dir, "out"))
+	client.Interface, client.StartTimeout = "nope7", time.Millisecond
+	if _, err := receiveWith(t.Context(), client); !errors.Is(err, ErrTimeLimit) || !strings.Contains(err.Error(), "nope7 does not exist yet") {
 		t.Errorf("an interface that is not there: %v", err)
+	}
+	config := r.serverConfig()
+	config.Interface, config.InterfaceTimeout = "nope7", time.Millisecond
+	s, err := NewServer(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); !errors.Is(err, ErrTimeLimit) || !strings.Contains(err.Error(), "nope7 does not exist yet") {
+		t.Errorf("at the server: %v", err)
 	}
 }
 
@@ -440,6 +451,7 @@ func TestConfigRefused(t *testing.T) {
 		"port":         {File: "x", ControlPort: 65536},
 		"clients":      {File: "x", MinReceivers: MaxReceivers + 1},
 		"waits":        {File: "x", MinWait: 2, MaxWait: 1},
+		"interface":    {File: "x", InterfaceTimeout: -2},
 	} {
 		_, err := NewServer(cfg)
 		var e *Error

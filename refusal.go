@@ -3,11 +3,13 @@ package multiserver
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"multiserver/internal/discover"
 	"multiserver/internal/failure"
 	"multiserver/internal/fetch"
+	"multiserver/internal/udp"
 )
 
 // refusalSearch is how long a client that refuses its target looks for a server to tell: each way
@@ -42,6 +44,16 @@ func (c *Client) refuse(ctx context.Context, m *meeting, cause error) {
 func (c *Client) findToRefuse(ctx context.Context, m *meeting) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, refusalSearch)
 	defer cancel()
+	if m.interfaces == nil {
+		// The target was refused before anybody looked for a network. Nobody waits for one here.
+		candidates, err := udp.ListCandidates(c.cfg.Interface, c.cfg.Group)
+		if err != nil {
+			return err
+		}
+		if m.interfaces = candidates.Ready; len(m.interfaces) == 0 {
+			return errors.New(strings.Join(candidates.Waiting, "; "))
+		}
+	}
 	if m.conn, err = discover.Listen(c.cfg.Group, c.cfg.FromPort, DefaultTTL, m.interfaces); err != nil {
 		return err
 	}

@@ -97,8 +97,14 @@ func (s *Server) run(ctx context.Context) error {
 	if len(source.Name()) > mxb1.MaxNameLen {
 		return fmt.Errorf("serve %s: the name is longer than %d bytes", source, mxb1.MaxNameLen)
 	}
-	interfaces, err := candidateInterfaces("ServerConfig.Interface", s.cfg.Interface, s.cfg.Group)
+	interfaces, err := awaitInterfaces(ctx, "ServerConfig", &udp.Await{
+		Name: s.cfg.Interface, Group: s.cfg.Group, Limit: limitOf(s.cfg.InterfaceTimeout),
+		Tell: func(waiting string) { s.cfg.Log.Info("waiting for the network: " + waiting) },
+	})
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	run, err := s.open(source, interfaces)
@@ -157,6 +163,7 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 	run.host, err = host.Listen(host.Config{
 		Group:          s.cfg.Group,
 		Interfaces:     interfaces,
+		Interface:      s.cfg.Interface,
 		Control:        netip.AddrPortFrom(s.cfg.ControlHost, portToBind(s.cfg.ControlPort)),
 		TTL:            s.cfg.TTL,
 		RateBitsPerSec: s.cfg.RateBitsPerSec,

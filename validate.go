@@ -1,6 +1,7 @@
 package multiserver
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math"
@@ -52,6 +53,12 @@ func (c *ServerConfig) validate() error {
 	}
 	if c.ClientTimeout == 0 {
 		c.ClientTimeout = DefaultClientTimeout
+	}
+	if c.InterfaceTimeout < 0 && c.InterfaceTimeout != NoTimeout {
+		return failure.Setting("ServerConfig.InterfaceTimeout", "%v is negative", c.InterfaceTimeout)
+	}
+	if c.InterfaceTimeout == 0 {
+		c.InterfaceTimeout = DefaultInterfaceTimeout
 	}
 	if c.TTL == 0 {
 		c.TTL = DefaultTTL
@@ -193,11 +200,12 @@ func controlAddr(config string, addr, group netip.Addr, interfaceName string) (n
 	return host, nil
 }
 
-// candidateInterfaces are udp's, by the name that a field of a configuration holds.
-func candidateInterfaces(field, name string, group netip.Addr) ([]udp.Interface, error) {
-	interfaces, err := udp.CandidateInterfaces(name, group)
-	if errors.Is(err, udp.ErrUnknownInterface) {
-		err = failure.Setting(field, "%w", err)
+// awaitInterfaces returns the interfaces that a waits for. config is the configuration's type.
+func awaitInterfaces(ctx context.Context, config string, a *udp.Await) ([]udp.Interface, error) {
+	interfaces, err := a.Interfaces(ctx)
+	var notReady *udp.NotReadyError
+	if errors.As(err, &notReady) {
+		err = failure.New(failure.ErrTimeLimit, "%w: set it up, or name another one with %s.Interface", notReady, config)
 	}
 	return interfaces, err
 }

@@ -45,6 +45,7 @@ const statuses = `
   0      --exit-after-done, and every client that came has the image
   1      an error while serving
   2      usage
+  3      no network to serve within --interface-timeout
   7      --exit-after-done, and not every client that came has the image
   128+n  ended by signal n without an error: 130 after Ctrl-C`
 
@@ -74,6 +75,8 @@ func (o *options) command() *command.Command {
 		f.VarP(command.Value(&o.endpoint, command.ParseEndpoint, "[HOST:]PORT", strconv.Itoa(multiserver.DefaultControlPort)),
 			"control", "s", "listen for clients here; HOST alone will do")
 		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the network interface `NAME`")
+		f.Var(command.Value(&o.config.InterfaceTimeout, command.ParseLimit(multiserver.NoTimeout), "TIME", fmt.Sprintf("%gs", multiserver.DefaultInterfaceTimeout.Seconds())),
+			"interface-timeout", "wait this long for an interface; 0: for ever")
 		f.Var(command.Value(&o.config.TTL, command.ParseWithin(1, math.MaxUint8), "N", strconv.Itoa(multiserver.DefaultTTL)),
 			"ttl", "multicast TTL: routers to pass, plus one")
 		f.Var(command.Value(&o.config.DataGroup, command.ParseGroup, "ADDRESS", ""),

@@ -391,3 +391,80 @@ func TestSame(t *testing.T) {
 		}
 	}
 }
+
+// TestListsAnew: before each question the interfaces are listed anew. What comes is joined, and what
+// is missing is told, at the limit too.
+func TestListsAnew(t *testing.T) {
+	s := newServer(t)
+	search, conn := searching(t, s)
+	lo := loopback(t)
+	other := lo
+	other.Index, other.Name = 4242, "eth9"
+	search.Interfaces = []udp.Interface{other}
+	const missing = "eth0 is up and has no IPv4 address yet"
+	listings := 0
+	search.List = func() (udp.Candidates, error) {
+		if listings++; listings == 1 {
+			return udp.Candidates{Waiting: []string{missing}}, nil
+		}
+		return udp.Candidates{Ready: []udp.Interface{lo}}, nil
+	}
+	var joined []string
+	search.Join = func(i udp.Interface) {
+		joined = append(joined, i.Name)
+		if waiting := search.Account.Figures().WaitingFor; !strings.Contains(waiting, missing) {
+			t.Errorf("it waited for %q, want %q", waiting, missing)
+		}
+		s.send(conn, description(us, "a.img"))
+	}
+	if _, err := search.Find(t.Context(), conn); err != nil || len(joined) != 1 || joined[0] != lo.Name {
+		t.Errorf("joined %q, %v", joined, err)
+	}
+	search.List = func() (udp.Candidates, error) { return udp.Candidates{Waiting: []string{missing}}, nil }
+	search.Limit = time.Millisecond
+	if _, err := search.Find(t.Context(), conn); !errors.Is(err, failure.ErrTimeLimit) || !strings.Contains(err.Error(), missing) {
+		t.Errorf("at the limit: %v", err)
+	}
+	search.Began, search.Limit = time.Now().Add(-time.Hour), time.Minute
+	if _, err := search.Find(t.Context(), conn); !errors.Is(err, failure.ErrTimeLimit) {
+		t.Errorf("an hour after it began: %v", err)
+	}
+}
+
+// TestReaderSeeks: only while the server is looked for, answers from other addresses pass, of the
+// same image. Once it is followed there, its answers pass and those of the old address do not.
+func TestReaderSeeks(t *testing.T) {
+	a, b := newServer(t), newServer(t)
+	search, conn := searching(t, a)
+	offer := parsed(t, description(us, "a.img"))
+	offer.Server = a.addr
+	r := NewReader(conn, search, offer, nil)
+	r.began = time.Time{} // too early for a late rival
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Run(func(err error) { t.Errorf("it failed: %v", err) })
+	}()
+	passes := func(want *server, packets ...[]byte) { // b's, and then one of want
+		t.Helper()
+		for _, packet := range packets {
+			b.send(conn, packet)
+		}
+		if want == a {
+			a.send(conn, description(us, "a.img"))
+		}
+		if got := <-r.Answers(); got.Server != want.addr || got.Name != "a.img" || got.IfIndex == 0 {
+			t.Errorf("passed on %+v, want one of %v", got, want.addr)
+		}
+	}
+	passes(a, description(us, "a.img"))
+	r.Seek(true)
+	passes(b, description(us, "b.img"), description(us, "a.img"))
+	r.Seek(false)
+	passes(a, description(us, "a.img"))
+	r.Follow(b.addr)
+	a.send(conn, description(us, "a.img"))
+	passes(b, description(us, "a.img"))
+	conn.Close()
+	<-ended
+}

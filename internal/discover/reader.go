@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"multiserver/internal/udp"
@@ -24,18 +25,43 @@ type Reader struct {
 	answers chan Offer
 	settled chan struct{} // Run closes it once the offer stands
 	divert  func(from netip.AddrPort, packet []byte) bool
+
+	mu      sync.Mutex // guards server and seeking
+	server  netip.AddrPort
+	seeking bool // answers of other addresses that offer the same image pass too
 }
 
 // NewReader returns the reader of conn, for the server of that offer. If divert is not nil, it
 // is called first, on Run's goroutine, with each packet. If it returns true, the packet is no
 // answer. It may not keep the packet.
 func NewReader(conn *udp.Conn, s *Search, offer Offer, divert func(from netip.AddrPort, packet []byte) bool) *Reader {
-	return &Reader{conn: conn, search: s, offer: offer, began: time.Now(), answers: make(chan Offer, answersRoom), settled: make(chan struct{}), divert: divert}
+	return &Reader{conn: conn, search: s, offer: offer, server: offer.Server, began: time.Now(), answers: make(chan Offer, answersRoom), settled: make(chan struct{}), divert: divert}
 }
 
 // Settled is closed by Run once the offer stands: other servers have had their time to answer
 // too, and none has another image.
 func (r *Reader) Settled() <-chan struct{} { return r.settled }
+
+// Seek lets answers from other addresses than the server's pass too, if they offer the same image
+// over the same protocol: the server may have another address.
+func (r *Reader) Seek(on bool) {
+	r.mu.Lock()
+	r.seeking = on
+	r.mu.Unlock()
+}
+
+// Follow records that the server has another address.
+func (r *Reader) Follow(server netip.AddrPort) {
+	r.mu.Lock()
+	r.server, r.seeking = server, false
+	r.mu.Unlock()
+}
+
+func (r *Reader) state() (server netip.AddrPort, seeking bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.server, r.seeking
+}
 
 // Answers has what the server answers, until Run ends, which closes it.
 func (r *Reader) Answers() <-chan Offer { return r.answers }
@@ -51,7 +77,7 @@ func (r *Reader) Run(fail func(error)) {
 		close(r.settled)
 	}
 	for {
-		n, from, _, err := r.conn.ReadFrom(buf)
+		n, from, ifIndex, err := r.conn.ReadFrom(buf)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -75,8 +101,12 @@ func (r *Reader) Run(fail func(error)) {
 			r.search.Account.BadAnswer()
 			continue
 		}
-		o.Server = from
-		foreign := from != r.offer.Server || (o.Session == nil) != (r.offer.Session == nil)
+		o.Server, o.IfIndex = from, ifIndex
+		server, seeking := r.state()
+		foreign := from != server || (o.Session == nil) != (r.offer.Session == nil)
+		if foreign && seeking && o.Session != nil && r.offer.Same(&o) {
+			foreign = false // the session decides
+		}
 		if foreign {
 			r.search.Account.ForeignAnswer()
 		}

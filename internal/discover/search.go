@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"multiserver/internal/account"
@@ -74,7 +76,13 @@ type Search struct {
 	ControlHost string // "" if any server will do
 	ControlPort uint16
 	Interface   string          // the only one to use; "" for any
-	Interfaces  []udp.Interface // to ask on, at least one
+	Interfaces  []udp.Interface // to ask on, at least one; the latest, if List is set
+	// List lists the interfaces anew before each question. If it is nil, Interfaces stay as they
+	// are. Join is called for each that is not among Interfaces yet; it may be nil.
+	List func() (udp.Candidates, error)
+	Join func(udp.Interface)
+	// Began is when the search began, if it began before Find.
+	Began time.Time
 	// Grace is how long other servers may take to answer after the first. Tests alone set it; 0 is
 	// the protocol's.
 	Grace time.Duration
@@ -82,6 +90,9 @@ type Search struct {
 	Limit   time.Duration
 	Account *account.Client
 	Log     *slog.Logger
+
+	lacking string // what the interfaces lack, by the latest listing
+	unready bool   // by that, no interface could be used
 }
 
 // Find asks for a description once a second until one comes. Unless a host is named, other
@@ -94,8 +105,11 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 			return Offer{}, err
 		}
 	}
-	start := time.Now()
-	step, next := 0, start
+	next, step := time.Now(), 0
+	start := s.Began
+	if start.IsZero() {
+		start = next
+	}
 	buf := make([]byte, answerBytes)
 	for {
 		now := time.Now()
@@ -105,10 +119,11 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 		case s.Limit > 0 && now.Sub(start) > s.Limit:
 			return Offer{}, failure.New(failure.ErrTimeLimit, "no server answered for %s: %s", s.Limit, s.Hint())
 		case !now.Before(next):
+			s.list()
 			next = now.Add(s.ask(conn, host, step))
 			step++
 		}
-		if now.Sub(start) > silentAfter {
+		if s.unready || now.Sub(start) > silentAfter {
 			waiting := fmt.Sprintf("no server answered for %s: %s", now.Sub(start).Round(time.Second), s.Hint())
 			s.Account.Update(func(f *account.Figures) { f.WaitingFor = waiting })
 		}
@@ -170,6 +185,51 @@ func (s *Search) read(conn *udp.Conn, buf []byte) (o Offer, ok bool, err error) 
 	return o, true, nil
 }
 
+// list lists the interfaces anew, and joins what has come. While none can be used, the last ones
+// that could are asked on: the system refuses if it must.
+func (s *Search) list() {
+	if s.List == nil {
+		return
+	}
+	found, err := s.List()
+	if err != nil {
+		s.Log.Debug("list the network interfaces", "err", err)
+		return
+	}
+	lacking := strings.Join(found.Waiting, ", ")
+	if lacking != s.lacking && lacking != "" {
+		s.Log.Info("waiting for the network: " + lacking)
+	}
+	s.lacking, s.unready = lacking, len(found.Ready) == 0
+	if s.unready {
+		return
+	}
+	for _, each := range found.Ready {
+		known := func(i udp.Interface) bool { return i.Index == each.Index }
+		if s.Join != nil && !slices.ContainsFunc(s.Interfaces, known) {
+			s.Join(each)
+		}
+	}
+	s.Interfaces = found.Ready
+}
+
+// Seek asks anew for a server that was found and does not answer: on all interfaces as they are
+// now, by multicast and by broadcast. It does not wait for answers.
+func (s *Search) Seek(conn *udp.Conn) {
+	if s.List != nil {
+		if found, err := s.List(); err == nil && len(found.Ready) > 0 {
+			s.Interfaces = found.Ready
+		}
+	}
+	if len(s.Interfaces) == 0 {
+		return
+	}
+	s.ask(conn, netip.Addr{}, 0)
+	if !s.Group.Is6() {
+		s.ask(conn, netip.Addr{}, 1)
+	}
+}
+
 // ask sends the map request of a step of the search. It returns how long to wait before the next
 // step.
 func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
@@ -217,6 +277,16 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 
 // Hint says what to check if no server answers.
 func (s *Search) Hint() string {
+	switch {
+	case s.unready:
+		return s.lacking
+	case s.lacking != "":
+		return s.whereAsked() + " (" + s.lacking + ")"
+	}
+	return s.whereAsked()
+}
+
+func (s *Search) whereAsked() string {
 	if s.ControlHost != "" {
 		return fmt.Sprintf("is multiserver running on %s, and does its firewall let UDP port %d in?", s.ControlHost, s.ControlPort)
 	}

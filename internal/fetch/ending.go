@@ -13,13 +13,18 @@ import (
 
 var errSocketClosed = errors.New("the control socket was closed")
 
-// goodbye reports the outcome to the server, until it is acknowledged or given up.
+// goodbye reports the outcome to the server, until it is acknowledged or given up. While nothing
+// can be sent because this machine's network is interrupted, it waits for that.
 func (s *session) goodbye(err error) {
 	outcome, reason := outcomeOf(err)
 	s.engine.Leave(s.now(), outcome, string(wire.Text(reason)))
 	s.leaving = true
-	for limit := time.Now().Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
+	begun := time.Now()
+	for limit := begun.Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
 		s.sendFeedback()
+		if s.unsent && time.Since(begun) < offlineTime {
+			limit = time.Now().Add(goodbyeTime)
+		}
 		packets, _, err := s.streams.receive(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond)))
 		if err != nil {
 			return

@@ -1,5 +1,7 @@
 package fetch
 
+import "multiserver/internal/udp"
+
 // event is what another goroutine reports to the session.
 type event interface{ isEvent() }
 
@@ -22,6 +24,11 @@ type (
 	prefixWritten struct{ blocks uint32 }
 	// alreadyPresent: the target already held a block that has arrived.
 	alreadyPresent struct{}
+	// networkChanged: this client's interface is iface now, and lacks something if that is not "".
+	networkChanged struct {
+		iface udp.Interface
+		lacks string
+	}
 	// compared: a job on the target's old content is done.
 	compared struct{ result *contentResult }
 )
@@ -36,3 +43,4 @@ func (zerosWritten) isEvent()    {}
 func (prefixWritten) isEvent()   {}
 func (alreadyPresent) isEvent()  {}
 func (compared) isEvent()        {}
+func (networkChanged) isEvent()  {}

@@ -38,6 +38,8 @@ const (
 	// goodbyeTime is how long the server may take to acknowledge a goodbye. How the client
 	// ends does not depend on it.
 	goodbyeTime = 2 * time.Second
+	// offlineTime is how long a goodbye waits for this machine's network, if that is interrupted.
+	offlineTime = 30 * time.Second
 )
 
 // Config says what is received, from whom, and where it goes.
@@ -79,13 +81,18 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer s.streams.close()
 
-	answers := discover.NewReader(cfg.Conn, cfg.Search, cfg.Offer, s.streams.divert)
+	answers := s.reader
 	go answers.Run(cancel)
 	var work sync.WaitGroup
 	work.Go(func() { s.blocks.slots.solve(s.events) })
 	work.Go(func() { line.prepare(ctx, answers.Settled(), s.events, cancel) })
 	line.behind(&work, s.blocks.disk.writer.Run)
 	s.blocks.content.start(line, &work, s.events)
+	iface := s.streams.iface
+	work.Go(func() {
+		list := func() (udp.Candidates, error) { return udp.ListCandidates(iface.Name, cfg.Search.Group) }
+		watchNetwork(ctx, iface, list, func(n networkChanged) { s.events <- n }, line.ended)
+	})
 	// ended: nothing is sent. The goroutine below closes it when all of work has returned.
 	ended := make(chan struct{})
 	go func() {
@@ -164,6 +171,7 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 	if s.streams, err = newStreams(&cfg, s.reach.ByUnicast()); err != nil {
 		return nil, err
 	}
+	s.reader = discover.NewReader(cfg.Conn, cfg.Search, cfg.Offer, s.streams.divert)
 	s.blocks.proof.expect(d.Completion)
 	if content != nil && cfg.Update {
 		s.blocks.content.engine.CheckAll(0)

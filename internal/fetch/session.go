@@ -36,6 +36,10 @@ type session struct {
 
 	stepped time.Duration // when the last step began
 
+	lacks   string // what this client's interface lacks; "" if nothing
+	unsent  bool   // the last packet to the server found no network
+	offer   []byte // scratch
+	reader  *discover.Reader
 	packet  []byte        // scratch
 	runs    []block.Range // scratch
 	leaving bool          // the stream is no longer needed
@@ -96,6 +100,9 @@ func (s *session) step(answers <-chan discover.Offer) error {
 		return s.gaveUp(outcome, reason)
 	}
 	if unserved := s.reach.Unserved(s.now()); s.cfg.SilenceLimit > 0 && unserved > s.cfg.SilenceLimit && !s.leaving {
+		if lost := s.lostNetwork(); lost != "" {
+			return failure.New(failure.ErrTimeLimit, "no block from %s for %s: %s", s.cfg.Offer.Server, s.cfg.SilenceLimit, lost)
+		}
 		why := reach.Silence{Kind: reach.Unserved, For: unserved}
 		return failure.New(failure.ErrTimeLimit, "%s", silenceText(why, s.cfg.Offer.Server, s.description.Data, s.blocks.output))
 	}
@@ -129,7 +136,8 @@ func (s *session) receive(wait time.Duration) error {
 	}
 	now := s.now()
 	s.intake.received(now, more)
-	for _, packet := range packets {
+	for n, packet := range packets {
+		s.reach.Elsewhere(s.streams.elsewhere(n))
 		s.handlePacket(now, packet)
 	}
 	return nil
@@ -141,7 +149,7 @@ func (s *session) awaitResult(wait time.Duration) error {
 	defer timer.Stop()
 	select {
 	case e := <-s.events:
-		return s.blocks.handle(s.now(), e)
+		return s.handleEvent(e)
 	case <-timer.C:
 		return nil
 	}
@@ -152,12 +160,15 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 	for {
 		select {
 		case e := <-s.events:
-			if err := s.blocks.handle(s.now(), e); err != nil {
+			if err := s.handleEvent(e); err != nil {
 				return err
 			}
 		case o, ok := <-answers:
 			if !ok {
 				return errSocketClosed
+			}
+			if !s.isServers(&o) {
+				continue
 			}
 			if err := s.handleAnswer(o.Session); err != nil {
 				return err
@@ -168,12 +179,24 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 	}
 }
 
+// handleEvent handles what another goroutine has to tell.
+func (s *session) handleEvent(e event) error {
+	if n, ok := e.(networkChanged); ok {
+		s.handleNetwork(n)
+		return nil
+	}
+	return s.blocks.handle(s.now(), e)
+}
+
 // follow carries out what reach's engine wants.
 func (s *session) follow(a reach.Actions) {
 	if a.AskSession {
 		mtu := packetMTU(&s.description, s.cfg.Search.Group)
 		s.packet = s.cfg.Search.AppendTo(s.packet[:0], mtu)
 		s.send(s.packet)
+	}
+	if s.reader.Seek(s.reach.Lost(s.now()) || s.lacks != ""); a.Seek {
+		s.cfg.Search.Seek(s.cfg.Conn)
 	}
 	if a.JoinAgain {
 		if err := s.streams.group.Rejoin(s.streams.iface); err != nil {
@@ -248,11 +271,26 @@ func (s *session) sendProbeReport(r wire.ProbeReport) {
 	s.send(r.AppendTo(nil))
 }
 
-// send sends a packet to the server. A failure is not final: the engines repeat packets.
+// send sends a packet to the server. A failure is not final: the engines repeat packets. After one
+// the first that goes out is an offer: this client's address may be another, which the server
+// answers before it counts anything from there.
 func (s *session) send(packet []byte) {
-	if err := s.cfg.Conn.WriteTo(packet, s.cfg.Offer.Server, s.cfg.Offer.AskFrom); err != nil {
+	if s.unsent {
+		s.offer = s.cfg.Search.AppendTo(s.offer[:0], packetMTU(&s.description, s.cfg.Search.Group))
+		if s.unsent = !s.write(s.offer); s.unsent {
+			return
+		}
+	}
+	s.unsent = !s.write(packet)
+}
+
+// write reports whether there was a network to send a packet to.
+func (s *session) write(packet []byte) bool {
+	err := s.cfg.Conn.WriteTo(packet, s.cfg.Offer.Server, s.cfg.Offer.AskFrom)
+	if err != nil {
 		s.cfg.Log.Debug("send to the server", "err", err)
 	}
+	return !udp.NetworkLost(err)
 }
 
 // handlePacket handles one packet of the stream.

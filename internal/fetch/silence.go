@@ -19,6 +19,9 @@ func (s *session) silence() string {
 	if s.engine.Missing() == 0 && s.engine.Complete() {
 		return ""
 	}
+	if lost := s.lostNetwork(); lost != "" {
+		return lost
+	}
 	if b := s.blocks; !b.ready && b.stands > 0 && s.now()-b.stands > preparedAfter {
 		return fmt.Sprintf("%s is prepared: what was written to it before goes to the device first", s.cfg.Target.Name())
 	}
@@ -30,8 +33,21 @@ func (s *session) silence() string {
 	return silenceText(silence, s.cfg.Offer.Server, s.description.Data, quote.Name(s.cfg.Target.Name()))
 }
 
+// lostNetwork says that this machine is at fault, and not the server; "" if it is not.
+func (s *session) lostNetwork() string {
+	if s.lacks == "" {
+		return ""
+	}
+	return "this machine's network is interrupted: " + s.lacks
+}
+
 // hint names the likely cause of a stream that does not arrive.
-func (s *session) hint() string { return causeText(s.reach.Cause(s.now()), s.description.Data) }
+func (s *session) hint() string {
+	if lost := s.lostNetwork(); lost != "" {
+		return lost
+	}
+	return causeText(s.reach.Cause(s.now()), s.description.Data)
+}
 
 func silenceText(s reach.Silence, server, data netip.AddrPort, output string) string {
 	during := s.For.Round(time.Second)

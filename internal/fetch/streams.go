@@ -26,10 +26,11 @@ const (
 type streams struct {
 	group  *udp.Receiver // nil if everything comes by unicast from the start
 	iface  udp.Interface // that the group is joined on
-	server netip.AddrPort
+	server atomic.Pointer[netip.AddrPort]
 	conn   *udp.Conn // the control socket
 	batch  *udp.Batch
-	inbox  [][]byte // of the last receive
+	inbox  [][]byte         // of the last receive
+	from   []netip.AddrPort // of each packet in inbox
 
 	// unicast goes from divert to receive. Packets that do not fit are dropped and counted.
 	unicast chan []byte
@@ -43,7 +44,8 @@ func newStreams(cfg *Config, byUnicast bool) (*streams, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &streams{iface: iface, server: cfg.Offer.Server, conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom)}
+	s := &streams{iface: iface, conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom)}
+	s.server.Store(&cfg.Offer.Server)
 	if byUnicast {
 		s.wanted.Store(true)
 		return s, nil
@@ -61,7 +63,7 @@ func (s *streams) close() {
 // divert takes a packet of the stream that came to the control socket. It runs on that
 // socket's reading goroutine.
 func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
-	if from != s.server || !s.wanted.Load() {
+	if from != *s.server.Load() || !s.wanted.Load() {
 		return false
 	}
 	if kind, _, err := wire.Peek(packet); err != nil || kind == wire.TypeDescription {
@@ -78,7 +80,7 @@ func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
 // receive waits for packets, and tells whether more may be waiting. They are valid until the next
 // call.
 func (s *streams) receive(wait time.Duration) (packets [][]byte, more bool, err error) {
-	s.inbox = s.inbox[:0]
+	s.inbox, s.from = s.inbox[:0], s.from[:0]
 	if s.wanted.Load() {
 		s.receiveUnicast(wait)
 		return s.inbox, false, nil
@@ -88,9 +90,21 @@ func (s *streams) receive(wait time.Duration) (packets [][]byte, more bool, err 
 		return nil, false, fmt.Errorf("receive the stream: %w", err)
 	}
 	for _, datagram := range s.batch.Datagrams() {
-		s.inbox = append(s.inbox, datagram.Payload)
+		s.inbox, s.from = append(s.inbox, datagram.Payload), append(s.from, datagram.Source)
 	}
 	return s.inbox, s.batch.More(), nil
+}
+
+// elsewhere reports whether packet n of the last receive did not come from the server's address.
+func (s *streams) elsewhere(n int) bool { return n < len(s.from) && s.from[n] != *s.server.Load() }
+
+// rejoin joins the group on an interface as it is now, which may be another one.
+func (s *streams) rejoin(i udp.Interface) error {
+	s.iface = i
+	if s.group == nil {
+		return nil
+	}
+	return s.group.Rejoin(i)
 }
 
 // mayHold tells whether there is room where packets would wait.

@@ -26,6 +26,10 @@ type Config struct {
 	// Group is joined on Interfaces: clients ask there.
 	Group      netip.Addr
 	Interfaces []udp.Interface
+	// Interface is the name of the only one to use; "": those that come later are joined too.
+	Interface string
+	// List lists the interfaces as they are. If it is nil, udp.ListCandidates does.
+	List func() (udp.Candidates, error)
 	// Control is the address that requests come to, and the source of every packet. Port 0
 	// is any free one.
 	Control netip.AddrPort
@@ -135,6 +139,7 @@ func (h *Host) Run(ctx context.Context) error {
 	group.Go(func() error { return h.listen(inner) })
 	group.Go(func() error { return h.transmitter.Run(inner) })
 	group.Go(func() error { return h.runQueriers(inner) })
+	group.Go(func() error { return h.followInterfaces(inner) })
 	group.Go(func() error {
 		<-inner.Done()
 		lastWords.Wait()

@@ -41,7 +41,7 @@ func newRoom(t *testing.T) *room {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	r := &room{T: t}
 	r.Host, err = Listen(Config{
-		Group: group, Interfaces: all, Control: netip.MustParseAddrPort("0.0.0.0:0"), TTL: 1, RateBitsPerSec: 1e6,
+		Group: group, Interfaces: all, Interface: "lo", Control: netip.MustParseAddrPort("0.0.0.0:0"), TTL: 1, RateBitsPerSec: 1e6,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -168,6 +168,45 @@ func TestSessionEnds(t *testing.T) {
 		}
 	case <-time.After(testTimeout):
 		t.Error("it does not end")
+	}
+}
+
+// TestInterfaces: interfaces that come are listened on, those that change too, and one that is lost
+// is told of once.
+func TestInterfaces(t *testing.T) {
+	eth := func(index int, name, addr string) udp.Interface {
+		return udp.Interface{Index: index, Name: name, Addrs: []netip.Prefix{netip.MustParsePrefix(addr)}}
+	}
+	lo := eth(1, "lo", "127.0.0.1/8")
+	lo.Loopback = true
+	first, second, other := eth(2, "eth0", "10.0.0.1/24"), eth(7, "eth0", "10.0.0.2/24"), eth(3, "eth1", "10.1.0.1/24")
+	ready := func(all ...udp.Interface) udp.Candidates { return udp.Candidates{Ready: all} }
+	bare := udp.Candidates{Ready: []udp.Interface{other}, Waiting: []string{"eth0 is up and has no IPv4 address yet"}}
+	unplugged := udp.Candidates{Ready: []udp.Interface{second, other}, Waiting: []string{"eth0 has no link yet"}}
+	seen := interfaces{ready: []udp.Interface{lo}, lacked: map[string]string{}}
+	for n, c := range []struct {
+		now  udp.Candidates
+		want []change
+	}{
+		{ready(lo), nil},
+		{ready(first), []change{{first, udp.Interface{}, ""}}},
+		{ready(first, other), []change{{other, udp.Interface{}, ""}}},
+		{bare, []change{{first, first, "eth0 is up and has no IPv4 address"}}},
+		{bare, nil},
+		{ready(other, second), []change{{second, first, ""}}},
+		{ready(other, first), []change{{first, second, ""}}},
+		{ready(other, second), []change{{second, first, ""}}},
+		{unplugged, []change{{second, second, "eth0 has no link"}}},
+		{unplugged, nil},
+		{ready(second, other), []change{{second, second, ""}}},
+		{ready(other), []change{{second, second, "eth0 does not exist"}}},
+	} {
+		got := seen.look(c.now)
+		if !slices.EqualFunc(got, c.want, func(a, b change) bool {
+			return a.iface.Same(b.iface) && a.was.Same(b.was) && a.lacks == b.lacks
+		}) {
+			t.Errorf("look %d: %+v, want %+v", n, got, c.want)
+		}
 	}
 }
 

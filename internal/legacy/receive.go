@@ -257,6 +257,12 @@ func (r *reception) poll(ctx context.Context, now time.Time) error {
 }
 
 func (r *reception) joinAgain() {
+	if now, err := udp.InterfaceByName(r.cfg.Interface.Name); err == nil && now.Index != r.cfg.Interface.Index {
+		r.cfg.Interface = now // it was taken away and put back
+		if r.cfg.Offer.AskFrom != 0 {
+			r.cfg.Offer.AskFrom = now.Index
+		}
+	}
 	if err := r.cfg.Stream.Rejoin(r.cfg.Interface); err != nil {
 		r.cfg.Log.Debug("join the group again", "interface", r.cfg.Interface.Name, "err", err)
 		return

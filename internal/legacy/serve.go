@@ -72,6 +72,9 @@ type Server struct {
 	// requests go from Handle to Run; when it is full, Handle waits and the socket's buffer
 	// takes, or drops, what comes. Nobody closes it.
 	requests chan request
+	// moved goes from UseInterface to Run: the index that the configured interface has now. It has
+	// room for one, the newest. Nobody closes it.
+	moved chan int
 
 	mu      sync.Mutex // guards table and figures
 	table   roster.Requesters
@@ -96,6 +99,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		size:       cfg.Source.Size(),
 		engine:     mxb1.NewSender(cfg.Source.Size()),
 		requests:   make(chan request, requestQueueLen),
+		moved:      make(chan int, 1),
 		toOriginal: description.AppendTo(nil),
 		network:    network{fixed: cfg.Interface != 0},
 	}
@@ -148,6 +152,16 @@ func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, from
 	}
 }
 
+// UseInterface lets the blocks go out on the configured interface under another index: it was
+// taken away and put back. One goroutine may call it.
+func (s *Server) UseInterface(ifIndex int) {
+	select {
+	case <-s.moved: // an older one
+	default:
+	}
+	s.moved <- ifIndex
+}
+
 // Run serves until ctx ends, or the image cannot be read or has changed. It returns ctx's error
 // or the image's.
 func (s *Server) Run(ctx context.Context) error {
@@ -171,6 +185,10 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case ifIndex := <-s.moved:
+			if err := s.serveOn(ifIndex); err != nil {
+				s.cfg.Log.Warn("cannot send on the interface as it is now", "interface", udp.InterfaceName(ifIndex), "err", err)
+			}
 		case q := <-s.requests:
 			s.handleRequest(time.Now(), q)
 			s.showPending()

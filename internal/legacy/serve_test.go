@@ -228,3 +228,19 @@ func TestUnreadable(t *testing.T) {
 		t.Error("it does not end")
 	}
 }
+
+// TestUseInterface: the configured interface comes back under another index.
+func TestUseInterface(t *testing.T) {
+	source, err := image.FromReader(bytes.NewReader(make([]byte, 5000)), 5000, "an.img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRoom(t, source, randomGroup())
+	r.UseInterface(r.lo.Index + 1000)
+	r.UseInterface(r.lo.Index) // the newest counts
+	for limit := time.Now().Add(testTimeout); r.Figures().Network != r.lo.Name; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("it sends on %q", r.Figures().Network)
+		}
+	}
+}

@@ -5,8 +5,9 @@
 //
 // A driver makes one Engine when the session begins, and calls, from one goroutine:
 //
-//  1. Packet, Symbol, Foreign, Answered, Dropped, Damaged and State for what arrives, Busy
-//     while the stream is not missed, and Stopped after a time in which the client did not run;
+//  1. Packet, Symbol, Foreign, Elsewhere, Answered, Dropped, Damaged and State for what arrives,
+//     Moved for another address, Busy while the stream is not missed, and Stopped after a time in
+//     which the client did not run;
 //  2. Next, again and again, at least each 50 ms; it returns what to do now;
 //  3. Silence for what to tell a person.
 //

@@ -16,6 +16,11 @@ const (
 	// answerFirst: after an answer, the group gets this much more time: the server may have
 	// been stopped for a while.
 	answerFirst = 300 * time.Millisecond
+	// movedAfter is how often the server is told of a new address, until it answers.
+	movedAfter = 250 * time.Millisecond
+	// seekAfter is how long nothing may come from the server's address before it is looked for
+	// at others.
+	seekAfter = 2 * time.Second
 	// renewAfter is how often the request for unicast is renewed. It lapses otherwise.
 	renewAfter = 250 * time.Millisecond
 	// backAfter is the silence of the unicast stream after which the client tries the group
@@ -60,6 +65,9 @@ type Engine struct {
 	dropped    time.Duration // when this host's socket last dropped packets
 	damaged    time.Duration // when the last damaged packet came
 	busy       time.Duration // when the client last did not miss the stream
+	heard      time.Duration // when the last packet came from the server's address
+	elsewhere  bool          // packets that come now do not
+	moved      bool          // this client has another address, and the server has not answered since
 	foreign    bool          // a packet of another session came since the last call of Next
 	state      wire.SenderState
 
@@ -80,11 +88,33 @@ func New(cfg Config) *Engine {
 // ByUnicast reports whether to receive the stream by unicast now.
 func (e *Engine) ByUnicast() bool { return e.unicast }
 
+// Elsewhere says whether the packets that are recorded from now on come from another address than
+// the server's.
+func (e *Engine) Elsewhere(on bool) { e.elsewhere = on }
+
+// Moved records that this client has another address, or that its network is there again: the
+// server is to know at once, and the stream has its time to arrive.
+func (e *Engine) Moved(now time.Duration) { e.moved, e.lastPacket, e.heard = true, now, now }
+
+// Lost reports whether nothing has come from the server's address for so long that it may have
+// another. If its packets come from elsewhere, one question without an answer is enough.
+func (e *Engine) Lost(now time.Duration) bool {
+	return now-e.heard > seekAfter || e.elsewhere && e.asked > e.heard && now-e.asked >= movedAfter
+}
+
 // Packet records a packet of the session.
-func (e *Engine) Packet(now time.Duration) { e.lastPacket = now }
+func (e *Engine) Packet(now time.Duration) {
+	e.lastPacket = now
+	if !e.elsewhere {
+		e.heard = now
+	}
+}
 
 // Symbol records a packet of the session that carries data.
-func (e *Engine) Symbol(now time.Duration) { e.lastPacket, e.streamed, e.symbols = now, now, true }
+func (e *Engine) Symbol(now time.Duration) {
+	e.Packet(now)
+	e.streamed, e.symbols = now, true
+}
 
 // State records the server's state.
 func (e *Engine) State(s wire.SenderState) { e.state = s }
@@ -94,10 +124,10 @@ func (e *Engine) Foreign() { e.foreign = true }
 
 // Answered records a description of the session. It came to the control socket, so it says
 // nothing about the stream.
-func (e *Engine) Answered(now time.Duration) { e.answered = now }
+func (e *Engine) Answered(now time.Duration) { e.answered, e.heard, e.moved = now, now, false }
 
 // Restarted records that the server was started again and its session goes on.
-func (e *Engine) Restarted(now time.Duration) { e.answered, e.lastPacket = now, now }
+func (e *Engine) Restarted(now time.Duration) { e.answered, e.lastPacket, e.heard = now, now, now }
 
 // Dropped records that this host's socket has dropped packets.
 func (e *Engine) Dropped(now time.Duration) { e.dropped = now }
@@ -112,7 +142,7 @@ func (e *Engine) Busy(now time.Duration) { e.busy = now }
 // Stopped records that the client did not run for so long until now. That was no silence of the
 // server.
 func (e *Engine) Stopped(now, during time.Duration) {
-	for _, at := range []*time.Duration{&e.lastPacket, &e.streamed, &e.busy, &e.answered} {
+	for _, at := range []*time.Duration{&e.lastPacket, &e.streamed, &e.busy, &e.answered, &e.heard} {
 		*at = min(now, *at+during)
 	}
 }
@@ -121,6 +151,8 @@ func (e *Engine) Stopped(now, during time.Duration) {
 type Actions struct {
 	// AskSession: send the server an offer, which it answers with its session.
 	AskSession bool
+	// Seek: ask for it everywhere else too, since the server's address may be another now.
+	Seek bool
 	// JoinAgain: join the group again.
 	JoinAgain bool
 	// Switch: the stream goes on by unicast, or by multicast, as ByUnicast says.
@@ -137,16 +169,19 @@ func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
 		e.busy = now // it says why nothing comes
 	}
 	after := askAfter
-	if e.foreign {
+	if e.foreign || e.elsewhere && now-e.answered > seekAfter {
 		after, e.foreign = askAfter/4, false
 	}
-	if now-e.lastPacket > after && now-e.asked > after {
-		e.asked, a.AskSession = now, true
+	silent := now - min(e.lastPacket, e.heard)
+	soon := e.moved || silent > after && e.Lost(now) && e.elsewhere
+	if silent > after && now-e.asked > after || soon && now-e.asked > movedAfter {
+		a.AskSession, a.Seek = true, e.Lost(now)
+		e.asked = now
 	}
 	if !e.unicast {
 		a.JoinAgain = e.rejoin.Due(now, e.lastPacket)
 	}
-	silent := now - e.lastPacket
+	silent = now - e.lastPacket
 	switch {
 	case e.unicast && e.cfg.Unicast != Always && e.cfg.Multicast && silent > backAfter && now-e.switched > backAfter:
 		e.unicast, e.switched = false, now

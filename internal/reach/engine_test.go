@@ -20,6 +20,8 @@ type happens struct {
 
 func packets(e *Engine, now time.Duration) { e.Symbol(now) }
 func answers(e *Engine, now time.Duration) { e.Answered(now) }
+func moves(e *Engine, now time.Duration)   { e.Moved(now) }
+func elsewhere(e *Engine, _ time.Duration) { e.Elsewhere(true) }
 func others(e *Engine, now time.Duration)  { e.Foreign() }
 
 // String is the actions as words; the time comes before them.
@@ -28,7 +30,7 @@ func (a Actions) String() string {
 	for _, w := range []struct {
 		on   bool
 		word string
-	}{{a.AskSession, "ask"}, {a.JoinAgain, "join"}, {a.Switch, "switch"}, {a.AskUnicast, "unicast"}, {a.EndUnicast, "multicast"}} {
+	}{{a.AskSession, "ask"}, {a.Seek, "seek"}, {a.JoinAgain, "join"}, {a.Switch, "switch"}, {a.AskUnicast, "unicast"}, {a.EndUnicast, "multicast"}} {
 		if w.on {
 			words = append(words, w.word)
 		}
@@ -68,7 +70,7 @@ func TestEngine(t *testing.T) {
 	}{
 		{"the stream runs", multicast, false, 9 * s, []happens{{tick, 9 * s, packets}}, nil, false},
 		{"nobody answers", multicast, false, 4 * s, nil,
-			[]string{"1.00 join", "1.01 ask", "2.02 ask", "3.00 join", "3.03 ask"}, false},
+			[]string{"1.00 join", "1.01 ask", "2.02 ask+seek", "3.00 join", "3.03 ask+seek"}, false},
 		{"the group is blocked, the server answers", multicast, false, 3 * s,
 			[]happens{{1100 * time.Millisecond, 0, answers}, {2100 * time.Millisecond, 0, answers}},
 			[]string{"1.00 join", "1.01 ask", "2.01 switch+unicast", "2.02 ask"}, true},
@@ -77,7 +79,7 @@ func TestEngine(t *testing.T) {
 			[]string{"1.00 join", "1.01 ask", "2.02 ask", "2.31 switch+unicast"}, true},
 		{"an answer before the silence is none", multicast, false, 3500 * time.Millisecond,
 			[]happens{{tick, s, packets}, {s, 0, answers}},
-			[]string{"2.00 join", "2.01 ask", "3.02 ask"}, false},
+			[]string{"2.00 join", "2.01 ask", "3.02 ask+seek"}, false},
 		{"unicast is never wanted", Config{Unicast: Never, Multicast: true}, false, 2900 * time.Millisecond,
 			[]happens{{1100 * time.Millisecond, 0, answers}},
 			[]string{"1.00 join", "1.01 ask", "2.02 ask"}, false},
@@ -86,14 +88,26 @@ func TestEngine(t *testing.T) {
 			[]string{"1.00 join", "1.01 ask", "2.02 ask"}, false},
 		{"unicast brings nothing either", multicast, false, 7500 * time.Millisecond,
 			[]happens{{1100 * time.Millisecond, 0, answers}},
-			[]string{"1.00 join", "1.01 ask", "2.01 switch+unicast", "2.02 ask", "3.03 ask", "4.04 ask", "5.05 ask", "6.06 ask",
-				"7.02 switch+multicast", "7.03 join", "7.07 ask"}, false},
+			[]string{"1.00 join", "1.01 ask", "2.01 switch+unicast", "2.02 ask", "3.03 ask", "4.04 ask+seek", "5.05 ask+seek", "6.06 ask+seek",
+				"7.02 switch+multicast", "7.03 join", "7.07 ask+seek"}, false},
 		{"always by unicast", Config{Unicast: Always, Multicast: true}, false, 7 * s, []happens{{tick, 7 * s, packets}}, nil, true},
 		{"always by unicast, and nothing comes", Config{Unicast: Always, Multicast: true}, false, 6 * s, nil,
-			[]string{"1.01 ask", "2.02 ask", "3.03 ask", "4.04 ask", "5.05 ask"}, true},
+			[]string{"1.01 ask", "2.02 ask+seek", "3.03 ask+seek", "4.04 ask+seek", "5.05 ask+seek"}, true},
 		{"no group", Config{}, false, 1005 * time.Millisecond, nil, nil, true},
 		{"the next session is heard", multicast, false, 600 * time.Millisecond, []happens{{tick, 600 * time.Millisecond, others}},
 			[]string{"0.26 ask", "0.52 ask"}, false},
+		{"this client has another address, and is answered the third time", multicast, false, 9 * s,
+			[]happens{{tick, 9 * s, packets}, {5 * s, 0, moves}, {5600 * time.Millisecond, 0, answers}},
+			[]string{"5.00 ask", "5.26 ask", "5.52 ask"}, false},
+		{"the stream comes from another address, and nobody answers", multicast, false, 4 * s,
+			[]happens{{s, 0, elsewhere}, {tick, 9 * s, packets}},
+			[]string{"2.00 ask", "2.26 ask+seek", "2.52 ask+seek", "2.78 ask+seek", "3.04 ask+seek", "3.30 ask+seek", "3.56 ask+seek", "3.82 ask+seek"}, false},
+		{"after a while the stream comes from another address", multicast, false, 5600 * time.Millisecond,
+			[]happens{{5 * s, 0, elsewhere}, {tick, 9 * s, packets}},
+			[]string{"5.25 ask", "5.51 ask+seek"}, false},
+		{"the stream comes from another address, and the server answers", multicast, false, 4500 * time.Millisecond,
+			[]happens{{s, 0, elsewhere}, {tick, 9 * s, packets}, {2100 * time.Millisecond, 0, answers}, {3300 * time.Millisecond, 0, answers}},
+			[]string{"2.00 ask", "3.11 ask", "4.31 ask"}, false},
 		{"another session beside ours", multicast, false, s, []happens{{tick, s, others}, {tick, s, packets}}, nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

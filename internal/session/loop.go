@@ -77,6 +77,11 @@ func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
 		if s.live != nil {
 			s.live.pace.gate.Start()
 		}
+	case ifIndex := <-s.moved:
+		s.cfg.Interface = ifIndex
+		if s.live != nil {
+			s.live.streams.moveNetwork(s.live.now(), ifIndex)
+		}
 	case p := <-s.inbox:
 		return s.handle(p)
 	case l := <-s.loaded():

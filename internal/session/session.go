@@ -133,6 +133,10 @@ type Session struct {
 	// it.
 	start chan struct{}
 
+	// moved goes from UseInterface to loop: the index that the configured interface has now. It has
+	// room for one, the newest. Nobody closes it.
+	moved chan int
+
 	live *live // nil before the first offer; loop's
 }
 
@@ -165,6 +169,7 @@ func New(cfg Config) (*Session, error) {
 		inbox: make(chan packet, inboxLen),
 		begun: make(chan *blockstore.Store, 1),
 		start: make(chan struct{}, 1),
+		moved: make(chan int, 1),
 		board: newBoard(&cfg, geometry),
 	}
 	// A group of the image's own: switches filter one image's stream from another's, and a
@@ -196,6 +201,16 @@ func (s *Session) StartNow() {
 	case s.start <- struct{}{}:
 	default: // one waits already
 	}
+}
+
+// UseInterface lets the stream go out on the configured interface under another index: it was
+// taken away and put back. One goroutine may call it.
+func (s *Session) UseInterface(ifIndex int) {
+	select {
+	case <-s.moved: // an older one
+	default:
+	}
+	s.moved <- ifIndex
 }
 
 // Figures returns the present state.

@@ -258,6 +258,16 @@ func (s *streams) addNetwork(now time.Duration, ifIndex int) error {
 	return nil
 }
 
+// moveNetwork sends on one interface in the place of all others.
+func (s *streams) moveNetwork(now time.Duration, ifIndex int) {
+	was := s.networks
+	s.networks = routes.Networks{Fixed: was.Fixed}
+	if err := s.addNetwork(now, ifIndex); err != nil {
+		s.networks = was
+		s.cfg.Log.Warn("cannot send on the interface as it is now", "interface", udp.InterfaceName(ifIndex), "err", err)
+	}
+}
+
 // recordNetwork records the interface that a receiver's packet came in on: the stream has to go
 // out there.
 func (s *streams) recordNetwork(now time.Duration, ifIndex int) {

@@ -51,7 +51,8 @@ type ConnConfig struct {
 // own. One goroutine may read while any number write.
 type Conn struct {
 	udp      *net.UDPConn
-	ttl      int // of multicast
+	ttl      int        // of multicast
+	group    netip.Addr // that it listens to, if valid
 	warnings []error
 	connSystem
 }
@@ -220,6 +221,19 @@ func (r *retry) again(err error) bool {
 	}
 	r.conn.clearErrors()
 	return r.failures < maxFailures
+}
+
+// NetworkLost reports whether a send failed as it does if the host no longer has the address that
+// it sends from (Linux: EINVAL), the interface, its link or a route.
+func NetworkLost(err error) bool {
+	for _, errno := range []syscall.Errno{
+		syscall.EINVAL, syscall.EADDRNOTAVAIL, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.ENODEV, syscall.ENXIO,
+	} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 func sendError(err error, dst netip.AddrPort, ifIndex int) error {

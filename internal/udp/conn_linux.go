@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -55,7 +56,7 @@ func Listen(config ConnConfig) (*Conn, error) {
 	if err != nil {
 		return nil, err // it names the address
 	}
-	c := &Conn{udp: packets.(*net.UDPConn), ttl: config.TTL}
+	c := &Conn{udp: packets.(*net.UDPConn), ttl: config.TTL, group: config.Group}
 	if err := c.begin(config); err != nil {
 		c.Close()
 		return nil, err
@@ -166,12 +167,20 @@ func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
 		return err
 	}
 	var space [controlSize]byte
-	return c.write(b, appendPacketInfo(space[:0], ifIndex, c.source(dst.Addr(), ifIndex)), dst, ifIndex)
+	source := c.source(dst.Addr(), ifIndex)
+	err := c.write(b, appendPacketInfo(space[:0], ifIndex, source), dst, ifIndex)
+	if !NetworkLost(err) {
+		return err
+	}
+	if fresh, changed := c.sourceAgain(dst.Addr(), ifIndex, source); changed {
+		return c.write(b, appendPacketInfo(space[:0], ifIndex, fresh), dst, ifIndex)
+	}
+	return lostAddress(err, source, ifIndex)
 }
 
 // source is the address to send from to dst by an interface: always the same one, so
-// that whoever was answered knows the stream by it. It is what the Conn is bound to or
-// else Interface.source's; unspecified leaves the choice to the kernel.
+// that whoever was answered knows the stream by it, as long as the host has it. It is what the
+// Conn is bound to or else Interface.source's; unspecified leaves the choice to the kernel.
 func (c *Conn) source(dst netip.Addr, ifIndex int) netip.Addr {
 	bound := c.LocalAddr().Addr()
 	if !bound.IsUnspecified() || ifIndex == 0 {
@@ -181,22 +190,78 @@ func (c *Conn) source(dst netip.Addr, ifIndex int) netip.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	source, known := c.sources[key]
-	if known {
+	if !known {
+		source = c.lookUp(key, dst)
+	}
+	if !source.IsValid() {
+		return bound
+	}
+	return source
+}
+
+// lookUp asks the system for the address to send from, and keeps it, if there is one.
+func (c *Conn) lookUp(key sourceKey, dst netip.Addr) (source netip.Addr) {
+	ifi, err := net.InterfaceByIndex(key.ifIndex)
+	if err != nil {
 		return source
 	}
-	source = bound
-	if ifi, err := net.InterfaceByIndex(ifIndex); err == nil {
-		if i, err := describe(*ifi); err == nil {
-			if own := i.source(dst, key.onLink); own.IsValid() {
-				source = own
-			}
-		}
+	i, err := describe(*ifi)
+	if err != nil {
+		return source
+	}
+	source = i.source(dst, key.onLink)
+	if !source.IsValid() && (dst.Is4() || key.onLink) {
+		return source // it has none yet
 	}
 	if c.sources == nil {
 		c.sources = map[sourceKey]netip.Addr{}
 	}
 	c.sources[key] = source
 	return source
+}
+
+// sourceAgain looks the address to send from up anew after a send from old failed, and tells
+// whether it is another one. While the interface has none it is not: the kernel's choice would
+// be another interface's address, or 0.0.0.0.
+func (c *Conn) sourceAgain(dst netip.Addr, ifIndex int, old netip.Addr) (source netip.Addr, changed bool) {
+	if !c.LocalAddr().Addr().IsUnspecified() || ifIndex == 0 {
+		return old, false
+	}
+	key := sourceKey{ifIndex, c.onLink(dst)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	source = c.lookUp(key, dst)
+	return source, source.IsValid() && source != old
+}
+
+// lostAddress says of a failed send that the host no longer has the address that it sends from,
+// if that is so.
+func lostAddress(err error, source netip.Addr, ifIndex int) error {
+	if source.IsUnspecified() || ownsAddress(source) {
+		return err
+	}
+	return fmt.Errorf("%s has lost its address %s: %w", interfaceName(ifIndex), source, err)
+}
+
+// ownsAddress reports whether the host has an address, or that is not known.
+func ownsAddress(addr netip.Addr) bool {
+	all, err := net.InterfaceAddrs()
+	return err != nil || slices.ContainsFunc(all, func(own net.Addr) bool {
+		prefix, err := netip.ParsePrefix(own.String())
+		return err == nil && prefix.Addr() == addr.WithZone("")
+	})
+}
+
+// Rejoin joins the group that the Conn listens to on i, anew if it is joined there: switches
+// hear of it, and an interface that was taken away and put back has forgotten it.
+func (c *Conn) Rejoin(i Interface) error {
+	if !c.group.IsValid() {
+		return nil
+	}
+	if err := membership(c.raw, unix.IP_DROP_MEMBERSHIP, c.group, i); err != nil {
+		return err
+	}
+	return membership(c.raw, unix.IP_ADD_MEMBERSHIP, c.group, i)
 }
 
 // write sends b as the control messages say, and waits while the queue is full.

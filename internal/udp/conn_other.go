@@ -41,7 +41,7 @@ func Listen(config ConnConfig) (*Conn, error) {
 	if err != nil {
 		return nil, err // it names the address
 	}
-	c := &Conn{udp: packets.(*net.UDPConn), ttl: config.TTL, connSystem: connSystem{packets: ipv4.NewPacketConn(packets), viaMutex: new(sync.Mutex)}}
+	c := &Conn{udp: packets.(*net.UDPConn), ttl: config.TTL, group: config.Group, connSystem: connSystem{packets: ipv4.NewPacketConn(packets), viaMutex: new(sync.Mutex)}}
 	if err := c.begin(config); err != nil {
 		c.Close()
 		return nil, err
@@ -125,6 +125,16 @@ func join(packets *ipv4.PacketConn, group netip.Addr, i Interface) error {
 		return fmt.Errorf("join %v on %s: %w", group, i.Name, err)
 	}
 	return nil
+}
+
+// Rejoin joins the group that the Conn listens to on i, anew if it is joined there.
+func (c *Conn) Rejoin(i Interface) error {
+	if !c.group.IsValid() {
+		return nil
+	}
+	// An error says that it was not joined.
+	_ = c.packets.LeaveGroup(&net.Interface{Index: i.Index}, &net.UDPAddr{IP: c.group.AsSlice()})
+	return join(c.packets, c.group, i)
 }
 
 // QueuedBytes is 0: what the interfaces have not taken yet is not known.

@@ -91,6 +91,11 @@ func (i Interface) Owns(addr netip.Addr) bool {
 	return slices.ContainsFunc(i.Addrs, func(own netip.Prefix) bool { return own.Addr() == addr.WithZone("") })
 }
 
+// Same reports whether other is i as it was: of the same index and with the same addresses.
+func (i Interface) Same(other Interface) bool {
+	return i.Index == other.Index && i.Name == other.Name && slices.Equal(i.Addrs, other.Addrs)
+}
+
 // source is the address to send to dst from: the first IPv4 one, or for what stays on
 // the link the first link-local one, so that hosts without any other address can
 // answer. It is not valid where the kernel had better choose (RFC 6724).

@@ -53,8 +53,12 @@ func (s *Sender) Send(buf []byte, segmentSize int) error {
 	batchSize := MaxSegments(segmentSize) * segmentSize
 	for len(buf) > 0 {
 		batch := buf[:min(batchSize, len(buf))]
-		if err := s.sendBatch(batch, segmentSize); err != nil {
-			return err
+		err := s.sendBatch(batch, segmentSize)
+		if err != nil && s.readdress(err) {
+			err = s.sendBatch(batch, segmentSize)
+		}
+		if err != nil {
+			return s.explain(err)
 		}
 		buf = buf[len(batch):]
 	}

@@ -20,7 +20,8 @@ type mmsghdr struct {
 }
 
 type senderSystem struct {
-	packetInfo []byte // control message that names the interface, or empty
+	source     netip.Addr // sent from; unspecified leaves the choice to the kernel
+	packetInfo []byte     // control message that names the interface and source, or empty
 
 	segmentControl []byte // packetInfo and the segment size, for GSO
 	segmentSize    int    // in segmentControl
@@ -37,7 +38,7 @@ type senderSystem struct {
 }
 
 func (s *Sender) begin() error {
-	s.packetInfo = appendPacketInfo(nil, s.ifIndex, s.conn.source(s.dst.Addr(), s.ifIndex))
+	s.sendFrom(s.conn.source(s.dst.Addr(), s.ifIndex))
 	s.sendmmsg = sendmmsg
 	s.sendMessages = s.trySendMessages
 	if s.Method() == MethodGSO {
@@ -57,6 +58,33 @@ func (s *Sender) begin() error {
 	return nil
 }
 
+// sendFrom sends from that address from now on.
+func (s *Sender) sendFrom(source netip.Addr) {
+	s.source, s.packetInfo = source, appendPacketInfo(nil, s.ifIndex, source)
+	s.segmentSize, s.messages = 0, nil // they contain packetInfo
+}
+
+// readdress reports whether the interface has another address than the one from which a send
+// failed. It is sent from then.
+func (s *Sender) readdress(err error) bool {
+	if !NetworkLost(err) {
+		return false
+	}
+	fresh, changed := s.conn.sourceAgain(s.dst.Addr(), s.ifIndex, s.source)
+	if changed {
+		s.sendFrom(fresh)
+	}
+	return changed
+}
+
+// explain names a lost address as the reason of an error, if it is.
+func (s *Sender) explain(err error) error {
+	if !NetworkLost(err) {
+		return err
+	}
+	return lostAddress(err, s.source, s.ifIndex)
+}
+
 // sendBatch sends at most MaxSegments segments, by a lesser method from now on if
 // this one is refused.
 func (s *Sender) sendBatch(batch []byte, segmentSize int) error {
@@ -69,7 +97,7 @@ func (s *Sender) sendBatch(batch []byte, segmentSize int) error {
 			s.segmentSize = segmentSize
 		}
 		err := s.write(batch, s.segmentControl)
-		if !refusesGSO(err) {
+		if !refusesGSO(err) || s.isFrom(err) {
 			return err
 		}
 		s.fallBack(err)
@@ -101,6 +129,11 @@ func (s *Sender) write(b, control []byte) error {
 // limits that differ between kernels. Nothing of the buffer has been sent then.
 func refusesGSO(err error) bool {
 	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EMSGSIZE)
+}
+
+// isFrom reports whether EINVAL is about the address that s sends from: the host has it no more.
+func (s *Sender) isFrom(err error) bool {
+	return errors.Is(err, syscall.EINVAL) && !s.source.IsUnspecified() && !ownsAddress(s.source)
 }
 
 var errNoSendmmsg = errors.New("the system call is refused")

@@ -24,3 +24,8 @@ func (s *Sender) sendBatch(batch []byte, segmentSize int) error {
 	}
 	return nil
 }
+
+// readdress is false: the system chooses the address to send from.
+func (s *Sender) readdress(error) bool { return false }
+
+func (s *Sender) explain(err error) error { return err }

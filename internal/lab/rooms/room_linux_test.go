@@ -202,13 +202,20 @@ func (r *room) serve(host int, args ...string) server {
 // serveImage is serve for another image.
 func (r *room) serveImage(host int, image string, args ...string) server {
 	r.Helper()
+	s := r.startServer(host, image, args...)
+	s.ready()
+	return s
+}
+
+// startServer starts a server and does not wait for it.
+func (r *room) startServer(host int, image string, args ...string) server {
+	r.Helper()
 	if !slices.Contains(args, "--rate") {
 		args = append([]string{"--rate", rate}, args...)
 	}
 	args = append([]string{"--json", "-f", image}, args...)
 	s := server{r.prepare(r.Hosts[host], lab.BuildOnce(r).Server, args...)}
 	r.start(s.process)
-	s.ready()
 	return s
 }
 

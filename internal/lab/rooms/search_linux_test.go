@@ -38,7 +38,7 @@ func TestWrongInterface(t *testing.T) {
 	r.must(err)
 	r.serve(0)
 	r.receive(1, "-i", "eth1", "--start-timeout", "2s").fails(exitTimeLimit, "eth1", "-i")
-	r.receive(1, "-i", "eth7").fails(exitUsage, "eth7", "eth0, eth1")
+	r.receive(1, "-i", "eth7", "--start-timeout", "1s").fails(exitTimeLimit, "eth7", "eth0, eth1")
 	finish(r.receive(1, "-i", "eth0"))
 }
 
