@@ -4,17 +4,25 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"multiserver/internal/memory"
 )
 
 // writebackBytes is how much is written before the kernel is told to write it to the device.
-// docs/benchmarks.md has the figures.
-const writebackBytes = 8 << 20
+// docs/benchmarks.md has the figures. Where memory is little it is one in writebackShare of what is
+// available, leastWritebackBytes at least: dirty pages count, in a control group too.
+const (
+	writebackBytes      = 8 << 20
+	leastWritebackBytes = 1 << 20
+	writebackShare      = 16
+)
 
 // writeback keeps the disk busy while data arrives, and the page cache small: at most two
 // batches are dirty at any time, and clean pages are dropped.
 type writeback struct {
 	fd       int
 	disabled bool
+	batch    uint64 // bytes, that are dirty before they are sent on; 0 at first
 	dirty    extent // written, not yet sent on
 	sent     extent // on its way
 }
@@ -38,7 +46,10 @@ func (w *writeback) wrote(off, n uint64) error {
 		d.lo, d.hi = off, off
 	}
 	d.lo, d.hi, d.n = min(d.lo, off), max(d.hi, off+n), d.n+n
-	if d.n < writebackBytes || w.disabled {
+	if w.batch == 0 {
+		w.fit()
+	}
+	if d.n < w.batch || w.disabled {
 		return nil
 	}
 	// This wait consumes the error of a page that could not be written; fsync would not
@@ -54,11 +65,17 @@ func (w *writeback) wrote(off, n uint64) error {
 	switch {
 	case err == nil:
 		w.sent, w.dirty = w.dirty, extent{}
+		w.fit()
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ESPIPE), errors.Is(err, unix.EPERM):
 		w.disabled = true
 		return nil
 	}
 	return err
+}
+
+// fit adapts the batch to the memory that there is now.
+func (w *writeback) fit() {
+	w.batch = memory.Share(memory.Available(), writebackShare, leastWritebackBytes, writebackBytes)
 }
 
 func (w *writeback) sync(e extent, flags int) error {
