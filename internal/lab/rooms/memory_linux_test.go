@@ -20,7 +20,7 @@ const (
 	// littleBytes is what a control group's programs may take, files in the page cache included.
 	littleBytes = 32 * mib
 	// littleImageBytes takes several windows.
-	littleImageBytes = 80 * mib
+	littleImageBytes = 64 * mib
 	// littleRate is more than a client with so little memory takes.
 	littleRate = "4G"
 )
@@ -48,7 +48,7 @@ func TestLittleMemory(t *testing.T) {
 			if c.toDevice {
 				out = loopdev.New(t, make([]byte, littleImageBytes), 0)
 			}
-			client := r.prepareClient(1, "-o", out, "--verify")
+			client := r.prepareClient(1, "-o", out, "--verify", "--receive-timeout", "10s")
 			client.out = out
 			groups[1].enter(client.process)
 			r.start(client.process)
