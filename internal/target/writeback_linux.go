@@ -2,6 +2,7 @@ package target
 
 import (
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,8 @@ const (
 	writebackBytes      = 8 << 20
 	leastWritebackBytes = 1 << 20
 	writebackShare      = 16
+	// fitEvery is how often the memory is looked at.
+	fitEvery = time.Second
 )
 
 // writeback keeps the disk busy while data arrives, and the page cache small: at most two
@@ -22,7 +25,8 @@ const (
 type writeback struct {
 	fd       int
 	disabled bool
-	batch    uint64 // bytes, that are dirty before they are sent on; 0 at first
+	batch    uint64    // bytes that are dirty before they are sent on; 0 at first
+	fitted   time.Time // when the batch was last adapted
 	dirty    extent // written, not yet sent on
 	sent     extent // on its way
 }
@@ -73,8 +77,12 @@ func (w *writeback) wrote(off, n uint64) error {
 	return err
 }
 
-// fit adapts the batch to the memory that there is now.
+// fit adapts the batch to the memory that there is now, once in a while.
 func (w *writeback) fit() {
+	if time.Since(w.fitted) < fitEvery {
+		return
+	}
+	w.fitted = time.Now()
 	w.batch = memory.Share(memory.Available(), writebackShare, leastWritebackBytes, writebackBytes)
 }
 
