@@ -27,8 +27,8 @@ type writeback struct {
 	disabled bool
 	batch    uint64    // bytes that are dirty before they are sent on; 0 at first
 	fitted   time.Time // when the batch was last adapted
-	dirty    extent // written, not yet sent on
-	sent     extent // on its way
+	dirty    extent    // written, not yet sent on
+	sent     extent    // on its way
 }
 
 // pending is the extent that may not be on the device yet.
