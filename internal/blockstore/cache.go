@@ -1,9 +1,20 @@
 package blockstore
 
-import "multiserver/internal/sender"
+import (
+	"multiserver/internal/memory"
+	"multiserver/internal/sender"
+)
 
-// cachedBlocks are kept encoded, so that repair needs no disk.
-const cachedBlocks = 96
+const (
+	// cachedBlocks are kept encoded, so that repair needs no disk. Where memory is little it is
+	// what one byte in cacheShare holds of those that are available, leastCached at least.
+	cachedBlocks = 96
+	leastCached  = 6
+	cacheShare   = 4
+	// interleaveShare: while one block in so many is sent, the cache has room for as many of
+	// the stragglers', as many read ahead, and as many that are repaired.
+	interleaveShare = 4
+)
 
 // encodedBlock is a block as its symbols are cut from it.
 type encodedBlock struct {
@@ -23,10 +34,32 @@ type cache struct {
 	blocks     map[sender.Ref]*encodedBlock
 	uses       uint64
 	spare      [][]byte // buffers of blocks that are not cached any more
+	most       int      // blocks
 }
 
 func newCache(encodedSize, symbolSize int) *cache {
-	return &cache{symbolSize: symbolSize, bufferSize: encodedSize + symbolSize, blocks: map[sender.Ref]*encodedBlock{}}
+	return &cache{symbolSize: symbolSize, bufferSize: encodedSize + symbolSize, blocks: map[sender.Ref]*encodedBlock{}, most: cachedBlocks}
+}
+
+// fit adapts the cache to the memory that is available beside what it holds, and reports whether
+// that changes how many blocks it keeps.
+func (c *cache) fit(available uint64) (changed bool) {
+	size := uint64(c.bufferSize)
+	if held := uint64(len(c.blocks)+len(c.spare)) * size; available < memory.Unknown-held {
+		available += held
+	}
+	most := int(memory.Share(available, cacheShare, leastCached*size, cachedBlocks*size) / size)
+	if most*4 > c.most*3 && most*3 < c.most*4 {
+		return false // a small change
+	}
+	changed, c.most = most != c.most, most
+	for len(c.blocks) > c.most {
+		c.evict()
+	}
+	if changed {
+		c.spare = nil
+	}
+	return changed
 }
 
 // find returns a block if it is there, and marks it as used.
@@ -52,18 +85,23 @@ func (c *cache) buffer() []byte {
 // giveBack takes back a buffer that is not cached.
 func (c *cache) giveBack(buf []byte) { c.spare = append(c.spare, buf[:0]) }
 
+// evict drops the block that was used longest ago.
+func (c *cache) evict() {
+	var oldest *encodedBlock
+	for _, e := range c.blocks {
+		if oldest == nil || e.used < oldest.used {
+			oldest = e
+		}
+	}
+	delete(c.blocks, oldest.ref)
+	c.giveBack(oldest.buf)
+}
+
 // keep puts the encoded block in buf into the cache and fills up its last symbol. It evicts the
 // block that was used longest ago.
 func (c *cache) keep(r sender.Ref, buf []byte) *encodedBlock {
-	if len(c.blocks) >= cachedBlocks {
-		var oldest *encodedBlock
-		for _, e := range c.blocks {
-			if oldest == nil || e.used < oldest.used {
-				oldest = e
-			}
-		}
-		delete(c.blocks, oldest.ref)
-		c.giveBack(oldest.buf)
+	if len(c.blocks) >= c.most {
+		c.evict()
 	}
 	whole := (len(buf) + c.symbolSize - 1) / c.symbolSize * c.symbolSize
 	if cap(buf) < whole {

@@ -16,10 +16,9 @@ import (
 )
 
 const (
-	// ReadAhead is how many blocks to ask of the engine: 16 of them are interleaved.
-	ReadAhead = 32
-	// loadsInFlight is how many blocks are with the loaders at most.
-	loadsInFlight = 8
+	// loadsInFlight is how many blocks are with the loaders at most, and one in loadShare of
+	// those that are kept.
+	loadsInFlight, loadShare = 8, 8
 	// loaders is the count of goroutines that read and digest.
 	loaders = 2
 	// rowsAhead is how many repair symbols are made at once: the kernel's tile.
@@ -87,6 +86,29 @@ func New(cfg Config) (*Store, error) {
 	}, nil
 }
 
+// FitMemory adapts the cache to the bytes of memory that are available beside it. It reports whether
+// that changes how many blocks are kept, and then what there is to say about it, if it is little.
+func (s *Store) FitMemory(available uint64) (changed bool, text string) {
+	changed = s.cache.fit(available)
+	if changed && s.cache.most < cachedBlocks {
+		text = fmt.Sprintf("little memory: %d MiB are available, and %d blocks of the image are kept instead of %d",
+			available>>20, s.cache.most, cachedBlocks)
+	}
+	return changed, text
+}
+
+// Interleave is how many blocks may be sent side by side: no more than the cache has room for.
+func (s *Store) Interleave() int { return min(sender.Interleave, s.cache.most/interleaveShare) }
+
+// Ahead is how many blocks to ask of the engine for ReadAhead: twice those that are sent side by
+// side, where there is memory for them.
+func (s *Store) Ahead() int {
+	if n := s.Interleave(); n < sender.Interleave {
+		return n
+	}
+	return 2 * sender.Interleave
+}
+
 // Run reads until ctx ends. It cannot return while a disk does not answer.
 func (s *Store) Run(ctx context.Context) {
 	var running sync.WaitGroup
@@ -113,7 +135,9 @@ func (s *Store) Completion() wire.Completion { return s.digests.completion }
 func (s *Store) Loaded() <-chan *Load { return s.loaded }
 
 // Full reports whether the loaders are busy, so that ReadAhead would read nothing.
-func (s *Store) Full() bool { return len(s.loading) >= loadsInFlight }
+func (s *Store) Full() bool {
+	return len(s.loading) >= min(loadsInFlight, max(s.cache.most/loadShare, 1))
+}
 
 // Stalled reports whether reading the image takes long: its disk does not answer.
 func (s *Store) Stalled() bool {
@@ -149,7 +173,7 @@ func (s *Store) ReadAhead(upcoming []sender.Ref, idle bool) {
 		return
 	}
 	// A hole may be the last block that the manifest lacks.
-	for n := block.ID(s.cfg.Geometry.BlockCount()); s.digests.builder != nil && s.unread < n && len(s.loading) < loaders; s.unread++ {
+	for n := block.ID(s.cfg.Geometry.BlockCount()); s.digests.builder != nil && s.unread < n && len(s.loading) < loaders && !s.Full(); s.unread++ {
 		r := sender.Ref{Object: wire.Image, Block: s.unread}
 		if !s.digests.has(s.unread) && !s.loading[r] && !s.skipHole(r) {
 			s.load(&Load{ref: r, buf: s.cache.buffer(), digestOnly: true})

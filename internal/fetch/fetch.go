@@ -12,6 +12,7 @@ import (
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
 	"multiserver/internal/discover"
+	"multiserver/internal/memory"
 	"multiserver/internal/probe"
 	"multiserver/internal/reach"
 	"multiserver/internal/receiver"
@@ -23,7 +24,8 @@ import (
 )
 
 const (
-	// windowBytes is how much may be incomplete or on its way to the disk.
+	// windowBytes is how much may be incomplete or on its way to the disk, where there is
+	// memory for it.
 	windowBytes = 64 << 20
 	// leastWindow is the smallest window in blocks. A small image gets spareSlots more than
 	// it has blocks, for the manifest.
@@ -131,8 +133,12 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 	d := cfg.Offer.Session
 	g := d.Geometry
 	window := max(leastWindow, min(windowBytes/int(g.BlockSize), int(g.BlockCount())+spareSlots))
+	room := newRoom(window, int(g.BlockSize), memory.Available())
+	if err := room.fits(); err != nil {
+		return nil, err
+	}
 	s := &session{
-		cfg: cfg, origin: time.Now(), description: *d,
+		cfg: cfg, room: room, origin: time.Now(), description: *d,
 		reach:    reach.New(reach.Config{Unicast: cfg.Unicast, Multicast: d.Data.IsValid()}),
 		observer: new(probe.Observer),
 		events:   make(chan event, 4*window),
@@ -141,6 +147,10 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 		Receiver: cfg.Search.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
 		TargetWaits: true, SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
 	}, sessionOf(d))
+	if room.slots < window {
+		s.engine.SetWindow(room.slots)
+		cfg.Log.Warn(room.text())
+	}
 	s.blocks = &blocks{
 		engine: s.engine, slots: newSlots(window, g, int(d.SymbolSize)), proof: newProof(g, d.FileName),
 		output: cfg.Target.Name(), log: cfg.Log,

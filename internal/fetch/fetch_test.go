@@ -72,7 +72,7 @@ func TestReceives(t *testing.T) {
 // TestNotTheImage: what contradicts the manifest ends the client, and it says why.
 // cramped has no room for the image.
 type cramped struct {
-	*memory
+	*memoryTarget
 	dataBytes, restBytes uint64
 }
 
@@ -88,7 +88,7 @@ func (c *cramped) Lacks(dataBytes, restBytes uint64) error {
 func TestNoRoom(t *testing.T) {
 	for _, before := range []uint64{0, 2} {
 		p := newPeer(t, 5, 1, 4)
-		out := &cramped{memory: p.target}
+		out := &cramped{memoryTarget: p.target}
 		_, err := p.run(func() {
 			for _, id := range []uint32{0, 2}[:before] {
 				p.sendBlock(wire.Image, block.ID(id), p.plain(id))

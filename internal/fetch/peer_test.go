@@ -33,8 +33,8 @@ const (
 	ourSession  = wire.SessionID(5)
 )
 
-// memory is a target that keeps what is done to it, in its order.
-type memory struct {
+// memoryTarget is a target that keeps what is done to it, in its order.
+type memoryTarget struct {
 	mu      sync.Mutex
 	image   []byte
 	did     []string
@@ -44,37 +44,37 @@ type memory struct {
 	refuses, flushFails error
 }
 
-func (m *memory) log(format string, args ...any) {
+func (m *memoryTarget) log(format string, args ...any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.did = append(m.did, fmt.Sprintf(format, args...))
 }
 
 // done is what was done so far.
-func (m *memory) done() []string {
+func (m *memoryTarget) done() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.did)
 }
 
-func (m *memory) Prepare(uint64, uint32) error {
+func (m *memoryTarget) Prepare(uint64, uint32) error {
 	m.log("prepare")
 	return m.refuses
 }
 
-func (m *memory) Close() error       { return nil }
-func (m *memory) Name() string       { return "memory" }
-func (m *memory) InOrder() bool      { return m.inOrder }
-func (m *memory) HoldsContent() bool { return m.content }
+func (m *memoryTarget) Close() error       { return nil }
+func (m *memoryTarget) Name() string       { return "memory" }
+func (m *memoryTarget) InOrder() bool      { return m.inOrder }
+func (m *memoryTarget) HoldsContent() bool { return m.content }
 
-func (m *memory) FlushCache() error {
+func (m *memoryTarget) FlushCache() error {
 	m.log("flush")
 	return m.flushFails
 }
 
-func (m *memory) DropCache(uint64, uint64) {}
+func (m *memoryTarget) DropCache(uint64, uint64) {}
 
-func (m *memory) ReadAt(p []byte, off uint64) error {
+func (m *memoryTarget) ReadAt(p []byte, off uint64) error {
 	m.log("read %d", off/blockBytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,7 +84,7 @@ func (m *memory) ReadAt(p []byte, off uint64) error {
 	return nil
 }
 
-func (m *memory) WriteAt(p []byte, off uint64) error {
+func (m *memoryTarget) WriteAt(p []byte, off uint64) error {
 	m.log("write %d", off/blockBytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,7 +92,7 @@ func (m *memory) WriteAt(p []byte, off uint64) error {
 	return nil
 }
 
-func (m *memory) WriteZeros(off, n uint64) error {
+func (m *memoryTarget) WriteZeros(off, n uint64) error {
 	m.log("zeros %d", off/blockBytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,12 +100,12 @@ func (m *memory) WriteZeros(off, n uint64) error {
 	return nil
 }
 
-func (m *memory) Sync() error {
+func (m *memoryTarget) Sync() error {
 	m.log("sync")
 	return nil
 }
 
-var _ target.ContentReader = (*memory)(nil)
+var _ target.ContentReader = (*memoryTarget)(nil)
 
 // peer is a fake server on the loopback interface, which serves by unicast.
 type peer struct {
@@ -114,7 +114,7 @@ type peer struct {
 	image    []byte
 	g        block.Geometry
 	manifest *codec.Manifest
-	target   *memory
+	target   *memoryTarget
 
 	cancel   func()         // ends the client
 	client   netip.AddrPort // once it has asked
@@ -147,7 +147,7 @@ func newPeer(t *testing.T, count int, zeros ...uint32) *peer {
 		clear(p.plain(z))
 	}
 	p.manifest = manifestOf(t, p.image)
-	p.target = &memory{image: bytes.Repeat([]byte{0xEE}, len(p.image))}
+	p.target = &memoryTarget{image: bytes.Repeat([]byte{0xEE}, len(p.image))}
 	return p
 }
 
@@ -378,7 +378,7 @@ func loopback(t *testing.T) udp.Interface {
 }
 
 // wrote reports whether anything was written to a block of the target.
-func (m *memory) wrote(id int) bool {
+func (m *memoryTarget) wrote(id int) bool {
 	return slices.ContainsFunc(m.done(), func(did string) bool {
 		return did == fmt.Sprintf("write %d", id) || did == fmt.Sprintf("zeros %d", id)
 	})

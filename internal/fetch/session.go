@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"multiserver/internal/block"
 	"multiserver/internal/discover"
 	"multiserver/internal/failure"
+	"multiserver/internal/memory"
 	"multiserver/internal/probe"
 	"multiserver/internal/reach"
 	"multiserver/internal/receiver"
@@ -29,6 +31,7 @@ type session struct {
 	streams  *streams
 	intake   intake
 	blocks   *blocks
+	room     *room
 
 	// events come from all other goroutines. Nobody closes it, and the session never waits
 	// for a sender.
@@ -70,6 +73,7 @@ func (s *session) loop(ctx context.Context, answers <-chan discover.Offer) error
 // step waits for packets and events, and handles them.
 func (s *session) step(answers <-chan discover.Offer) error {
 	s.recordStop(s.now())
+	s.fitMemory(s.now())
 	if err := s.drain(answers); err != nil {
 		return err
 	}
@@ -107,6 +111,25 @@ func (s *session) step(answers <-chan discover.Offer) error {
 		return failure.New(failure.ErrTimeLimit, "%s", silenceText(why, s.cfg.Offer.Server, s.description.Data, s.blocks.output))
 	}
 	return s.judgeSize()
+}
+
+// fitMemory adapts the window and the socket's buffer to the memory that there is now.
+func (s *session) fitMemory(now time.Duration) {
+	if !s.room.due(now) {
+		return
+	}
+	if s.room.fit(memory.Available(), s.blocks.slots.held()) {
+		s.engine.SetWindow(s.room.slots)
+		s.cfg.Log.Debug(s.room.text())
+	}
+	if s.blocks.slots.release(s.engine.Unused()) && s.room.shrunk() {
+		debug.FreeOSMemory()
+	}
+	if s.streams.group != nil {
+		if err := s.streams.group.FitBuffer(); err != nil {
+			s.cfg.Log.Debug("make the receive buffer smaller", "err", err)
+		}
+	}
 }
 
 // recordStop tells the engines if the session stood still since the last step began: the process

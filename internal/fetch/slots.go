@@ -38,6 +38,25 @@ func newSlots(window int, image block.Geometry, symbolSize int) *slots {
 	}
 }
 
+// held is how many bytes the slots take.
+func (s *slots) held() uint64 {
+	n := 0
+	for i := range s.all {
+		n += cap(s.all[i].buf)
+	}
+	return uint64(n)
+}
+
+// release gives up the memory of free slots, and reports whether there was any.
+func (s *slots) release(free []uint16) (any bool) {
+	for _, at := range free {
+		p := &s.all[at]
+		any = any || p.buf != nil
+		*p = slot{}
+	}
+	return any
+}
+
 func (s *slots) close() { close(s.toSolve) }
 
 // open begins a block of k source symbols, which the engine has checked, and of plainBytes.

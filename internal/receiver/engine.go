@@ -55,6 +55,7 @@ type Engine struct {
 	blockState []uint16
 	slots      []slot
 	free       []uint16 // slots that are free
+	window     int      // how many slots may be in use
 
 	missing    uint32 // blocks at blockMissing
 	unverified uint32 // blocks at blockUnverified
@@ -89,6 +90,7 @@ type Engine struct {
 	subblocks subblocksState
 
 	waits    bool // nothing is written yet
+	tight    bool // the window is small: SetWindow
 	slow     bool // the disk is slower than the stream
 	failures int  // blocks that failed their digest
 
@@ -105,11 +107,12 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 		panic(fmt.Sprintf("receiver: window of %d blocks", cfg.Window))
 	}
 	e := &Engine{
-		cfg:   cfg,
-		rand:  cfg.Rand,
-		image: cfg.Image.BlockCount(),
-		slots: make([]slot, cfg.Window),
-		waits: cfg.TargetWaits,
+		cfg:    cfg,
+		rand:   cfg.Rand,
+		image:  cfg.Image.BlockCount(),
+		slots:  make([]slot, cfg.Window),
+		window: cfg.Window,
+		waits:  cfg.TargetWaits,
 	}
 	e.blockState = make([]uint16, e.image)
 	for i := range e.blockState {
@@ -313,13 +316,13 @@ func (e *Engine) horizon() uint32 {
 	if !e.cfg.InOrder {
 		return e.image
 	}
-	return min(e.image, e.prefix+uint32(max(1, len(e.slots)-2)))
+	return min(e.image, e.prefix+uint32(max(1, e.window-2)))
 }
 
 // recordNoRoom records that a block found no free slot. If the disk is the cause, the receiver
 // requests from now on only what fits (R13).
 func (e *Engine) recordNoRoom() {
-	if len(e.free) > 0 {
+	if e.freeSlots() > 0 {
 		return
 	}
 	e.slow = e.slow || e.diskBound()
@@ -328,7 +331,7 @@ func (e *Engine) recordNoRoom() {
 // diskBound reports whether half of the window waits for the target. In order, it does not count if
 // the target waits for a block that is still to come.
 func (e *Engine) diskBound() bool {
-	return !e.waits && !e.waitsForNext() && e.inState(slotWriting)*2 >= len(e.slots)
+	return !e.waits && !e.waitsForNext() && e.inState(slotWriting)*2 >= e.window
 }
 
 // waitsForNext reports whether a target in order waits for a block that is still to come.
@@ -350,7 +353,7 @@ func (e *Engine) Crowded() bool {
 	if !e.waitsForNext() {
 		busy += e.inState(slotWriting)
 	}
-	return busy*4 >= len(e.slots)*3
+	return busy*4 >= e.window*3
 }
 
 // inState is the count of slots that are so far.
@@ -484,7 +487,7 @@ func (e *Engine) BlockWritten(now time.Duration, p int) {
 	}
 	e.written++
 	e.release(p, blockVerified)
-	if e.slow && len(e.free) == len(e.slots) && !e.quiet {
+	if e.slow && len(e.free) == len(e.slots) && !e.quiet && !e.tight {
 		e.slow = false // the stream does not keep the disk busy
 	}
 	if e.quiet && e.missing > 0 && e.want.at == 0 || e.subblocks.idle() {

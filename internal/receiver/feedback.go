@@ -318,7 +318,7 @@ func (e *Engine) mayWait(s *slot) bool {
 		return false
 	}
 	passedBy := e.pass != s.pass && e.carouselBlock > s.index
-	return (e.large(s) || s.late) && !e.quiet && !passedBy && keepRoom*len(e.free) >= len(e.slots)
+	return (e.large(s) || s.late) && !e.quiet && !passedBy && keepRoom*e.freeSlots() >= e.window
 }
 
 // appendSymbols appends the next packet of a round of WantedSymbols.
@@ -399,7 +399,7 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	r.BlocksDone = e.done
 	r.Counts = e.stream.counts()
 	r.Backlog = uint32(len(e.slots) - len(e.free))
-	r.Room = uint32(len(e.free))
+	r.Room = uint32(e.freeSlots())
 	r.Phase = wire.PhaseReceiving
 	switch {
 	case e.unverified > 0:
@@ -411,7 +411,7 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	switch {
 	case e.slow || e.diskBound():
 		r.Limit = wire.LimitDisk
-	case e.inState(slotSolving)*2 >= len(e.slots):
+	case e.inState(slotSolving)*2 >= e.window:
 		r.Limit = wire.LimitCPU
 	case r.Counts.Dropped > 0:
 		r.Limit = wire.LimitSocket

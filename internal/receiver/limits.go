@@ -9,6 +9,8 @@ const (
 	// mixes repair in sends one of each in 32; four of them must be lost for a burst
 	// to be taken for passed too early, which costs a report and nothing else.
 	passedGap = 128
+	// tightWindow: a sender interleaves 16 blocks, and as many may be on their way to the target.
+	tightWindow = 32
 	// lookEvery is how many packets lie between two looks at the window.
 	lookEvery = 64
 	// maxQueued is how many packets wait in a socket at most: its 32 MiB, by the kilobyte that

@@ -65,7 +65,7 @@ func (p *subblocksState) idle() bool { return p.gathered == 0 && p.wanted > len(
 // subblocksRoom is for how many more blocks sub-blocks may be requested: a quarter of the
 // window stays free for the stream.
 func (e *Engine) subblocksRoom() int {
-	return min(len(e.free)-len(e.slots)/4, maxSubblockRequests) - len(e.subblocks.requested)
+	return min(e.freeSlots()-e.window/4, maxSubblockRequests) - len(e.subblocks.requested)
 }
 
 // scheduleSubblocks decides when sub-blocks are asked for (R18).
@@ -248,14 +248,12 @@ func (e *Engine) seedSlot(id block.ID, k uint16, have block.Bits) Placement {
 		if i, asked := e.subblocks.find(index); !asked || !e.subblocks.requested[i].answered {
 			return Placement{Verdict: NoRoom} // sub-blocks of a session that is over
 		}
-		n := len(e.free)
-		if n == 0 {
+		if e.freeSlots() == 0 {
 			e.leaveDiffers(index)
 			e.enterDiffers(index)
 			return Placement{Verdict: NoRoom}
 		}
-		place = e.free[n-1]
-		e.free = e.free[:n-1]
+		place = e.takeSlot()
 		e.slots[place].open(index, k, 0, blockDiffers)
 		e.slots[place].pass = e.pass
 		e.setBlockState(index, place)

@@ -43,7 +43,7 @@ func (e *Engine) schedule(now time.Duration) {
 		}
 		return
 	}
-	noRoom := e.slow && len(e.free)*4 < len(e.slots)
+	noRoom := e.slow && e.freeSlots()*4 < e.window
 	if e.cfg.InOrder {
 		noRoom = !e.lacksNext()
 	}
@@ -80,7 +80,7 @@ func (e *Engine) lacksNext() bool {
 		if e.blockState[i] != blockMissing {
 			continue
 		}
-		if lack++; i == e.prefix || lack*4 >= len(e.slots) {
+		if lack++; i == e.prefix || lack*4 >= e.window {
 			return true
 		}
 	}
@@ -142,7 +142,7 @@ func (e *Engine) beginWanted(now time.Duration) bool {
 	}
 	w.left = e.missing
 	if e.slow || e.cfg.InOrder {
-		w.left = min(w.left, uint32(len(e.free)))
+		w.left = min(w.left, uint32(e.freeSlots()))
 	}
 	runs, left := uint32(0), w.left
 	w.from = 0

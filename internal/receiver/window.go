@@ -106,14 +106,12 @@ func (e *Engine) large(s *slot) bool {
 // room (R1) finds a slot for a block whose symbol id has come. evicted says that the slot's old
 // block has to be dropped for it.
 func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool) {
-	if n := len(e.free); n > 0 {
+	if n := e.freeSlots(); n > 0 {
 		// With little room, only a block that its present burst can still complete.
-		if n <= len(e.slots)/4 && uint32(id) > uint32(k)/sourceShare {
+		if n <= e.window/4 && uint32(id) > uint32(k)/sourceShare {
 			return 0, false, false
 		}
-		p = int(e.free[n-1])
-		e.free = e.free[:n-1]
-		return p, false, true
+		return int(e.takeSlot()), false, true
 	}
 	if uint32(id) > uint32(k)/sourceShare {
 		return 0, false, false
@@ -133,6 +131,31 @@ func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool
 	}
 	return p, true, p >= 0
 }
+
+// SetWindow changes how many slots may be in use, 1 to Config.Window, because the driver has less
+// memory for them, or more again. Slots beyond that stay in use until their blocks are done. With
+// a window that has no room for the blocks that a sender interleaves, beside those on their way to
+// the target, the receiver requests only what fits (R13).
+func (e *Engine) SetWindow(slots int) {
+	e.window = min(max(slots, 1), len(e.slots))
+	e.tight = e.window < tightWindow && uint32(e.window) < e.image
+	e.slow = e.slow || e.tight
+}
+
+// freeSlots is how many more slots may be taken.
+func (e *Engine) freeSlots() int { return max(0, e.window-(len(e.slots)-len(e.free))) }
+
+// takeSlot takes a free slot: the one that was freed last.
+func (e *Engine) takeSlot() uint16 {
+	n := len(e.free) - 1
+	p := e.free[n]
+	e.free = e.free[:n]
+	return p
+}
+
+// Unused are the slots that are free and will not be taken: the driver needs no memory for them. The
+// slice is valid until the next call of any method.
+func (e *Engine) Unused() []uint16 { return e.free[:len(e.free)-e.freeSlots()] }
 
 // release frees slot p; its block's place becomes place, if it is not there already.
 func (e *Engine) release(p int, place uint16) {

@@ -99,11 +99,11 @@ func (e *Engine) nextSource(w *carousel) (uint32, block.SymbolID) {
 	return i, block.SymbolID(id)
 }
 
-// admit starts the next block once the previous one has sent 1/Interleave of its symbols. Blocks
+// admit starts the next block once the previous one has sent its part of its symbols. Blocks
 // then finish one at a time, and receivers have a steady load. Zero blocks become runs (S3 to
 // S5).
 func (e *Engine) admit(w *carousel) {
-	if n := len(w.members); n == Interleave || n > 0 && !e.isAhead(w.members[n-1]) {
+	if n := len(w.members); n >= e.interleave || n > 0 && !e.isAhead(w.members[n-1]) {
 		return
 	}
 	for {
@@ -155,7 +155,9 @@ func (e *Engine) admit(w *carousel) {
 }
 
 // isAhead reports whether the last member is so far ahead that the next may enter.
-func (e *Engine) isAhead(m member) bool { return m.next*Interleave >= uint32(e.blocks[m.index].k) }
+func (e *Engine) isAhead(m member) bool {
+	return m.next*uint32(e.interleave) >= uint32(e.blocks[m.index].k)
+}
 
 // served records that block i is about to be sent.
 func (e *Engine) served(i uint32) {

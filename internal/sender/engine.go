@@ -16,6 +16,10 @@ type Config struct {
 	Unicast bool
 }
 
+// SetInterleave changes how many blocks are sent side by side, 1 to Interleave, because the driver
+// has less memory for them, or more again.
+func (e *Engine) SetInterleave(blocks int) { e.interleave = min(max(blocks, 1), Interleave) }
+
 // Ref names a block.
 type Ref struct {
 	Object wire.Object
@@ -29,6 +33,8 @@ type Engine struct {
 	geometry block.Geometry
 	image    uint32 // blocks of the image
 	manifest uint32 // blocks of the manifest, 0 while unknown
+
+	interleave int // how many blocks are sent side by side
 
 	blocks   []state       // those of the image, then those of the manifest
 	sequence wire.Sequence // the last
@@ -100,6 +106,7 @@ func New(now time.Duration, cfg Config) *Engine {
 		origin:        origin,
 		session:       cfg.Session,
 		geometry:      cfg.Image,
+		interleave:    Interleave,
 		image:         n,
 		blocks:        make([]state, n),
 		repairPending: newMarks(most),

@@ -157,7 +157,7 @@ func (e *Engine) pickRepair() (i uint32, id block.SymbolID, ok bool) {
 
 // activate fills up the blocks that take turns, none of which is left behind.
 func (e *Engine) activate() {
-	for wrapped := false; e.actives < Interleave && e.repairPending.count > e.actives; {
+	for wrapped := false; e.actives < e.interleave && e.repairPending.count > e.actives; {
 		i, ok := e.repairPending.next(e.cursor)
 		switch {
 		case ok && !e.isActive(i):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"multiserver/internal/blockstore"
@@ -13,6 +14,7 @@ import (
 	"multiserver/internal/congestion"
 	"multiserver/internal/failure"
 	"multiserver/internal/image"
+	"multiserver/internal/memory"
 	"multiserver/internal/routes"
 	"multiserver/internal/sender"
 	"multiserver/internal/transmit"
@@ -26,6 +28,8 @@ const (
 	// lingerTime is how long the session stays when all are done: a receiver repeats its
 	// goodbye if the acknowledgement is lost.
 	lingerTime = 500 * time.Millisecond
+	// fitEvery is how often the memory is looked at.
+	fitEvery = time.Second
 	// lastWords is how often the end of a session is announced.
 	lastWords = 3
 )
@@ -42,9 +46,10 @@ type live struct {
 
 	packetSize int // bytes of a full packet
 
-	emptyAt time.Time    // since when nobody is unfinished
-	stalled bool         // reading the image takes long, and that was said
-	ahead   []sender.Ref // scratch
+	emptyAt  time.Time     // since when nobody is unfinished
+	fittedAt time.Duration // when the memory was last looked at
+	stalled  bool          // reading the image takes long, and that was said
+	ahead    []sender.Ref  // scratch
 }
 
 // newLive makes the engine and the store, for packets that fill the MTU of the interface
@@ -79,6 +84,10 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, text := l.store.FitMemory(memory.Available()); text != "" {
+		cfg.Log.Warn(text)
+	}
+	l.streams.setInterleave(l.store.Interleave())
 	if err := l.streams.addNetwork(f.now(), ifIndex); err != nil {
 		return nil, err
 	}
@@ -146,7 +155,7 @@ func (l *live) step() (wait time.Duration, err error) {
 		return 0, l.verdict()
 	}
 	if !l.store.Full() {
-		l.ahead = l.streams.upcoming(l.ahead[:0], blockstore.ReadAhead)
+		l.ahead = l.streams.upcoming(l.ahead[:0], l.store.Ahead())
 		l.store.ReadAhead(l.ahead, l.compose.idle)
 	}
 	filled, err := l.compose.next(l.now())
@@ -184,6 +193,7 @@ func (l *live) tick() {
 		st.measure(since)
 	}
 	l.streams.lapse(now)
+	l.fitMemory(now)
 	l.warnOfStall()
 	if l.pace.prober.SeekDue(now, l.streams.group.engine.Receivers()) {
 		l.sendTrain(now)
@@ -191,6 +201,23 @@ func (l *live) tick() {
 	limit, reason := l.streams.shownRate()
 	l.board.setRate(!l.pace.gate.Opened(), limit, reason)
 	l.board.endSilent(l.streams.knows)
+}
+
+// fitMemory adapts what is kept of the image to the memory that there is now.
+func (l *live) fitMemory(now time.Duration) {
+	if now-l.fittedAt < fitEvery {
+		return
+	}
+	l.fittedAt = now
+	changed, text := l.store.FitMemory(memory.Available())
+	if !changed {
+		return
+	}
+	l.streams.setInterleave(l.store.Interleave())
+	if text != "" {
+		l.cfg.Log.Debug(text)
+		debug.FreeOSMemory()
+	}
 }
 
 // warnOfStall warns, once for each stall, that reading the image takes long.

@@ -97,6 +97,7 @@ type streams struct {
 	changed     func(interfaces []int)  // called when the networks change
 	peers       *routes.Unicast
 	peerWays    map[wire.ReceiverID]transmit.Sender
+	interleave  int // blocks that are sent side by side
 	silent      int // of the receivers by unicast: they get no symbols
 }
 
@@ -115,6 +116,14 @@ func newStreams(cfg *Config, rates congestion.Config, id wire.SessionID, g block
 		changed:     changed,
 		peers:       routes.NewUnicast(cfg.Unicast, secret),
 		peerWays:    map[wire.ReceiverID]transmit.Sender{},
+	}
+}
+
+// setInterleave sets how many blocks each stream sends side by side.
+func (s *streams) setInterleave(blocks int) {
+	s.interleave = blocks
+	for _, st := range s.all {
+		st.engine.SetInterleave(blocks)
 	}
 }
 
@@ -319,6 +328,7 @@ func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, addr netip
 			queue:   s.cfg.Transmitter.NewQueue(transmit.FirstInFlight, unicastPlace),
 			control: newControl(now, s.rates, true),
 		}
+		s.unicast.engine.SetInterleave(s.interleave)
 		s.unicast.engine.Learn(s.group.engine)
 		s.unicast.engine.SetCompletion(now, c)
 		s.unicast.engine.SetGateClosed(now, closed)

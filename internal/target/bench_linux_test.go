@@ -21,8 +21,8 @@ const (
 	benchPiece = 1 << 20
 )
 
-// memory is a figure of /proc/meminfo, in bytes.
-func memory(b *testing.B, name string) int64 {
+// pageMemory is a figure of /proc/meminfo, in bytes.
+func pageMemory(b *testing.B, name string) int64 {
 	b.Helper()
 	file, err := os.Open("/proc/meminfo")
 	if err != nil {
@@ -113,7 +113,7 @@ func BenchmarkWriteTarget(b *testing.B) {
 					}
 					unix.Sync()
 					piece := random(1, benchPiece+8)[1:][:benchPiece]
-					dirtyBefore, cachedBefore := memory(b, "Dirty")+memory(b, "Writeback"), memory(b, "Cached")+memory(b, "Buffers")
+					dirtyBefore, cachedBefore := pageMemory(b, "Dirty")+pageMemory(b, "Writeback"), pageMemory(b, "Cached")+pageMemory(b, "Buffers")
 					b.StartTimer()
 					write, end := method.open(b, path)
 					for off := uint64(0); off < benchBytes; off += benchPiece {
@@ -124,8 +124,8 @@ func BenchmarkWriteTarget(b *testing.B) {
 						}
 						stall = max(stall, time.Since(began))
 						if off%(16*benchPiece) == 0 {
-							dirty = max(dirty, memory(b, "Dirty")+memory(b, "Writeback")-dirtyBefore)
-							cached = max(cached, memory(b, "Cached")+memory(b, "Buffers")-cachedBefore)
+							dirty = max(dirty, pageMemory(b, "Dirty")+pageMemory(b, "Writeback")-dirtyBefore)
+							cached = max(cached, pageMemory(b, "Cached")+pageMemory(b, "Buffers")-cachedBefore)
 						}
 					}
 					began := time.Now()

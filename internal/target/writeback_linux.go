@@ -2,21 +2,33 @@ package target
 
 import (
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"multiserver/internal/memory"
 )
 
 // writebackBytes is how much is written before the kernel is told to write it to the device.
-// docs/benchmarks.md has the figures.
-const writebackBytes = 8 << 20
+// docs/benchmarks.md has the figures. Where memory is little it is one in writebackShare of what is
+// available, leastWritebackBytes at least: dirty pages count, in a control group too.
+const (
+	writebackBytes      = 8 << 20
+	leastWritebackBytes = 1 << 20
+	writebackShare      = 16
+	// fitEvery is how often the memory is looked at.
+	fitEvery = time.Second
+)
 
 // writeback keeps the disk busy while data arrives, and the page cache small: at most two
 // batches are dirty at any time, and clean pages are dropped.
 type writeback struct {
 	fd       int
 	disabled bool
-	dirty    extent // written, not yet sent on
-	sent     extent // on its way
+	batch    uint64    // bytes that are dirty before they are sent on; 0 at first
+	fitted   time.Time // when the batch was last adapted
+	dirty    extent    // written, not yet sent on
+	sent     extent    // on its way
 }
 
 // pending is the extent that may not be on the device yet.
@@ -38,7 +50,10 @@ func (w *writeback) wrote(off, n uint64) error {
 		d.lo, d.hi = off, off
 	}
 	d.lo, d.hi, d.n = min(d.lo, off), max(d.hi, off+n), d.n+n
-	if d.n < writebackBytes || w.disabled {
+	if w.batch == 0 {
+		w.fit()
+	}
+	if d.n < w.batch || w.disabled {
 		return nil
 	}
 	// This wait consumes the error of a page that could not be written; fsync would not
@@ -54,11 +69,21 @@ func (w *writeback) wrote(off, n uint64) error {
 	switch {
 	case err == nil:
 		w.sent, w.dirty = w.dirty, extent{}
+		w.fit()
 	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ESPIPE), errors.Is(err, unix.EPERM):
 		w.disabled = true
 		return nil
 	}
 	return err
+}
+
+// fit adapts the batch to the memory that there is now, once in a while.
+func (w *writeback) fit() {
+	if time.Since(w.fitted) < fitEvery {
+		return
+	}
+	w.fitted = time.Now()
+	w.batch = memory.Share(memory.Available(), writebackShare, leastWritebackBytes, writebackBytes)
 }
 
 func (w *writeback) sync(e extent, flags int) error {

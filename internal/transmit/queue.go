@@ -1,9 +1,11 @@
 package transmit
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"multiserver/internal/memory"
 	"multiserver/internal/udp"
 )
 
@@ -24,6 +26,14 @@ type Place struct {
 	Rank  int
 	OneIn int // 2 at least, but for rank 0
 }
+
+// batchShare: the batches of a queue take one in so many of the bytes that are available.
+const batchShare = 32
+
+// mostInFlight is MostInFlight, or less where memory is little.
+var mostInFlight = sync.OnceValue(func() int {
+	return int(memory.Share(memory.Available(), batchShare, leastInFlight*BatchBytes, MostInFlight*BatchBytes) / BatchBytes)
+})
 
 // Queue is one owner's way to the transmitter. All methods but SetPace are its owner's
 // goroutine's.
@@ -92,7 +102,7 @@ func (q *Queue) SetPace(bitsPerSec uint64, burst int) {
 // packetSize bytes.
 func (q *Queue) SetRate(bitsPerSec float64, packetSize int) {
 	batchBits := float64(8 * q.BurstPackets(packetSize) * udp.PacketWireBytes(q.transmitter.cfg.Group, packetSize))
-	q.maxInFlight = int(min(max(bitsPerSec*inFlightTime.Seconds()/batchBits, leastInFlight), MostInFlight))
+	q.maxInFlight = int(min(max(bitsPerSec*inFlightTime.Seconds()/batchBits, leastInFlight), float64(mostInFlight())))
 }
 
 // Rate is the server's own rate in bits a second; 0 if none is given.

@@ -71,7 +71,7 @@ func (t *Transmitter) NewQueue(maxInFlight int, place Place) *Queue {
 		place:       place,
 		ready:       make(chan *Batch, MostInFlight),
 		sent:        make(chan *Batch, MostInFlight),
-		maxInFlight: min(maxInFlight, MostInFlight),
+		maxInFlight: min(maxInFlight, mostInFlight()),
 		pacer:       udp.NewPacer(0, 0),
 	}
 	t.mu.Lock()

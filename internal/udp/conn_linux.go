@@ -71,9 +71,10 @@ func (c *Conn) begin(config ConnConfig) error {
 	}
 	c.readControl = make([]byte, controlSize)
 	if err := control(c.raw, func(fd int) error {
-		got, err := setReceiveBuffer(fd, controlBufferBytes)
-		if err == nil && got < controlBufferBytes {
-			c.warnings = append(c.warnings, smallBuffer(got, controlBufferBytes))
+		asked := receiveBufferBytes(controlBufferBytes)
+		got, err := setReceiveBuffer(fd, asked)
+		if err == nil && got < asked {
+			c.warnings = append(c.warnings, smallBuffer(got, asked))
 		}
 		return err
 	}); err != nil {

@@ -5,12 +5,16 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"multiserver/internal/memory"
 )
 
 const (
 	// defaultBufferBytes is a quarter of a second at 1 Gbit/s: the longest that a
 	// client's other threads keep the receiving one from running.
 	defaultBufferBytes = 32 << 20
+	// leastBufferBytes is 2 ms at 1 Gbit/s.
+	leastBufferBytes = 256 << 10
 
 	// messageSize is the room of one: no IPv4 datagram is larger, so that none is cut
 	// off.
@@ -22,7 +26,7 @@ type ReceiverConfig struct {
 	Group      netip.AddrPort
 	Interfaces []Interface // to join it on, at least one
 	// BufferBytes is the room for payload and bookkeeping that is asked of the
-	// kernel: if 0, 32 MiB.
+	// kernel: if 0, 32 MiB, or less where memory is little.
 	BufferBytes int
 	// Best is the method to begin with; what the system refuses is replaced by the
 	// next.
@@ -88,10 +92,18 @@ func (config *ReceiverConfig) validate() error {
 		return fmt.Errorf("receive %v: buffer of %d bytes", config.Group, config.BufferBytes)
 	}
 	if config.BufferBytes == 0 {
-		config.BufferBytes = defaultBufferBytes
+		config.BufferBytes = receiveBufferBytes(defaultBufferBytes)
 	}
 	config.Best = max(config.Best, ReceiveGRO)
 	return nil
+}
+
+// bufferShare: the kernel holds twice what it is asked for, a quarter of what is available.
+const bufferShare = 8
+
+// receiveBufferBytes is what to ask the kernel for, full where there is memory for it.
+func receiveBufferBytes(full uint64) int {
+	return int(memory.Share(memory.Available(), bufferShare, leastBufferBytes, full))
 }
 
 // split appends to dst the datagrams that were joined in whole: payloads of

@@ -135,6 +135,18 @@ func (r *Receiver) open(config ReceiverConfig) error {
 	return nil
 }
 
+// FitBuffer makes the receive buffer smaller if memory has become short. What waits in it stays.
+func (r *Receiver) FitBuffer() error {
+	size := receiveBufferBytes(uint64(r.buffer.asked))
+	if size >= r.buffer.got {
+		return nil
+	}
+	return control(r.raw, func(fd int) (err error) {
+		r.buffer.got, err = setReceiveBuffer(fd, size)
+		return err
+	})
+}
+
 // bindAddress is the group and its port. One that no router passes could be bound on
 // one interface only: then it is all addresses, and the joins alone say what is heard.
 func bindAddress(group netip.AddrPort) unix.Sockaddr {

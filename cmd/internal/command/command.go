@@ -135,6 +135,7 @@ func (c *Command) rank(flag string) int {
 // Execute runs the program on its arguments, without its name, and returns the exit
 // status.
 func (c *Command) Execute(args []string) int {
+	limitMemory()
 	chosen, args, err := c.choose(args)
 	if err == nil {
 		err = chosen.execute(args)
