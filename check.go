@@ -55,7 +55,7 @@ func CheckClient(ctx context.Context, cfg ClientConfig, report func(Finding)) er
 	}
 	return diagnose.Client{
 		Group: c.cfg.Group, Port: c.cfg.Port, ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort,
-		FromPort: c.cfg.FromPort, Interface: c.cfg.Interface, TTL: DefaultTTL, OnlyMXB1: c.cfg.OnlyMXB1,
+		FromPort: c.cfg.FromPort, Interface: c.cfg.Interface, TTL: DefaultTTL, MXB1: mxb1Of(c.cfg.MXB1),
 	}.Check(ctx, findingsTo(report))
 }
 

@@ -190,7 +190,7 @@ func (c *Client) find(ctx context.Context, early func(*meeting) bool, refuse fun
 // searchOn is the search for a server on the interfaces of m.
 func (c *Client) searchOn(m *meeting) *discover.Search {
 	return &discover.Search{
-		Question:    discover.Question{Receiver: wire.NewReceiverID(), Group: c.cfg.Group, OnlyMXB1: c.cfg.OnlyMXB1},
+		Question:    discover.Question{Receiver: wire.NewReceiverID(), Group: c.cfg.Group, MXB1: mxb1Of(c.cfg.MXB1)},
 		ControlHost: c.cfg.ControlHost, ControlPort: c.cfg.ControlPort, Interface: c.cfg.Interface, Interfaces: m.interfaces,
 		Limit: limitOf(c.cfg.StartTimeout), Account: &c.account, Log: c.cfg.Log,
 	}
@@ -306,6 +306,16 @@ func unicastOf(mode UnicastMode) reach.Unicast {
 		return reach.Never
 	}
 	return reach.Auto
+}
+
+func mxb1Of(mode MXB1Mode) discover.MXB1 {
+	switch mode {
+	case MXB1Never:
+		return discover.MXB1Never
+	case MXB1Only:
+		return discover.MXB1Only
+	}
+	return discover.MXB1Auto
 }
 
 // openTarget opens the configured target; nil if its name comes from the server.

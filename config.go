@@ -103,6 +103,16 @@ const (
 	UnicastNever                     // multicast or nothing
 )
 
+// MXB1Mode says what is done about MXB 1, the original's protocol, which knows no digests.
+type MXB1Mode int
+
+// The modes.
+const (
+	MXB1Auto  MXB1Mode = iota // where MXB 2 is not spoken
+	MXB1Never                 // MXB 2 or nothing
+	MXB1Only                  // even where MXB 2 is spoken
+)
+
 // ClientConfig says what to receive and where to put it. The zero value receives
 // from whichever server answers into a file of the served name.
 type ClientConfig struct {
@@ -180,8 +190,8 @@ type ClientConfig struct {
 	// TriesAgain tells whether the caller will Run again of itself after that error. A client that
 	// ends before it joins tells so to the server, which then waits for it. nil: it will not.
 	TriesAgain func(error) bool
-	// OnlyMXB1 keeps to the original's protocol with our servers too.
-	OnlyMXB1 bool
+	// MXB1 says whether an original server may answer.
+	MXB1 MXB1Mode
 	// OnPhase is called each time that Stats.Phase changes, in the phases' order. A goroutine of
 	// Run calls it and waits for it: it must not block, nor call Run.
 	OnPhase func(ClientStats)

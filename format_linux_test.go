@@ -50,7 +50,9 @@ func TestPackedImage(t *testing.T) {
 		_, stop := r.serve(server)
 
 		cfg := r.clientConfig(device)
-		cfg.OnlyMXB1 = onlyMXB1
+		if onlyMXB1 {
+			cfg.MXB1 = MXB1Only
+		}
 		stats, err := receiveWith(t.Context(), cfg)
 		if stats.PacketsReceived > 0 && !onlyMXB1 {
 			t.Errorf("%d packets were received before the device was refused", stats.PacketsReceived)

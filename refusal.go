@@ -20,7 +20,7 @@ const refusalSearch = 900 * time.Millisecond
 // yet, for a moment: without a server the client ends as promptly. It changes nothing else.
 func (c *Client) refuse(ctx context.Context, m *meeting, cause error) {
 	switch {
-	case c.cfg.OnlyMXB1 || ctx.Err() != nil || errors.Is(cause, failure.ErrIntegrity):
+	case c.cfg.MXB1 == MXB1Only || ctx.Err() != nil || errors.Is(cause, failure.ErrIntegrity):
 		return // nobody to tell, or two servers
 	case m.search == nil && !errors.Is(cause, ErrTargetRefused):
 		return // it is the network that fails

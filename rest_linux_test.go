@@ -32,7 +32,10 @@ func restOfDisk(t *testing.T, onlyMXB1 bool) {
 	device := loopdev.New(t, old, 0)
 	r.serve(r.serverConfig())
 	cfg := r.clientConfig(device)
-	cfg.Verify, cfg.OnlyMXB1 = true, onlyMXB1
+	cfg.Verify = true
+	if onlyMXB1 {
+		cfg.MXB1 = MXB1Only
+	}
 
 	var told *bytes.Buffer
 	cfg.Log, told = logs()

@@ -143,7 +143,7 @@ func (c *ClientConfig) validate() error {
 		return failure.Setting("ClientConfig.Update", "it and ClientConfig.Fresh exclude each other")
 	case c.Stream != nil && (c.Update || c.Verify):
 		return failure.Setting("ClientConfig.Stream", "ClientConfig.Update and ClientConfig.Verify read the target, and what went to a stream cannot be read")
-	case c.OnlyMXB1 && c.Update:
+	case c.MXB1 == MXB1Only && c.Update:
 		return failure.Setting("ClientConfig.Update", "it needs digests, which MXB 1 has not")
 	}
 	setLogDefault(&c.Log)

@@ -98,7 +98,9 @@ func (o *options) command() *command.Command {
 		f.StringVarP(&o.config.Interface, "interface", "i", "", "use only the network interface `NAME`")
 		f.Var(command.Value(&o.config.Unicast, command.ParseUnicast, "WHEN", "auto"),
 			"unicast", "ask for unicast: auto, always, never")
-		f.BoolVar(&o.config.OnlyMXB1, "mxb1", false, "use only the original's protocol, MXB 1")
+		f.Var(command.Value(&o.config.MXB1, command.ParseMXB1, "WHEN", "auto"),
+			"mxb1", "speak the original's MXB 1: never, auto, only")
+		f.Lookup("mxb1").NoOptDefVal = "only"
 	})
 	c.Add("Time limits", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.config.QuietTime, command.ParsePositive(time.Millisecond), "TIME", seconds(multiserver.DefaultQuietTime)),
@@ -127,6 +129,9 @@ func (o *options) validate(c *command.Command, args []string) error {
 	if len(args) > 0 {
 		if _, err := parseRetries(args[0]); err == nil && o.retries == endless && c.Given("retry") {
 			return fmt.Errorf("unexpected argument %q: a number of tries follows an equals sign, --retry=%s", args[0], args[0])
+		}
+		if _, err := command.ParseMXB1(args[0]); err == nil && c.Given("mxb1") {
+			return fmt.Errorf("unexpected argument %q: a mode follows an equals sign, --mxb1=%s", args[0], args[0])
 		}
 		if meant := c.Suggest(args[0]); meant != "" {
 			return fmt.Errorf("unexpected argument %q: did you mean %s? A target is given by -o, multiclient -o %s", args[0], meant, args[0])

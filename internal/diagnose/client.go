@@ -29,7 +29,7 @@ type Client struct {
 	FromPort    uint16
 	Interface   string
 	TTL         int
-	OnlyMXB1    bool
+	MXB1        discover.MXB1
 }
 
 // Check checks what a client needs. It searches for a server, and requests a few hundred packets
@@ -55,7 +55,7 @@ type clientChecker struct {
 // search returns the search of such a client.
 func (k clientChecker) search(interfaces []udp.Interface) *discover.Search {
 	return &discover.Search{
-		Question:    discover.Question{Receiver: k.id, Group: k.cfg.Group, OnlyMXB1: k.cfg.OnlyMXB1},
+		Question:    discover.Question{Receiver: k.id, Group: k.cfg.Group, MXB1: k.cfg.MXB1},
 		ControlHost: k.cfg.ControlHost, ControlPort: k.cfg.ControlPort, Interface: k.cfg.Interface, Interfaces: interfaces,
 		Limit: checkSearch, Account: new(account.Client), Log: slog.New(slog.DiscardHandler),
 	}
@@ -100,7 +100,7 @@ func (k clientChecker) session(ctx context.Context, interfaces []udp.Interface) 
 	case found.Session == nil:
 		why := "it is one of 2012"
 		if found.HasTrailer {
-			why = "or with ClientConfig.OnlyMXB1 here"
+			why = "or with ClientConfig.MXB1 only here"
 		}
 		k.ok("server", "%s, over MXB 1", serves)
 		k.note("group", "", "over MXB 1 (%s) nothing can be asked for but the image: whether the group arrives is not checked", why)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,12 @@ type server struct {
 	t    *testing.T
 	conn *net.UDPConn
 	addr netip.AddrPort
+
+	mu     sync.Mutex
+	sent   []byte            // the last answer
+	number wire.ReceiverID   // of the last private offer
+	silent bool              // it does not answer private offers
+	heard  []wire.ReceiverID // the numbers of all of them
 }
 
 func newServer(t *testing.T) *server {
@@ -35,13 +42,66 @@ func newServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
-	return &server{t, conn, conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	s := &server{t: t, conn: conn, addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.answer()
+	}()
+	t.Cleanup(func() {
+		conn.Close()
+		<-ended
+	})
+	return s
+}
+
+// answer answers private offers with what the server sent last.
+func (s *server) answer() {
+	buf := make([]byte, 2048)
+	for {
+		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		_, payload, err := mxb1.Parse(buf[:n])
+		if err != nil {
+			continue
+		}
+		offer, err := wire.ParseOffer(payload)
+		if err != nil || !offer.Private {
+			continue
+		}
+		s.mu.Lock()
+		s.number = offer.Receiver
+		s.heard = append(s.heard, offer.Receiver)
+		d, err := wire.ParseDescription(s.sent)
+		if err == nil && !s.silent {
+			d.Receiver = offer.Receiver
+			s.conn.WriteToUDPAddrPort(d.AppendTo(nil), from)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// private is the server's last answer, to the client's own number.
+func (s *server) private(t *testing.T, packet []byte) []byte {
+	t.Helper()
+	d, err := wire.ParseDescription(packet)
+	if err != nil {
+		return packet
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.Receiver = s.number
+	return d.AppendTo(nil)
 }
 
 // send sends a packet to a client's control socket.
 func (s *server) send(to *udp.Conn, packet []byte) {
 	s.t.Helper()
+	s.mu.Lock()
+	s.sent = packet
+	s.mu.Unlock()
 	if _, err := s.conn.WriteToUDPAddrPort(packet, netip.AddrPortFrom(s.addr.Addr(), to.LocalAddr().Port())); err != nil {
 		s.t.Fatal(err)
 	}
@@ -216,7 +276,7 @@ func TestDrained(t *testing.T) {
 			t.Errorf("it failed: %v", err)
 		}
 	}
-	a.send(conn, description(us, "a.img"))
+	a.send(conn, a.private(t, description(us, "a.img")))
 	<-r.Answers() // which is read after the end of the grace
 	select {
 	case <-r.Settled():
@@ -234,7 +294,7 @@ func sizeOf(t *testing.T, packet []byte) uint64 { return parsed(t, packet).SizeB
 
 func parsed(t *testing.T, packet []byte) Offer {
 	t.Helper()
-	o, err := parse(packet, us)
+	o, err := (&Question{Receiver: us}).parse(packet, us)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,8 +351,8 @@ func TestSearchInTurns(t *testing.T) {
 
 // TestQuestion: what is asked is an offer of MXB 2, or nothing but the map request.
 func TestQuestion(t *testing.T) {
-	for _, only := range []bool{false, true} {
-		q := Question{Receiver: us, Group: group, OnlyMXB1: only}
+	for mode, only := range map[MXB1]bool{MXB1Auto: false, MXB1Never: false, MXB1Only: true} {
+		q := Question{Receiver: us, Group: group, MXB1: mode}
 		h, payload, err := mxb1.Parse(q.AppendTo(nil, 1500))
 		if err != nil || h.Op != mxb1.OpMapRequest {
 			t.Fatalf("it asks with %+v, %v", h, err)
@@ -330,7 +390,7 @@ func TestReader(t *testing.T) {
 			s, other := newServer(t), newServer(t)
 			search, conn := searching(t, s)
 			search.ControlHost = c.host
-			offer, err := parse(c.ours, us)
+			offer, err := search.parse(c.ours, us)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,6 +26,10 @@ type Offer struct {
 	HasTrailer bool
 	Session    *wire.Description // of MXB 2; nil if the server speaks MXB 1
 
+	// Private: it answers an offer that went to the server's own address, with a number that
+	// nobody else knows.
+	Private bool
+
 	Server  netip.AddrPort
 	IfIndex int // of the interface that the answer came in on
 	AskFrom int // of the interface to ask by; 0 leaves it to the routing table
@@ -41,6 +45,30 @@ func (o *Offer) Stands() bool { return o.standsAt.IsZero() }
 // Same reports whether other is of the same image.
 func (o *Offer) Same(other *Offer) bool {
 	return other.SizeBytes == o.SizeBytes && other.Name == o.Name && other.Identity == o.Identity && other.HasTrailer == o.HasTrailer
+}
+
+// Source is where the group's stream of a session comes from: a packet from elsewhere is a
+// stranger's.
+func (o *Offer) Source() netip.AddrPort {
+	source := o.Session.Answer.Source
+	if !source.IsValid() {
+		return o.Server
+	}
+	if source.Is6() && source.IsLinkLocalUnicast() {
+		source = source.WithZone(udp.InterfaceName(o.IfIndex))
+	}
+	return netip.AddrPortFrom(source, o.Server.Port())
+}
+
+// IsOfSameServer reports whether other is of the server that described this session, at whatever
+// address that is now: it repeats the session's private number. Sessions of earlier versions have
+// none.
+func (o *Offer) IsOfSameServer(other *Offer) bool {
+	if o.Session == nil || other.Session == nil {
+		return false
+	}
+	ours, theirs := &o.Session.Answer, &other.Session.Answer
+	return ours.Private != 0 && ours.Private == theirs.Private && o.Session.Session == other.Session.Session
 }
 
 // Protocol is its name in figures.
@@ -83,15 +111,21 @@ func (o *Offer) rivals(other *Offer) error {
 		o.Server, quote.Name(o.Name), o.SizeBytes, other.Server, quote.Name(other.Name), other.SizeBytes)
 }
 
+// errNotAsked: a description is of a protocol that was not asked for.
+var errNotAsked = errors.New("an answer over MXB 1, which is not wanted")
+
 // errNotOurs: a description answers another client's question.
 var errNotOurs = errors.New("the answer is to somebody else")
 
 // parse reads the answer to a map request: a description of either protocol. One of MXB 2 must be
-// for that receiver.
-func parse(b []byte, receiver wire.ReceiverID) (Offer, error) {
+// for the question's number or the private one.
+func (q *Question) parse(b []byte, number wire.ReceiverID) (Offer, error) {
 	if h, payload, err := mxb1.Parse(b); err == nil {
 		if h.Op != mxb1.OpDescription {
 			return Offer{}, mxb1.ErrSize
+		}
+		if q.MXB1 == MXB1Never {
+			return Offer{}, errNotAsked
 		}
 		d, err := mxb1.ParseDescription(payload)
 		return Offer{Name: d.Name, SizeBytes: d.SizeBytes, Identity: d.Identity, HasTrailer: d.HasTrailer}, err
@@ -100,33 +134,56 @@ func parse(b []byte, receiver wire.ReceiverID) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	if d.Receiver != receiver {
+	private := d.Receiver == number && number != 0
+	if d.Receiver != q.Receiver && !private {
 		return Offer{}, errNotOurs
 	}
 	d.FileName = bytes.Clone(d.FileName)
 	return Offer{
 		Name: string(d.FileName), SizeBytes: d.Geometry.ImageSize,
-		Identity: binary.BigEndian.Uint64(d.Identity[:]), HasTrailer: true, Session: &d,
+		Identity: binary.BigEndian.Uint64(d.Identity[:]), HasTrailer: true, Session: &d, Private: private,
 	}, nil
 }
 
+// MXB1 says what a client does about the original's protocol.
+type MXB1 int
+
+// The modes.
+const (
+	MXB1Auto  MXB1 = iota // only if nobody answers over MXB 2
+	MXB1Never             // nothing but MXB 2
+	MXB1Only              // nothing but MXB 1, with our servers too
+)
+
 // Question is the map request by which a client asks for a description.
 type Question struct {
+	// Receiver is the number that everybody hears, in questions that go to all. It is for the
+	// search alone: the session gets a number of its own.
 	Receiver wire.ReceiverID
 	Group    netip.Addr // for its family
-	OnlyMXB1 bool
+	MXB1     MXB1
 }
 
-// AppendTo appends the request, for an interface of that MTU. Unless OnlyMXB1 is set, it offers
-// MXB 2.
+// AppendTo appends the request that goes to all, for an interface of that MTU. Unless it keeps to
+// MXB 1, it offers MXB 2.
 func (q *Question) AppendTo(dst []byte, mtu int) []byte {
-	if q.OnlyMXB1 {
+	return q.appendOffer(dst, mtu, q.Receiver, false)
+}
+
+// AppendPrivate appends the request that goes to one server, with a number that nobody else hears.
+func (q *Question) AppendPrivate(dst []byte, mtu int, id wire.ReceiverID) []byte {
+	return q.appendOffer(dst, mtu, id, true)
+}
+
+func (q *Question) appendOffer(dst []byte, mtu int, id wire.ReceiverID, private bool) []byte {
+	if q.MXB1 == MXB1Only {
 		return mxb1.AppendMapRequest(dst, mxb1.Offer())
 	}
 	host, _ := os.Hostname() // empty if unknown
 	offer := wire.Offer{
 		Version:       wire.Version,
-		Receiver:      q.Receiver,
+		Private:       private,
+		Receiver:      id,
 		Codecs:        1 << codec.Raw,
 		LargestPacket: uint16(min(mtu-udp.HeaderBytes(q.Group), wire.MaxPacketSize)),
 		HostName:      []byte(wire.Text(host)),

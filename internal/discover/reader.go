@@ -28,14 +28,19 @@ type Reader struct {
 
 	mu      sync.Mutex // guards server and seeking
 	server  netip.AddrPort
-	seeking bool // answers of other addresses that offer the same image pass too
+	seeking bool            // answers of other addresses that offer the same image pass too
+	number  wire.ReceiverID // of the session, which its server alone knows; 0 over MXB 1
 }
 
 // NewReader returns the reader of conn, for the server of that offer. If divert is not nil, it
 // is called first, on Run's goroutine, with each packet. If it returns true, the packet is no
 // answer. It may not keep the packet.
 func NewReader(conn *udp.Conn, s *Search, offer Offer, divert func(from netip.AddrPort, packet []byte) bool) *Reader {
-	return &Reader{conn: conn, search: s, offer: offer, server: offer.Server, began: time.Now(), answers: make(chan Offer, answersRoom), settled: make(chan struct{}), divert: divert}
+	number := wire.ReceiverID(0)
+	if offer.Session != nil {
+		number = offer.Session.Receiver
+	}
+	return &Reader{number: number, conn: conn, search: s, offer: offer, server: offer.Server, began: time.Now(), answers: make(chan Offer, answersRoom), settled: make(chan struct{}), divert: divert}
 }
 
 // Settled is closed by Run once the offer stands: other servers have had their time to answer
@@ -96,7 +101,7 @@ func (r *Reader) Run(fail func(error)) {
 		if err != nil || r.divert != nil && r.divert(from, buf[:n]) {
 			continue
 		}
-		o, err := parse(buf[:n], r.search.Receiver)
+		o, err := r.search.parse(buf[:n], r.number)
 		if err != nil {
 			r.search.Account.BadAnswer()
 			continue
@@ -115,7 +120,7 @@ func (r *Reader) Run(fail func(error)) {
 			fail(r.offer.rivals(&o))
 			continue
 		}
-		if foreign {
+		if foreign || o.Session != nil && !o.Private && from == server { // the search's question may be answered late
 			continue
 		}
 		select {

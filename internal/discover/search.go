@@ -1,7 +1,6 @@
 package discover
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"multiserver/internal/account"
 	"multiserver/internal/failure"
 	"multiserver/internal/udp"
+	"multiserver/internal/wire"
 )
 
 const (
@@ -43,6 +43,16 @@ const (
 // Range of the client's port, as the original's.
 const (
 	MinFromPort, MaxFromPort = 32767, 65533
+)
+
+const (
+	// preferTime is how long the answer of an original server waits for one over MXB 2, and how
+	// long a host that was named has to answer from the address that was asked.
+	preferTime = time.Second
+	// confirmFirst is how long a server that was found has to answer the private offer, before it
+	// is sent again. The pause doubles. confirmTries without an answer, it is no server.
+	confirmFirst = 100 * time.Millisecond
+	confirmTries = 5
 )
 
 // originalServer is the address that an original client asks by default.
@@ -91,12 +101,16 @@ type Search struct {
 	Account *account.Client
 	Log     *slog.Logger
 
-	lacking string // what the interfaces lack, by the latest listing
-	unready bool   // by that, no interface could be used
+	lacking   string          // what the interfaces lack, by the latest listing
+	unready   bool            // by that, no interface could be used
+	private   wire.ReceiverID // the number of the last private offer, 0 before
+	elsewhere netip.AddrPort  // where an answer came from that was not asked; not valid before
 }
 
-// Find asks for a description once a second until one comes. Unless a host is named, other
-// servers may still answer then: the caller calls Settle, or lets a Reader watch for them.
+// Find asks for a description once a second until one comes. Over MXB 2 it then asks that server
+// alone, with a number that nobody else hears: only what answers that counts. Unless a host is
+// named, other servers may still answer then: the caller calls Settle, or lets a Reader watch for
+// them.
 func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 	var host netip.Addr
 	if s.ControlHost != "" {
@@ -111,6 +125,8 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 		start = next
 	}
 	buf := make([]byte, answerBytes)
+	s.private, s.elsewhere = wire.NewReceiverID(), netip.AddrPort{}
+	f := finding{search: s, conn: conn, host: host, start: start}
 	for {
 		now := time.Now()
 		switch {
@@ -131,15 +147,26 @@ func (s *Search) Find(ctx context.Context, conn *udp.Conn) (Offer, error) {
 		if next.After(now) && next.Before(wake) {
 			wake = next
 		}
+		if o := f.due(now); o != nil {
+			return *o, nil
+		}
+		if at := f.askAt; !at.IsZero() && at.Before(wake) {
+			wake = at
+		}
 		conn.SetReadDeadline(wake)
 		o, ok, err := s.read(conn, buf)
 		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil && !ok {
 			continue
 		}
-		if err == nil && !host.IsValid() {
-			o.AskFrom, o.standsAt = o.IfIndex, time.Now().Add(cmp.Or(s.Grace, grace))
+		if err != nil {
+			return o, err
 		}
-		return o, err
+		if done, err := f.handle(&o); done != nil || err != nil {
+			if err != nil {
+				return Offer{}, err
+			}
+			return *done, nil
+		}
 	}
 }
 
@@ -175,7 +202,7 @@ func (s *Search) read(conn *udp.Conn, buf []byte) (o Offer, ok bool, err error) 
 	if err != nil {
 		return o, false, fmt.Errorf("wait for a server's answer: %w", err)
 	}
-	o, err = parse(buf[:n], s.Receiver)
+	o, err = s.parse(buf[:n], s.private)
 	if err != nil {
 		s.Account.BadAnswer()
 		s.Log.Debug("no description that can be used", "server", from, "err", err)
@@ -238,6 +265,9 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 		mtu = min(mtu, each.MTU)
 	}
 	packet := s.Question.AppendTo(nil, mtu)
+	if host.IsValid() {
+		packet = s.AppendPrivate(nil, mtu, s.private)
+	}
 	send := func(to netip.Addr, ifIndex int) {
 		if err := conn.WriteTo(packet, netip.AddrPortFrom(to, s.ControlPort), ifIndex); err != nil {
 			s.Log.Debug("ask for a server", "at", to, "err", err)
@@ -277,6 +307,9 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 
 // Hint says what to check if no server answers.
 func (s *Search) Hint() string {
+	if s.elsewhere.IsValid() {
+		return fmt.Sprintf("%s was asked, and %s answered: ask that address if it is the server's", s.ControlHost, s.elsewhere)
+	}
 	switch {
 	case s.unready:
 		return s.lacking

@@ -51,6 +51,9 @@ func (b *blocks) handleSymbol(now time.Duration, y *wire.Symbol) (valid bool) {
 	case receiver.Invalid:
 		b.counts.BadPackets++
 		return true
+	case receiver.Unbelieved:
+		b.counts.Strangers++
+		return false
 	}
 	if at.First {
 		b.openSlot(at.Slot, y.Object, y.Block, y.K)
@@ -140,6 +143,15 @@ func (b *blocks) handleVerified(now time.Duration, at int) error {
 	b.working--
 	b.engine.BlockWritten(now, at)
 	if !complete {
+		return nil
+	}
+	return b.checkManifest(now)
+}
+
+// checkManifest holds everything against the manifest, once all of it is there and the server has
+// told by unicast what completes the image.
+func (b *blocks) checkManifest(now time.Duration) error {
+	if !b.proof.ready() {
 		return nil
 	}
 	if err := b.proof.check(); err != nil {

@@ -35,6 +35,13 @@ const (
 	// busyTick is the same while other goroutines are at work: their events do not end
 	// the wait.
 	busyTick = 2 * time.Millisecond
+	// maxFeedback is how many packets one step says at most, and maxAnswers how many answers it
+	// handles: whatever comes, packets are received in between, and a step ends.
+	maxFeedback, maxAnswers = 64, 64
+	// maxClients is how many a server has at most (MAX_RECEIVERS).
+	maxClients = 65536
+	// minWait is how long a step waits for packets at least, if something is due already.
+	minWait = 20 * time.Microsecond
 	// stopAfter: steps take milliseconds, and one that took so long was interrupted.
 	stopAfter = time.Second
 	// goodbyeTime is how long the server may take to acknowledge a goodbye. How the client
@@ -139,12 +146,12 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 	}
 	s := &session{
 		cfg: cfg, room: room, origin: time.Now(), description: *d,
-		reach:    reach.New(reach.Config{Unicast: cfg.Unicast, Multicast: d.Data.IsValid()}),
+		reach:    reach.New(reach.Config{Unicast: cfg.Unicast, Multicast: d.Data.IsValid(), Rand: newRand()}),
 		observer: new(probe.Observer),
 		events:   make(chan event, 4*window),
 	}
 	s.engine = receiver.New(0, receiver.Config{
-		Receiver: cfg.Search.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
+		Receiver: d.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
 		TargetWaits: true, SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
 	}, sessionOf(d))
 	if room.slots < window {
@@ -195,7 +202,10 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 func newRand() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }
 
 func sessionOf(d *wire.Description) receiver.Session {
-	return receiver.Session{ID: d.Session, ReportInterval: d.ReportInterval, Receivers: d.Receivers, Completion: d.Completion}
+	return receiver.Session{
+		ID: d.Session, ReportInterval: d.ReportInterval, Receivers: d.Receivers, Completion: d.Completion,
+		Sequence: d.Answer.Sequence, TellsSequence: d.Answer.Given,
+	}
 }
 
 // finish waits for the disk, reads back what is on it if that is asked for, and keeps

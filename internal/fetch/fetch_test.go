@@ -88,6 +88,7 @@ func (c *cramped) Lacks(dataBytes, restBytes uint64) error {
 func TestNoRoom(t *testing.T) {
 	for _, before := range []uint64{0, 2} {
 		p := newPeer(t, 5, 1, 4)
+		p.told = p.completion()
 		out := &cramped{memoryTarget: p.target}
 		_, err := p.run(func() {
 			for _, id := range []uint32{0, 2}[:before] {
@@ -327,7 +328,7 @@ func TestOldContent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPeer(t, 4)
-			p.target.content = true
+			p.target.content, p.told = true, p.completion()
 			copy(p.target.image, p.image)
 			p.target.image[2*blockBytes+100] ^= 1
 			figures, err := p.run(func() {

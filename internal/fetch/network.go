@@ -83,6 +83,17 @@ func (s *session) isServers(o *discover.Offer) bool {
 		s.blocks.counts.Strangers++
 		return false
 	}
+	if !o.Private { // it may be anybody's: ask there, with the number that only the server knows
+		packet := s.cfg.Search.AppendPrivate(nil, packetMTU(d, s.cfg.Search.Group), s.receiver())
+		if err := s.cfg.Conn.WriteTo(packet, o.Server, o.IfIndex); err != nil {
+			s.cfg.Log.Debug("ask at another address", "server", o.Server, "err", err)
+		}
+		return false
+	}
+	if o.Session.Session == d.Session && d.Answer.Private != 0 && !offer.IsOfSameServer(o) {
+		s.blocks.counts.Strangers++
+		return false
+	}
 	if o.Server != offer.Server {
 		s.cfg.Log.Info(fmt.Sprintf("the server's address is now %s; going on", o.Server), "was", offer.Server.String())
 	}

@@ -76,6 +76,7 @@ func TestServersAddress(t *testing.T) {
 		{"another, while the server is there", 0, "", other, func(*wire.Description) {}, false},
 		{"another address of a silent server", long, "", other, func(*wire.Description) {}, true},
 		{"started again there", long, "", other, func(d *wire.Description) { d.Session++ }, true},
+		{"there, without the private number", long, "", other, func(d *wire.Description) { d.Answer = wire.Answer{Given: true, Private: 6} }, false},
 		{"a server of another image", long, "", other, func(d *wire.Description) { d.Identity[0]++ }, false},
 		{"of another size", long, "", other, func(d *wire.Description) { d.Geometry.ImageSize++ }, false},
 		{"of another group", long, "", other, func(d *wire.Description) { d.Data = other }, false},
@@ -86,13 +87,23 @@ func TestServersAddress(t *testing.T) {
 			p := newPeer(t, 2)
 			s := p.standing(c.silent)
 			s.cfg.Search.ControlHost = c.host
+			s.description.Answer = wire.Answer{Given: true, Private: 5}
+			s.cfg.Offer.Session.Answer = s.description.Answer
 			d := p.description()
+			d.Answer = s.description.Answer
 			c.change(&d)
-			o := discover.Offer{Server: s.cfg.Offer.Server, IfIndex: s.cfg.Offer.IfIndex, Session: &d}
+			o := discover.Offer{Server: s.cfg.Offer.Server, IfIndex: s.cfg.Offer.IfIndex, Session: &d, Private: true}
 			if c.from.IsValid() {
 				o.Server = c.from
 			}
 			was := s.cfg.Offer.Server
+			if o.Server != was { // what answers the question that everybody heard
+				public := o
+				public.Private = false
+				if s.isServers(&public) {
+					t.Fatal("an answer to a question of everybody's is the server's")
+				}
+			}
 			if got := s.isServers(&o); got != c.is {
 				t.Fatalf("it is the server's: %v", got)
 			}

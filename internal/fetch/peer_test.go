@@ -21,6 +21,7 @@ import (
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
 	"multiserver/internal/discover"
+	"multiserver/internal/mxb1"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
@@ -120,7 +121,12 @@ type peer struct {
 	client   netip.AddrPort // once it has asked
 	sequence wire.Sequence
 	session  wire.SessionID
+	number   wire.ReceiverID // the client's own
 	goodbye  wire.Goodbye
+	told     wire.Completion     // what descriptions tell of the manifest
+	bytes    []byte              // of the manifest
+	answer   func() *wire.Answer // if not nil, what answers to offers have besides
+	offers   int
 	report   func(wire.Report) // if not nil, takes each report
 	atEnd    []string          // what had been done to the target when the goodbye came
 
@@ -139,7 +145,7 @@ func newPeer(t *testing.T, count int, zeros ...uint32) *peer {
 		t.Fatal(err)
 	}
 	p := &peer{
-		t: t, conn: conn, image: make([]byte, count*blockBytes), session: ourSession,
+		t: t, conn: conn, image: make([]byte, count*blockBytes), session: ourSession, number: us,
 		g: block.Geometry{ImageSize: uint64(count * blockBytes), BlockSize: blockBytes}, sequence: wire.UnicastSequence,
 	}
 	rand.NewChaCha8([32]byte{7}).Read(p.image)
@@ -179,8 +185,8 @@ func (p *peer) completion() wire.Completion {
 // description is the session's, without what it knows of its manifest.
 func (p *peer) description() wire.Description {
 	return wire.Description{
-		Session: p.session, Receiver: us, Token: 99, Codecs: 1, Geometry: p.g, Identity: wire.Identity{1},
-		SymbolSize: symbolBytes, ReportInterval: time.Second, Receivers: 1, FileName: []byte("the.img"),
+		Session: p.session, Receiver: p.number, Token: 99, Codecs: 1, Geometry: p.g, Identity: wire.Identity{1},
+		SymbolSize: symbolBytes, ReportInterval: time.Second, Receivers: 1, FileName: []byte("the.img"), Completion: p.told,
 	}
 }
 
@@ -233,9 +239,16 @@ func (p *peer) sendZeros(id uint32) {
 }
 
 // sendManifest tells of the manifest and sends it.
-func (p *peer) sendManifest() { p.sendManifestOf(p.manifest.Bytes()) }
+func (p *peer) sendManifest() {
+	if p.bytes == nil {
+		p.bytes = p.manifest.Bytes()
+	}
+	p.sendManifestOf(p.bytes)
+}
 
+// sendManifestOf sends that one, and again when it is asked for.
 func (p *peer) sendManifestOf(b []byte) {
+	p.told, p.bytes = p.completion(), b
 	p.heartbeat()
 	for id := 0; id*blockBytes < len(b); id++ {
 		p.sendBlock(wire.Manifest, block.ID(id), b[id*blockBytes:min((id+1)*blockBytes, len(b))])
@@ -269,7 +282,8 @@ func (p *peer) serve(script func()) {
 		}
 		kind, _, err := wire.Peek(buf[:n])
 		if err != nil {
-			continue // an offer
+			p.answerOffer(buf[:n], from)
+			continue
 		}
 		if r, err := wire.ParseProbeReport(buf[:n]); err == nil {
 			p.reports = append(p.reports, r)
@@ -296,8 +310,7 @@ func (p *peer) serve(script func()) {
 				p.report(r)
 			}
 		case wire.TypeWanted, wire.TypeWantedSymbols:
-			p.sendImage()
-			p.sendManifest()
+			p.sendWanted(buf[:n])
 		case wire.TypeWantedSubblocks:
 			w, err := wire.ParseWantedSubblocks(buf[:n])
 			if err != nil {
@@ -317,8 +330,55 @@ func (p *peer) serve(script func()) {
 			}
 			p.goodbye, p.atEnd = g, p.target.done()
 			p.goodbye.Reason = bytes.Clone(g.Reason)
-			p.send(wire.GoodbyeAck{Session: g.Session, Receivers: wire.List[wire.ReceiverID]{}.Append(us)}.AppendTo(nil))
+			p.send(wire.GoodbyeAck{Session: g.Session, Receivers: wire.List[wire.ReceiverID]{}.Append(p.number)}.AppendTo(nil))
 		}
+	}
+}
+
+// sendWanted sends all of the image, if some of it is asked for, and of the manifest.
+func (p *peer) sendWanted(b []byte) {
+	var objects [2]bool
+	if w, err := wire.ParseWanted(b); err == nil {
+		for r := range w.Ranges.All() {
+			objects[r.Object] = true
+		}
+	}
+	if w, err := wire.ParseWantedSymbols(b); err == nil {
+		for r := range w.Ranges.All() {
+			objects[r.Object] = true
+		}
+	}
+	if objects[wire.Image] {
+		p.sendImage()
+	}
+	if objects[wire.Manifest] || p.told.ManifestSize == 0 {
+		p.sendManifest()
+	}
+}
+
+// answerOffer describes the session to a client that asks.
+func (p *peer) answerOffer(b []byte, from netip.AddrPort) {
+	_, payload, err := mxb1.Parse(b)
+	if err != nil {
+		p.t.Errorf("neither a packet nor an offer: %v", err)
+		return
+	}
+	offer, err := wire.ParseOffer(payload)
+	if err != nil || !offer.Private || offer.Receiver != p.number {
+		p.t.Errorf("an offer: %+v, %v", offer, err)
+		return
+	}
+	p.offers++
+	d := p.description()
+	if p.answer != nil {
+		a := p.answer()
+		if a == nil {
+			return
+		}
+		d.Answer = *a
+	}
+	if _, err := p.conn.WriteToUDPAddrPort(d.AppendTo(nil), from); err != nil && !errors.Is(err, net.ErrClosed) {
+		p.t.Errorf("answer: %v", err)
 	}
 }
 

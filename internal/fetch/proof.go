@@ -12,6 +12,7 @@ type proof struct {
 	image    block.Geometry
 	name     string          // of the image, for messages
 	digest   codec.Digest    // of the image, as the session describes it
+	told     bool            // the server has told size and digest by unicast
 	bytes    []byte          // of the manifest; nil while its size is not known
 	missing  uint32          // blocks of it
 	manifest *codec.Manifest // nil until it is complete and verified
@@ -40,15 +41,28 @@ func (p *proof) geometry() block.Geometry {
 	return block.Geometry{ImageSize: uint64(len(p.bytes)), BlockSize: p.image.BlockSize}
 }
 
-// expect makes room for the manifest once the session knows its size; a size of 0 is unknown.
+// expect records what completes the image, as the server has told it by unicast; a size of 0 is
+// unknown.
 func (p *proof) expect(c wire.Completion) {
-	p.digest = codec.Digest(c.ImageDigest)
-	size := c.ManifestSize
+	if c.ManifestSize == 0 {
+		return
+	}
+	p.digest, p.told = codec.Digest(c.ImageDigest), true
+	p.makeRoom(c.ManifestSize)
+}
+
+// makeRoom makes room for a manifest of that size, which a heartbeat may have told.
+func (p *proof) makeRoom(size uint64) {
 	if p.bytes != nil || size < codec.MinManifestSize(p.image) || size > codec.MaxManifestSize(p.image) {
 		return
 	}
 	p.bytes = make([]byte, size)
 	p.missing = p.geometry().BlockCount()
+}
+
+// ready reports whether check can be called: the manifest is complete, and was not checked yet.
+func (p *proof) ready() bool {
+	return p.told && p.bytes != nil && p.missing == 0 && p.manifest == nil
 }
 
 // expected reports whether there is room for the manifest.

@@ -42,7 +42,7 @@ func (r *Refusal) Send(ctx context.Context) bool {
 	}
 	d := r.Offer.Session
 	packet := wire.Goodbye{
-		Session: d.Session, Receiver: r.Search.Receiver, Outcome: outcome, Reason: wire.Text(reason), Again: r.Again,
+		Session: d.Session, Receiver: d.Receiver, Outcome: outcome, Reason: wire.Text(reason), Again: r.Again,
 	}.AppendTo(nil)
 	buf := make([]byte, wire.MaxPacketSize)
 	spread := min(time.Duration(d.Receivers)*refusalSpread, maxRefusalSpread)
@@ -68,7 +68,7 @@ func (r *Refusal) Send(ctx context.Context) bool {
 		if err != nil || from != r.Offer.Server {
 			continue
 		}
-		if a, err := wire.ParseGoodbyeAck(buf[:n]); err == nil && a.Session == d.Session && names(a, r.Search.Receiver) {
+		if a, err := wire.ParseGoodbyeAck(buf[:n]); err == nil && a.Session == d.Session && names(a, d.Receiver) {
 			r.Log.Debug("the server knows that this client ends, and why", "server", r.Offer.Server)
 			return true
 		}

@@ -39,15 +39,20 @@ type session struct {
 
 	stepped time.Duration // when the last step began
 
-	lacks   string // what this client's interface lacks; "" if nothing
-	unsent  bool   // the last packet to the server found no network
-	offer   []byte // scratch
-	reader  *discover.Reader
+	lacks     string // what this client's interface lacks; "" if nothing
+	unsent    bool   // the last packet to the server found no network
+	offer     []byte // scratch
+	reader    *discover.Reader
+	receivers uint32 // that the server last told of, for the spread of questions
+
 	packet  []byte        // scratch
 	runs    []block.Range // scratch
 	leaving bool          // the stream is no longer needed
 	over    bool          // the server has ended the session
 }
+
+// receiver is this client's number, which it told its server alone.
+func (s *session) receiver() wire.ReceiverID { return s.cfg.Offer.Session.Receiver }
 
 func (s *session) now() time.Duration { return time.Since(s.origin) }
 
@@ -80,6 +85,9 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if s.isBusy() {
 		s.reach.Busy(s.now())
 	}
+	if s.engine.InDoubt() {
+		s.reach.Doubt(s.now(), s.receivers)
+	}
 	s.follow(s.reach.Next(s.now(), s.description.Token != 0, s.engine.Gone()))
 	s.blocks.content.hand(s.blocks.disk.busy())
 	s.sendFeedback()
@@ -87,16 +95,18 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if s.blocks.working > 0 || !s.blocks.ready || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
 		wait = busyTick
 	}
+	if s.reach.Asking() {
+		wait = busyTick
+	}
 	now := s.now()
 	wait = min(wait, max(s.engine.Deadline()-now, 0), s.observer.Due(now))
-	if hold := s.intake.hold(now, s.engine.Crowded()); wait > 0 && hold > 0 && s.streams.mayHold() {
+	wait = max(wait, minWait) // what is due does not keep newer packets away
+	if hold := s.intake.hold(now, s.engine.Crowded()); hold > 0 && s.streams.mayHold() {
 		if err := s.awaitResult(min(wait, hold)); err != nil {
 			return err
 		}
-	} else if wait > 0 {
-		if err := s.receive(wait); err != nil {
-			return err
-		}
+	} else if err := s.receive(wait); err != nil {
+		return err
 	}
 	s.recordDrops()
 	s.publish()
@@ -158,9 +168,14 @@ func (s *session) receive(wait time.Duration) error {
 		return err
 	}
 	now := s.now()
+	if s.streams.strangers > 0 { // or the server's, from another address
+		s.reach.Elsewhere(true)
+	}
+	s.blocks.counts.Strangers += s.streams.strangers
+	s.streams.strangers = 0
 	s.intake.received(now, more)
-	for n, packet := range packets {
-		s.reach.Elsewhere(s.streams.elsewhere(n))
+	for _, packet := range packets {
+		s.reach.Elsewhere(false)
 		s.handlePacket(now, packet)
 	}
 	return nil
@@ -180,7 +195,7 @@ func (s *session) awaitResult(wait time.Duration) error {
 
 // drain handles what the other goroutines have to tell.
 func (s *session) drain(answers <-chan discover.Offer) error {
-	for {
+	for answered := 0; answered < maxAnswers; {
 		select {
 		case e := <-s.events:
 			if err := s.handleEvent(e); err != nil {
@@ -190,16 +205,18 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 			if !ok {
 				return errSocketClosed
 			}
+			answered++
 			if !s.isServers(&o) {
 				continue
 			}
-			if err := s.handleAnswer(o.Session); err != nil {
+			if err := s.handleAnswer(&o); err != nil {
 				return err
 			}
 		default:
 			return nil
 		}
 	}
+	return nil
 }
 
 // handleEvent handles what another goroutine has to tell.
@@ -215,7 +232,7 @@ func (s *session) handleEvent(e event) error {
 func (s *session) follow(a reach.Actions) {
 	if a.AskSession {
 		mtu := packetMTU(&s.description, s.cfg.Search.Group)
-		s.packet = s.cfg.Search.AppendTo(s.packet[:0], mtu)
+		s.packet = s.cfg.Search.AppendPrivate(s.packet[:0], mtu, s.receiver())
 		s.send(s.packet)
 	}
 	if s.reader.Seek(s.reach.Lost(s.now()) || s.lacks != ""); a.Seek {
@@ -228,6 +245,9 @@ func (s *session) follow(a reach.Actions) {
 			s.cfg.Log.Debug("nothing arrives; joined the group again", "interface", s.streams.iface.Name)
 		}
 	}
+	if a.Over != 0 {
+		s.end(a.Over)
+	}
 	if a.Switch {
 		if s.reach.ByUnicast() {
 			s.cfg.Log.Warn("nothing arrives from the multicast group; going on by unicast", "group", s.description.Data, "hint", s.hint())
@@ -238,24 +258,40 @@ func (s *session) follow(a reach.Actions) {
 	}
 	if a.AskUnicast || a.EndUnicast {
 		s.send(wire.UnicastRequest{
-			Session: s.description.Session, Receiver: s.cfg.Search.Receiver, Token: s.description.Token, Wanted: a.AskUnicast,
+			Session: s.description.Session, Receiver: s.receiver(), Token: s.description.Token, Wanted: a.AskUnicast,
 		}.AppendTo(nil))
 	}
 }
 
-// handleAnswer continues in the session that the server describes now.
-func (s *session) handleAnswer(d *wire.Description) error {
-	old := &s.description
+// end ends the session in the state that the server told, or was gone in.
+func (s *session) end(state wire.SenderState) {
+	s.over = true
+	s.engine.End(s.now(), state)
+}
+
+// handleAnswer continues in the session that the server describes now. It came by unicast, in
+// answer to this client's own number: only what it says completes the image, moves the stream, or
+// ends the session.
+func (s *session) handleAnswer(o *discover.Offer) error {
+	d, old := o.Session, &s.description
+	if d.Session == old.Session && old.Answer.Private != 0 && !s.cfg.Offer.IsOfSameServer(o) {
+		s.blocks.counts.Strangers++
+		return nil
+	}
 	if d.Identity != old.Identity || d.Geometry != old.Geometry {
 		s.over = true
 		return failure.New(failure.ErrIntegrity, "%s now serves %s of %d bytes; this began with another image, %s of %d bytes",
 			s.cfg.Offer.Server, d.FileName, d.Geometry.ImageSize, old.FileName, old.Geometry.ImageSize)
 	}
+	if o.Source() != s.streams.source {
+		if err := s.streams.follow(o); err != nil {
+			s.cfg.Log.Debug("join the group where the server's stream comes from", "err", err)
+		}
+	}
 	now := s.now()
 	s.reach.Answered(now)
 	if d.Session == old.Session {
-		old.Token = d.Token
-		return nil
+		return s.handleDescription(now, d)
 	}
 	if d.SymbolSize != old.SymbolSize || d.Data != old.Data {
 		return fmt.Errorf("%s was started again with other settings of its network: start this client again", s.cfg.Offer.Server)
@@ -263,6 +299,7 @@ func (s *session) handleAnswer(d *wire.Description) error {
 	s.cfg.Log.Info("the server was started again; going on")
 	completion := old.Completion
 	*old = *d
+	s.cfg.Offer.Session = old           // with its private number
 	if d.Completion.ManifestSize == 0 { // it is the same image
 		old.Completion = completion
 	}
@@ -271,12 +308,34 @@ func (s *session) handleAnswer(d *wire.Description) error {
 	s.blocks.proof.expect(old.Completion)
 	s.reach.Restarted(now)
 	s.observer = &probe.Observer{} // the trains are numbered anew
+	return s.blocks.checkManifest(now)
+}
+
+// handleDescription takes what the server tells of the session as it is now.
+func (s *session) handleDescription(now time.Duration, d *wire.Description) error {
+	old := &s.description
+	old.Token = d.Token
+	if old.Completion.ManifestSize == 0 && d.Completion.ManifestSize != 0 {
+		old.Completion = d.Completion
+		s.blocks.proof.expect(d.Completion)
+		s.engine.Learn(now, d.Completion)
+		if err := s.blocks.checkManifest(now); err != nil {
+			return err
+		}
+	}
+	if d.Answer.Given {
+		s.engine.SenderAt(now, d.Answer.Sequence)
+	}
+	manifest := old.Completion.ManifestSize != 0
+	if state := s.reach.Told(now, d.Answer.State, manifest, !s.engine.InDoubt()); state != 0 {
+		s.end(state)
+	}
 	return nil
 }
 
-// sendFeedback sends the engines' packets.
+// sendFeedback sends the engines' packets that are due, maxFeedback at most.
 func (s *session) sendFeedback() {
-	for {
+	for range maxFeedback {
 		packet, ok := s.engine.Poll(s.now(), s.packet[:0])
 		s.packet = packet
 		if !ok {
@@ -290,7 +349,7 @@ func (s *session) sendFeedback() {
 }
 
 func (s *session) sendProbeReport(r wire.ProbeReport) {
-	r.Session, r.Receiver = s.description.Session, s.cfg.Search.Receiver
+	r.Session, r.Receiver = s.description.Session, s.receiver()
 	s.send(r.AppendTo(nil))
 }
 
@@ -393,14 +452,17 @@ func (s *session) handleForeign() {
 }
 
 func (s *session) handleHeartbeat(now time.Duration, h wire.Heartbeat) {
-	if s.description.Completion.ManifestSize == 0 { // an old one that comes again knows less
-		s.description.Completion = h.Completion
+	s.receivers = min(h.Receivers, maxClients)
+	if h.Completion.ManifestSize != 0 && s.description.Completion.ManifestSize == 0 {
+		s.reach.News(now, s.receivers)
+		s.blocks.proof.makeRoom(h.Completion.ManifestSize)
 	}
 	s.engine.HandleHeartbeat(now, h)
 	s.observer.HandleSequence(h.Sequence)
 	s.reach.State(h.State)
-	s.over = h.State >= wire.SenderImageChanged
-	s.blocks.proof.expect(s.description.Completion)
+	if h.State >= wire.SenderImageChanged && h.State <= wire.SenderStopped {
+		s.reach.Ended(now, h.State, s.receivers)
+	}
 }
 
 // recordDrops reports drops at this host's socket to the engines.

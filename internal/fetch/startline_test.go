@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"multiserver/internal/failure"
+	"multiserver/internal/mxb1"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
@@ -26,6 +27,29 @@ func (p *peer) unsettled(cfg *Config, grace time.Duration) {
 	d := p.description()
 	p.send(d.AppendTo(nil))
 	p.client = netip.AddrPort{}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		buf := make([]byte, 2048)
+		n, from, err := p.conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			p.t.Error(err)
+			return
+		}
+		for ; ; n, from, err = p.conn.ReadFromUDPAddrPort(buf) {
+			if err != nil {
+				p.t.Error(err)
+				return
+			}
+			_, payload, _ := mxb1.Parse(buf[:n])
+			if offer, err := wire.ParseOffer(payload); err == nil && offer.Private {
+				p.number = offer.Receiver
+				p.answerOffer(buf[:n], from)
+				return
+			}
+		}
+	}()
+	defer func() { <-answered }()
 	var err error
 	if cfg.Offer, err = cfg.Search.Find(p.t.Context(), cfg.Conn); err != nil {
 		p.t.Fatal(err)
@@ -45,7 +69,7 @@ func TestTargetWaits(t *testing.T) {
 	defer rival.Close()
 	for _, update := range []bool{false, true} {
 		p := newPeer(t, 8, 1, 4)
-		p.target.content = true
+		p.target.content, p.told = true, p.completion()
 		before := bytes.Clone(p.target.image)
 		held := false
 		p.report = func(r wire.Report) {
@@ -103,6 +127,7 @@ func TestTargetIsPrepared(t *testing.T) {
 			if c.update {
 				copy(p.target.image, p.image[:2*blockBytes])
 			}
+			p.told = p.completion()
 			figures, err := p.run(func() { p.sendManifest() }, func(cfg *Config) {
 				cfg.Update = c.update
 				p.unsettled(cfg, time.Millisecond)

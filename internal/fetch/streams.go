@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"multiserver/internal/discover"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -27,10 +28,12 @@ type streams struct {
 	group  *udp.Receiver // nil if everything comes by unicast from the start
 	iface  udp.Interface // that the group is joined on
 	server atomic.Pointer[netip.AddrPort]
-	conn   *udp.Conn // the control socket
+	source netip.AddrPort // of the group's stream
+	conn   *udp.Conn      // the control socket
 	batch  *udp.Batch
-	inbox  [][]byte         // of the last receive
-	from   []netip.AddrPort // of each packet in inbox
+	inbox  [][]byte // of the last receive
+
+	strangers uint64 // packets of the group that came from elsewhere
 
 	// unicast goes from divert to receive. Packets that do not fit are dropped and counted.
 	unicast chan []byte
@@ -44,13 +47,15 @@ func newStreams(cfg *Config, byUnicast bool) (*streams, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &streams{iface: iface, conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom)}
+	s := &streams{iface: iface, source: cfg.Offer.Source(), conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom)}
 	s.server.Store(&cfg.Offer.Server)
 	if byUnicast {
 		s.wanted.Store(true)
 		return s, nil
 	}
-	s.group, err = udp.ListenGroup(udp.ReceiverConfig{Group: cfg.Offer.Session.Data, Interfaces: []udp.Interface{iface}})
+	s.group, err = udp.ListenGroup(udp.ReceiverConfig{
+		Group: cfg.Offer.Session.Data, Interfaces: []udp.Interface{iface}, Source: s.source.Addr(),
+	})
 	return s, err
 }
 
@@ -58,6 +63,13 @@ func (s *streams) close() {
 	if s.group != nil {
 		s.group.Close()
 	}
+}
+
+// follow goes on with a server that has another address now, or sends its stream from another one.
+// The caller has held its description against the one before: discover.Offer.IsOfSameServer.
+func (s *streams) follow(o *discover.Offer) error {
+	s.source = o.Source()
+	return s.rejoin(s.iface) // for any source: others are dropped in receive
 }
 
 // divert takes a packet of the stream that came to the control socket. It runs on that
@@ -80,7 +92,7 @@ func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
 // receive waits for packets, and tells whether more may be waiting. They are valid until the next
 // call.
 func (s *streams) receive(wait time.Duration) (packets [][]byte, more bool, err error) {
-	s.inbox, s.from = s.inbox[:0], s.from[:0]
+	s.inbox = s.inbox[:0]
 	if s.wanted.Load() {
 		s.receiveUnicast(wait)
 		return s.inbox, false, nil
@@ -90,13 +102,14 @@ func (s *streams) receive(wait time.Duration) (packets [][]byte, more bool, err 
 		return nil, false, fmt.Errorf("receive the stream: %w", err)
 	}
 	for _, datagram := range s.batch.Datagrams() {
-		s.inbox, s.from = append(s.inbox, datagram.Payload), append(s.from, datagram.Source)
+		if datagram.Source != s.source {
+			s.strangers++
+			continue
+		}
+		s.inbox = append(s.inbox, datagram.Payload)
 	}
 	return s.inbox, s.batch.More(), nil
 }
-
-// elsewhere reports whether packet n of the last receive did not come from the server's address.
-func (s *streams) elsewhere(n int) bool { return n < len(s.from) && s.from[n] != *s.server.Load() }
 
 // rejoin joins the group on an interface as it is now, which may be another one.
 func (s *streams) rejoin(i udp.Interface) error {

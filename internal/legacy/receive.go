@@ -27,6 +27,8 @@ const (
 	tick = 50 * time.Millisecond
 	// silentAfter is the silence after which the user is told.
 	silentAfter = 3 * time.Second
+	// maxAnswers is how many answers are handled between two looks at the stream.
+	maxAnswers = 64
 	// confirmInterval is between questions whether the image is still the same.
 	confirmInterval = 125 * time.Millisecond
 )
@@ -157,7 +159,7 @@ func (r *reception) loop(ctx context.Context, answers <-chan discover.Offer) err
 
 // drain checks the answers that have come, and reports whether there was one.
 func (r *reception) drain(answers <-chan discover.Offer) (any bool, err error) {
-	for {
+	for range maxAnswers {
 		select {
 		case o, ok := <-answers:
 			if !ok {
@@ -171,6 +173,7 @@ func (r *reception) drain(answers <-chan discover.Offer) (any bool, err error) {
 			return any, nil
 		}
 	}
+	return any, nil
 }
 
 // confirm returns once the server has described the same image after the last block. Only this

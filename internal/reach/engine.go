@@ -1,6 +1,7 @@
 package reach
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"multiserver/internal/wire"
@@ -50,6 +51,8 @@ type Config struct {
 	Unicast Unicast
 	// Multicast: the session sends to a group.
 	Multicast bool
+	// Rand spreads questions in time. Each client needs one of its own.
+	Rand *rand.Rand
 }
 
 // Engine follows one session.
@@ -71,6 +74,8 @@ type Engine struct {
 	foreign    bool          // a packet of another session came since the last call of Next
 	state      wire.SenderState
 
+	question question
+
 	asked    time.Duration // when the session was last asked for
 	renewed  time.Duration // when unicast was last asked for
 	switched time.Duration // between the group and unicast
@@ -78,7 +83,7 @@ type Engine struct {
 
 // New returns the engine of a session whose description has just arrived, at time 0.
 func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, dropped: never, damaged: never, asked: never, renewed: never, switched: never}
+	e := &Engine{cfg: cfg, question: question{rand: cfg.Rand}, dropped: never, damaged: never, asked: never, renewed: never, switched: never}
 	if cfg.Unicast == Always || !cfg.Multicast {
 		e.unicast, e.switched = true, 0
 	}
@@ -127,7 +132,10 @@ func (e *Engine) Foreign() { e.foreign = true }
 func (e *Engine) Answered(now time.Duration) { e.answered, e.heard, e.moved = now, now, false }
 
 // Restarted records that the server was started again and its session goes on.
-func (e *Engine) Restarted(now time.Duration) { e.answered, e.lastPacket, e.heard = now, now, now }
+func (e *Engine) Restarted(now time.Duration) {
+	e.answered, e.lastPacket, e.heard = now, now, now
+	e.question = question{rand: e.question.rand}
+}
 
 // Dropped records that this host's socket has dropped packets.
 func (e *Engine) Dropped(now time.Duration) { e.dropped = now }
@@ -160,6 +168,9 @@ type Actions struct {
 	// AskUnicast: send the server a request for unicast. EndUnicast: send it the end of that
 	// request.
 	AskUnicast, EndUnicast bool
+	// Over is the state in which the session has ended, if the server does not answer any more;
+	// else 0.
+	Over wire.SenderState
 }
 
 // Next returns what to do now. token says that the server's last description has the token that
@@ -177,6 +188,9 @@ func (e *Engine) Next(now time.Duration, token, leaving bool) (a Actions) {
 	if silent > after && now-e.asked > after || soon && now-e.asked > movedAfter {
 		a.AskSession, a.Seek = true, e.Lost(now)
 		e.asked = now
+	}
+	if a.Over = e.question.gone(now); a.Over == 0 && e.question.due(now) {
+		e.asked, a.AskSession = now, true
 	}
 	if !e.unicast {
 		a.JoinAgain = e.rejoin.Due(now, e.lastPacket)

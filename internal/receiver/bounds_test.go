@@ -169,6 +169,8 @@ func TestComplete(t *testing.T) {
 		slot := arrive(wire.Manifest, 0)
 		not("before the manifest is put away")
 		e.BlockWritten(0, slot)
+		not("before the sender has told of the manifest by unicast")
+		e.Learn(0, wire.Completion{ManifestSize: 100})
 		if inOrder {
 			not("with a block that has not been its turn")
 			e.PrefixWritten(0, 2)

@@ -39,6 +39,10 @@ type Session struct {
 	ReportInterval time.Duration
 	Receivers      uint32
 	Completion     wire.Completion
+	// Sequence is the last one sent in the receiver's stream. TellsSequence: the sender tells
+	// that when it is asked, and packets far beyond it are not believed.
+	Sequence      wire.Sequence
+	TellsSequence bool
 }
 
 // Engine is one receiver. Times are since an origin of the driver's choice.
@@ -50,6 +54,7 @@ type Engine struct {
 	image        uint32 // blocks of the image
 	manifest     uint32 // blocks of the manifest, 0 while unknown
 	manifestSize uint64 // bytes
+	confirmed    bool   // the sender has told it by unicast
 	// blockState says where each block is, those of the image first and those of the
 	// manifest after them: a slot or one of the places that are none.
 	blockState []uint16
@@ -65,6 +70,7 @@ type Engine struct {
 	done       uint32 // of these, those of the image
 
 	stream        stream
+	belief        belief
 	sample        sample
 	recentLoss    float64       // share of packets, at the last look
 	lookAt        wire.Sequence // when to look at the window next
@@ -150,6 +156,7 @@ func (e *Engine) SwitchStream(now time.Duration) {
 	}
 	number, generation, heard := e.report.Number, e.want.generation, e.heard
 	e.begin(now, e.session)
+	e.belief.switched()
 	e.report.Number, e.want.generation = number, generation
 	e.heard = heard // to change streams is no word of the sender's
 	e.rearm()
@@ -158,6 +165,7 @@ func (e *Engine) SwitchStream(now time.Duration) {
 func (e *Engine) begin(now time.Duration, s Session) {
 	e.session = s
 	e.stream, e.sample = stream{}, sample{}
+	e.belief.begin(now, &s)
 	e.lookAt = 0
 	e.carouselBlock, e.pass, e.quietAt = 0, 0, 0
 	e.inStream, e.heard = now, now
@@ -170,11 +178,35 @@ func (e *Engine) begin(now time.Duration, s Session) {
 	e.resetSubblocks()
 	e.quiet = true // until the stream comes
 	e.learn(s.Completion)
+	e.confirmed = e.confirmed || e.manifest != 0 && s.Completion.ManifestSize == e.manifestSize
 	e.schedule(now)
 	e.rearm()
 }
 
-// learn records the manifest's size, once it is known.
+// Learn records the manifest's size as the sender has told it by unicast. A heartbeat, which may be
+// anybody's, only makes room for the manifest: nothing is complete before Learn.
+func (e *Engine) Learn(now time.Duration, c wire.Completion) {
+	if c.ManifestSize == 0 || e.confirmed {
+		return
+	}
+	before := e.manifest
+	if e.learn(c); e.manifest == 0 {
+		return // no image has such a manifest
+	}
+	if e.manifestSize != c.ManifestSize {
+		e.giveUp(now, wire.OutcomeIntegrity, "heartbeats told of another manifest than the server: they are somebody else's")
+		return
+	}
+	e.session.Completion, e.confirmed = c, true
+	if e.manifest != before {
+		e.look(now)
+	}
+}
+
+// KnowsManifest reports whether the sender has told the manifest's size.
+func (e *Engine) KnowsManifest() bool { return e.confirmed }
+
+// learn makes room for the manifest, once its size is known.
 func (e *Engine) learn(c wire.Completion) {
 	if c.ManifestSize == 0 || e.manifest != 0 {
 		return
@@ -196,10 +228,11 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Keep      Verdict = iota // put it into the slot
-	Duplicate                // it is in already, or no longer needed
-	NoRoom                   // the window has none; the block will be asked for
-	Invalid                  // there is no such block, or its K is wrong
+	Keep       Verdict = iota // put it into the slot
+	Duplicate                 // it is in already, or no longer needed
+	NoRoom                    // the window has none; the block will be asked for
+	Invalid                   // there is no such block, or its K is wrong
+	Unbelieved                // no sender can be so far; see InDoubt
 )
 
 // Placement says what to do with a symbol.
@@ -216,6 +249,9 @@ type Placement struct {
 // HandleSymbol decides what to do with a symbol of this session whose checksum is right. It does
 // not read Data.
 func (e *Engine) HandleSymbol(now time.Duration, s *wire.Symbol) Placement {
+	if !e.believes(now, s.Sequence) {
+		return Placement{Verdict: Unbelieved}
+	}
 	e.arrived(now, s.Sequence)
 	if !e.stream.recordArrival(s.Sequence) {
 		return Placement{Verdict: Duplicate}
@@ -231,7 +267,7 @@ func (e *Engine) handleSymbol(s *wire.Symbol) Placement {
 	index := uint32(s.Block)
 	if s.Object == wire.Manifest {
 		if e.manifest == 0 {
-			return Placement{Verdict: NoRoom} // no heartbeat told its size so far
+			return Placement{Verdict: NoRoom} // nobody told its size so far
 		}
 		if index >= e.manifest {
 			return Placement{Verdict: Invalid}
@@ -405,6 +441,9 @@ func (e *Engine) fallback(p int) uint16 {
 // HandleZeroRun appends to dst the blocks of the image that have become zeros by z;
 // the driver makes them so on its target and calls ZerosWritten.
 func (e *Engine) HandleZeroRun(now time.Duration, z *wire.ZeroRun, dst []block.Range) []block.Range {
+	if !e.believes(now, z.Sequence) {
+		return dst
+	}
 	e.arrived(now, z.Sequence)
 	if !e.stream.recordArrival(z.Sequence) {
 		return dst
@@ -499,7 +538,7 @@ func (e *Engine) BlockWritten(now time.Duration, p int) {
 // Complete reports whether every block of the image and of the manifest is in and
 // written. The driver then syncs and verifies, and calls Leave.
 func (e *Engine) Complete() bool {
-	return e.manifest != 0 && e.written == e.image+e.manifest && (!e.cfg.InOrder || e.prefix == e.image)
+	return e.confirmed && e.written == e.image+e.manifest && (!e.cfg.InOrder || e.prefix == e.image)
 }
 
 // Missing is the count of blocks that are not verified yet, as far as known.

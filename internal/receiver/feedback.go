@@ -95,6 +95,9 @@ func (e *Engine) slotTime() time.Duration { return e.roundTrip + advTime }
 // HandleRepairAdv records what the sender promises: NACKs that it covers are
 // not reported (R7).
 func (e *Engine) HandleRepairAdv(now time.Duration, o wire.RepairAdv) {
+	if !e.believes(now, o.Sequence) {
+		return
+	}
 	e.heard = now
 	total := 0
 	for n := range o.Pending.All() {
@@ -131,28 +134,25 @@ func (e *Engine) slotOf(o wire.Object, id block.ID) (p uint16, ok bool) {
 	return p, p <= MaxWindow
 }
 
-// HandleHeartbeat records how far the sender is.
+// HandleHeartbeat records how far the sender is. That the session is over, and what completes the
+// image, counts only once the sender has said so by unicast: see End and Learn.
 func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
+	if !e.believes(now, h.Sequence) {
+		return
+	}
+	e.heartbeatBehind(now, h.Sequence)
 	e.heard = now
 	e.session.ReportInterval = h.ReportInterval
-	e.session.Receivers = h.Receivers
+	e.session.Receivers = min(h.Receivers, maxReceivers)
 	e.sample.follow(now, e.cfg.Receiver, &h.Sample)
 	e.reportAt = min(e.reportAt, now+e.reportInterval(now))
 	if h.RoundTrip > 0 {
-		e.roundTrip = h.RoundTrip
+		e.roundTrip = min(h.RoundTrip, maxRoundTrip)
 	}
 	if h.Clock != 0 {
 		e.clock, e.clockAt = h.Clock, now
 	}
 	e.learn(h.Completion)
-	switch h.State {
-	case wire.SenderImageChanged:
-		e.giveUp(now, wire.OutcomeIntegrity, "the image changed while it was served")
-	case wire.SenderImageFailed:
-		e.giveUp(now, wire.OutcomeFailed, "the server cannot read the image")
-	case wire.SenderStopped:
-		e.giveUp(now, wire.OutcomeInterrupted, "the server was stopped")
-	}
 	e.stream.recordSent(h.Sequence)
 	// A heartbeat that overtook symbols says too early that the pass has ended, and so does
 	// a late one. Both cost a report.
@@ -162,6 +162,18 @@ func (e *Engine) HandleHeartbeat(now time.Duration, h wire.Heartbeat) {
 	}
 	e.follow(h)
 	e.look(now)
+}
+
+// End records that the sender has ended the session, and how.
+func (e *Engine) End(now time.Duration, s wire.SenderState) {
+	switch s {
+	case wire.SenderImageChanged:
+		e.giveUp(now, wire.OutcomeIntegrity, "the image changed while it was served")
+	case wire.SenderImageFailed:
+		e.giveUp(now, wire.OutcomeFailed, "the server cannot read the image")
+	case wire.SenderStopped:
+		e.giveUp(now, wire.OutcomeInterrupted, "the server was stopped")
+	}
 }
 
 // follow records where the carousel is.

@@ -47,8 +47,19 @@ const (
 	// advTime is how long a sender may gather repair before it advertises it, and part of the
 	// unit of back-off.
 	advTime = 500 * time.Microsecond
-	// defaultRoundTrip holds until a heartbeat brings a measured one.
+	// A sender cannot be further than maxJump packets, and what goes through at maxBitsPerSec,
+	// beyond what it was known to have sent. What it sends in inFlight may overtake its answer.
+	// After maxBehind heartbeats that say less than was believed, it is asked.
+	maxJump       = 1 << 20
+	maxBitsPerSec = 10e9
+	inFlight      = 100 * time.Millisecond
+	maxBehind     = 3
+	// defaultRoundTrip holds until a heartbeat brings a measured one. A sender drops samples
+	// beyond maxRoundTrip, so that nobody can stretch the back-off of all others (S13).
 	defaultRoundTrip = time.Millisecond
+	maxRoundTrip     = 250 * time.Millisecond
+	// maxReceivers is how many a sender keeps at most (S15).
+	maxReceivers = 65536
 	// wantSpread is the time for each receiver over which lists of wanted blocks are spread:
 	// five a millisecond. The first brings the stream that silences the others.
 	wantSpread = 200 * time.Microsecond

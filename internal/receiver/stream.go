@@ -86,6 +86,13 @@ func (s *stream) advance(q wire.Sequence) {
 	s.highest = q
 }
 
+// retract forgets what was recorded beyond q, which was not sent.
+func (s *stream) retract(q wire.Sequence) {
+	s.highest, s.announced, s.newest = min(s.highest, q), min(s.announced, q), min(s.newest, q)
+	s.first, s.fromSequence = min(s.first, max(q, 1)), min(s.fromSequence, max(q, 1))
+	s.recent, s.drops = 0, drops{}
+}
+
 // recordSent records that q was sent, as a packet beside the stream says. Before the first packet
 // nothing counts as lost.
 func (s *stream) recordSent(q wire.Sequence) {

@@ -114,6 +114,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 				h.Completion.ManifestSize = uint64(size)
 			}
 		}
+		if !d.HasArg("unasked") { // the driver asks the sender, which says the same by unicast
+			s.e.Learn(s.now, h.Completion)
+			s.e.End(s.now, h.State)
+		}
 		s.e.HandleHeartbeat(s.now, h)
 	case "repairadv":
 		o := wire.RepairAdv{Sequence: s.q}

@@ -53,6 +53,14 @@ func (u *Unicast) Token(id wire.ReceiverID, addr netip.AddrPort) wire.Token {
 	return wire.Token(binary.BigEndian.Uint64(h.Sum(nil)))
 }
 
+// Private returns the number that a receiver and the server share: the same at each address of
+// the receiver, and known to nobody else.
+func (u *Unicast) Private(id wire.ReceiverID) wire.PrivateNumber {
+	h := hmac.New(sha256.New, u.secret)
+	h.Write(binary.BigEndian.AppendUint64([]byte("private"), uint64(id)))
+	return wire.PrivateNumber(binary.BigEndian.Uint64(h.Sum(nil)))
+}
+
 // Decision is the answer to a request for unicast.
 type Decision int
 

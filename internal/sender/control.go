@@ -61,7 +61,7 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	h := wire.Heartbeat{
 		Session:        e.session,
 		Sequence:       e.sequence,
-		State:          e.state,
+		State:          e.State(),
 		Pass:           e.pass,
 		Receivers:      uint32(len(e.peers.list)),
 		ReportInterval: e.Interval(),
@@ -70,13 +70,6 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 		Completion:     e.completion,
 		CarouselBlock:  e.carouselBlock(),
 		Sample:         e.sample,
-	}
-	switch {
-	case e.over():
-	case e.gateClosed:
-		h.State = wire.SenderWaiting
-	case e.idle && e.stalled:
-		h.State = wire.SenderStalled
 	}
 	h.PassEnded = !e.over() && e.passEnded()
 	if e.idle {
@@ -90,6 +83,21 @@ func (e *Engine) appendHeartbeat(now time.Duration, dst []byte) []byte {
 	}
 	return h.AppendTo(dst)
 }
+
+// State is what the sender is busy with.
+func (e *Engine) State() wire.SenderState {
+	switch {
+	case e.over():
+	case e.gateClosed:
+		return wire.SenderWaiting
+	case e.idle && e.stalled:
+		return wire.SenderStalled
+	}
+	return e.state
+}
+
+// Sequence is the last one sent.
+func (e *Engine) Sequence() wire.Sequence { return e.sequence }
 
 // carouselBlock is where the carousel is: the lowest block of the image that is being sent, or
 // where the search for the next one begins. While the regular receivers want

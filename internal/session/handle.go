@@ -59,11 +59,11 @@ func parsed[P any](in packet, parse func([]byte) (P, error), handle func(packet,
 func (l *live) handleOffer(in packet, offer wire.Offer) {
 	l.emptyAt = time.Time{}
 	again := l.board.offer(offer)
-	answer := l.describe(offer.Receiver, in.from)
+	answer := l.describe(offer.Receiver, in.from, in.ifIndex, offer.Private)
 	if err := l.cfg.Conn.Reply(answer, in.from, in.ifIndex); err != nil {
 		l.cfg.Log.Debug("no way to answer", "client", in.from, "err", err)
 	}
-	if again && in.from.Addr().Is4() {
+	if again && !offer.Private && in.from.Addr().Is4() {
 		// If the ARP request for the client's hardware address is lost, the system repeats it
 		// only after a second. A broadcast needs no such address.
 		to := netip.AddrPortFrom(udp.LimitedBroadcast, in.from.Port())
@@ -137,7 +137,7 @@ func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 		return
 	}
 	ifIndex := in.ifIndex
-	if l.cfg.Conn.WriteTo(l.describe(p.Receiver, in.from), in.from, ifIndex) != nil {
+	if l.cfg.Conn.WriteTo(l.describe(p.Receiver, in.from, ifIndex, true), in.from, ifIndex) != nil {
 		ifIndex = 0 // as Reply does
 	}
 	if err := l.streams.admitUnicast(now, p.Receiver, in.from, ifIndex, l.pace.closed, l.store.Completion()); err != nil {

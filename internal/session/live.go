@@ -99,7 +99,7 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 	}
 	l.streams.setGate(f.now(), true, false)
 	// Clients of an earlier session learn of the new one at once.
-	l.streams.group.send(l.describe(0, netip.AddrPort{}), cfg.Log)
+	l.streams.group.send(l.announcement(), cfg.Log)
 	return l, nil
 }
 
@@ -119,12 +119,31 @@ func symbolSizeOn(cfg *Config, ifIndex int) (uint16, error) {
 	return size, nil
 }
 
-// describe is the description of the session for a receiver at an address, or the
-// announcement for 0.
-func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
+// announcement tells that there is a session.
+func (l *live) announcement() []byte { return l.description().AppendTo(nil) }
+
+// describe is the answer to a receiver at an address whose offer came in by an interface. The
+// session's private number is told only to a receiver whose offer is private.
+func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort, ifIndex int, private bool) []byte {
+	if l.cfg.Interface != 0 {
+		ifIndex = l.cfg.Interface
+	}
+	engine := l.streams.of(receiver).engine
+	d := l.description()
+	d.Receiver, d.Token = receiver, l.streams.peers.Token(receiver, to)
+	d.Answer = wire.Answer{
+		Given: true, State: engine.State(), Sequence: engine.Sequence(), Source: l.cfg.Conn.Source(l.data.Addr(), ifIndex),
+	}
+	if private {
+		d.Answer.Private = l.streams.peers.Private(receiver)
+	}
+	return d.AppendTo(nil)
+}
+
+// description is what all receivers are told of the session.
+func (l *live) description() wire.Description {
 	d := wire.Description{
 		Session:        l.id,
-		Receiver:       receiver,
 		Codecs:         1 << codec.Raw,
 		Geometry:       l.geometry,
 		Identity:       l.identity,
@@ -138,13 +157,10 @@ func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort) []byte {
 		Format:         l.format,
 		LeastDiskSize:  l.leastDisk,
 	}
-	if receiver != 0 {
-		d.Token = l.streams.peers.Token(receiver, to)
-	}
 	if l.cfg.Unicast == routes.Always {
 		d.Data = netip.AddrPort{}
 	}
-	return d.AppendTo(nil)
+	return d
 }
 
 // step does what is due. It returns how long nothing will be due unless something comes in; 0

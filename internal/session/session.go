@@ -36,6 +36,8 @@ const (
 	DefaultClientTimeout = time.Minute
 	// inboxLen holds a second's worth of feedback at 10,000 receivers.
 	inboxLen = 2048
+	// lingerQuiet and maxLinger: how long a session that is over answers those who ask.
+	lingerQuiet, maxLinger = 200 * time.Millisecond, time.Second
 	// watchInterval is how often the image is compared with what it was.
 	watchInterval = time.Second
 )
@@ -241,10 +243,33 @@ func (s *Session) Run(ctx context.Context) error {
 		}
 		if s.live != nil {
 			s.live.sendLastWords(inner, cause)
+			s.linger()
 		}
 		return err
 	})
 	return group.Wait()
+}
+
+// linger answers the receivers that ask whether the session is over: a heartbeat may be anybody's.
+// It ends when nobody has asked for a moment.
+func (s *Session) linger() {
+	if s.live.streams.unfinished() == 0 {
+		return
+	}
+	limit := time.Now().Add(maxLinger)
+	quiet := time.NewTimer(lingerQuiet)
+	defer quiet.Stop()
+	for time.Now().Before(limit) {
+		select {
+		case <-quiet.C:
+			return
+		case p := <-s.inbox:
+			if offer, err := wire.ParseOffer(p.bytes); err == nil {
+				s.live.handleOffer(p, offer)
+				quiet.Reset(lingerQuiet)
+			}
+		}
+	}
 }
 
 // watch ends with an error when the image has changed.

@@ -25,6 +25,9 @@ const (
 type ReceiverConfig struct {
 	Group      netip.AddrPort
 	Interfaces []Interface // to join it on, at least one
+	// Source, if valid, is the only host whose datagrams are wanted: where the system can, it
+	// and the switches keep those of others away (RFC 4607). Rejoin ends that.
+	Source netip.Addr
 	// BufferBytes is the room for payload and bookkeeping that is asked of the
 	// kernel: if 0, 32 MiB, or less where memory is little.
 	BufferBytes int
@@ -39,6 +42,7 @@ type ReceiverConfig struct {
 type Receiver struct {
 	udp      *net.UDPConn
 	group    netip.AddrPort
+	source   netip.Addr // that the group is joined for; not valid for any
 	method   ReceiveMethod
 	buffer   struct{ got, asked int }
 	warnings []error

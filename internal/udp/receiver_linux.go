@@ -69,7 +69,7 @@ func ListenGroup(config ReceiverConfig) (*Receiver, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	r := &Receiver{group: config.Group, method: config.Best}
+	r := &Receiver{group: config.Group, source: config.Source, method: config.Best}
 	if err := r.open(config); err != nil {
 		return nil, fmt.Errorf("receive %v: %w", config.Group, err)
 	}
@@ -182,6 +182,9 @@ func (r *Receiver) fallBack(reason error) {
 
 // Join joins the group on i too.
 func (r *Receiver) Join(i Interface) error {
+	if r.joinedSource(i) {
+		return nil
+	}
 	return membership(r.raw, unix.IP_ADD_MEMBERSHIP, r.group.Addr(), i)
 }
 

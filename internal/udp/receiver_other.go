@@ -41,7 +41,7 @@ func ListenGroup(config ReceiverConfig) (*Receiver, error) {
 	if err != nil {
 		return nil, err // it names the address
 	}
-	r := &Receiver{udp: packets.(*net.UDPConn), group: config.Group, method: ReceiveRead}
+	r := &Receiver{udp: packets.(*net.UDPConn), group: config.Group, source: config.Source, method: ReceiveRead}
 	r.packets = ipv4.NewPacketConn(packets)
 	if config.Best != ReceiveRead {
 		r.warnings = append(r.warnings, fmt.Errorf("no receiving with %v, now with %v: %w", config.Best, r.method, errors.ErrUnsupported))
@@ -73,7 +73,12 @@ func (r *Receiver) begin(config ReceiverConfig) error {
 }
 
 // Join joins the group on i too.
-func (r *Receiver) Join(i Interface) error { return join(r.packets, r.group.Addr(), i) }
+func (r *Receiver) Join(i Interface) error {
+	if r.joinedSource(i) {
+		return nil
+	}
+	return join(r.packets, r.group.Addr(), i)
+}
 
 // Leave leaves the group on i.
 func (r *Receiver) Leave(i Interface) error {

@@ -45,6 +45,19 @@ import (
 //	+---------------+---------------+---------
 //	|     format    |  least disk size (8 bytes), bytes
 //	+---------------+---------------------
+//
+// An answer to an offer goes on behind that, which is 0 then if it is unknown, as the format is of
+// a plain disk:
+//
+//	+---------------+
+//	|     state     |
+//	+---------------+-----------------------------------------------+ +1
+//	|                       sequence (8 bytes)                      |
+//	+---------------------------------------------------------------+ +9
+//	|                    private number (8 bytes)                   |
+//	+---------------------------------------------------------------+ +17
+//	|             source of the stream (16 bytes)                   |
+//	+---------------------------------------------------------------+ +33
 type Description struct {
 	Session SessionID
 	// Receiver is that of the offer: whoever did not hear the offer cannot forge the
@@ -61,7 +74,7 @@ type Description struct {
 	Data       netip.AddrPort
 	SymbolSize uint16 // bytes in each symbol but perhaps the last of a block
 	Completion Completion
-	// ReportInterval is how often a receiver reports, 1 µs to MaxInterval.
+	// ReportInterval is how often a receiver reports, MinInterval to MaxInterval.
 	ReportInterval time.Duration
 	Receivers      uint32 // unfinished ones, for the back-off
 	// SectorSize is that of the disks that the image's partition table is written
@@ -74,7 +87,26 @@ type Description struct {
 	// LeastDiskSize is how many bytes a disk must have that holds every partition of the image,
 	// and the backup of a GPT behind them: at most the image's. 0, unknown, is not sent.
 	LeastDiskSize uint64
+	// Answer is what only an answer to an offer has, and none of an earlier version's.
+	Answer Answer
 }
+
+// Answer is the part of a description that goes to one receiver alone.
+type Answer struct {
+	Given    bool // there is one
+	State    SenderState
+	Sequence Sequence // the last one sent in the receiver's stream
+	// Private is a number that the session has for this receiver, at whatever address it is.
+	// The sender tells it by unicast only, so that an answer that repeats it is the sender's.
+	Private PrivateNumber
+	// Source is where the group's stream comes from on the receiver's network, with the port
+	// that the description came from. If it is not valid, the address that the description
+	// came from.
+	Source netip.Addr
+}
+
+// PrivateNumber is what a receiver and its sender share, and nobody else.
+type PrivateNumber uint64
 
 // Identity tells, across restarts of the sender, whether an image is the same one:
 // a digest of size, times, inode and geometry, opaque to receivers.
@@ -109,6 +141,7 @@ const (
 	reportIntervalAt  = 120
 	sectorSizeAt      = 128
 	descriptionNameAt = 129
+	answerSize        = 33 // behind the least disk size
 )
 
 // AppendTo appends the packet to dst.
@@ -133,13 +166,38 @@ func (d Description) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, d.Receivers)
 	dst = append(dst, sectorSizeLog(d.SectorSize), byte(len(d.FileName)))
 	dst = append(dst, d.FileName...)
-	if d.Format != format.Raw || d.LeastDiskSize != 0 {
+	if d.Format != format.Raw || d.LeastDiskSize != 0 || d.Answer.Given {
 		dst = append(dst, byte(d.Format))
 	}
-	if d.LeastDiskSize != 0 {
+	if d.LeastDiskSize != 0 || d.Answer.Given {
 		dst = binary.BigEndian.AppendUint64(dst, d.LeastDiskSize)
 	}
+	if d.Answer.Given {
+		dst = d.Answer.appendTo(dst)
+	}
 	return seal(dst, start)
+}
+
+func (a *Answer) appendTo(dst []byte) []byte {
+	dst = append(dst, byte(a.State))
+	dst = appendSequence(dst, a.Sequence)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(a.Private))
+	var source [16]byte
+	if a.Source.IsValid() {
+		source = a.Source.As16()
+	}
+	return append(dst, source[:]...)
+}
+
+func parseAnswer(b []byte) Answer {
+	a := Answer{
+		Given: true, State: SenderState(b[0]), Sequence: Sequence(binary.BigEndian.Uint64(b[1:])),
+		Private: PrivateNumber(binary.BigEndian.Uint64(b[9:])),
+	}
+	if source := [16]byte(b[17:answerSize]); source != [16]byte{} {
+		a.Source = netip.AddrFrom16(source).Unmap()
+	}
+	return a
 }
 
 // ParseDescription reads a packet of TypeDescription.
@@ -175,6 +233,9 @@ func ParseDescription(b []byte) (Description, error) {
 		if least := binary.BigEndian.Uint64(behind); least <= d.Geometry.ImageSize {
 			d.LeastDiskSize = least
 		}
+		if behind = behind[8:]; len(behind) >= answerSize {
+			d.Answer = parseAnswer(behind)
+		}
 	}
 	if group, port := [16]byte(b[56:72]), binary.BigEndian.Uint16(b[72:]); group != [16]byte{} || port != 0 {
 		d.Data = netip.AddrPortFrom(netip.AddrFrom16(group).Unmap(), port)
@@ -198,8 +259,11 @@ func (d *Description) bounded() bool {
 	if format.Numbered(uint8(d.Format)) != d.Format || d.LeastDiskSize > d.Geometry.ImageSize {
 		return false
 	}
+	if a := &d.Answer; a.Sequence > MaxSequence || a.Source.IsValid() && (a.Source.IsMulticast() || a.Source.Zone() != "") {
+		return false
+	}
 	return d.Completion.ManifestSize <= MaxManifestPerBlock*(uint64(d.Geometry.BlockCount())+1) &&
-		boundedInterval(d.ReportInterval) && validFileName(d.FileName)
+		boundedInterval(d.ReportInterval, MinInterval) && validFileName(d.FileName)
 }
 
 // sectorSizeLog is 0 for sizes that a packet cannot tell.
@@ -222,4 +286,4 @@ func sectorSize(log byte) uint32 {
 	return 0
 }
 
-func boundedInterval(d time.Duration) bool { return d >= time.Microsecond && d <= MaxInterval }
+func boundedInterval(d, least time.Duration) bool { return d >= least && d <= MaxInterval }

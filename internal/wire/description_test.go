@@ -58,7 +58,23 @@ func testPartitioned() Description {
 	return d
 }
 
+// testAnswer is the description as an answer to an offer.
+func testAnswer() Description {
+	d := testDescription()
+	d.Answer = Answer{
+		Given: true, State: SenderStalled, Sequence: 3000000, Private: 0x99aabbccddeeff00, Source: netip.MustParseAddr("10.9.0.1"),
+	}
+	return d
+}
+
 func TestDescription(t *testing.T) {
+	checkVector(t, "answer", testAnswer(), ParseDescription)
+	checkCommon(t, "answer", ParseDescription)
+	const answerAt = descriptionSize + 10 + 1 + 8
+	checkRefused(t, "answer", ParseDescription, []refused{
+		{"sequence", set64(answerAt+1, uint64(MaxSequence)+1), ErrBounds},
+		{"source is a group", set32(answerAt+29, 0xe0000001), ErrBounds},
+	})
 	checkVector(t, "description", testDescription(), ParseDescription)
 	checkVector(t, "description of a qcow2 disk", testQcow2(), ParseDescription)
 	checkVector(t, "description of a partitioned disk", testPartitioned(), ParseDescription)
@@ -78,6 +94,7 @@ func TestDescription(t *testing.T) {
 		{"block size over the limit", set32(76, 1<<31), ErrBounds},
 		{"manifest over 64 bytes a block", set64(completionAt, 64*4097+1), ErrBounds},
 		{"interval 0", set32(reportIntervalAt, 0), ErrBounds},
+		{"interval below a tenth of a second", set32(reportIntervalAt, 99_999), ErrBounds},
 		{"interval over a minute", set32(reportIntervalAt, 60_000_001), ErrBounds},
 		{"name too short", set8(descriptionNameAt, 11), ErrLength},
 		{"name with a folder", set8(descriptionSize+3, '/'), ErrBounds},
@@ -159,3 +176,19 @@ func TestLongestDescription(t *testing.T) {
 }
 
 func FuzzDescription(f *testing.F) { fuzz(f, ParseDescription) }
+
+// TestAnswerCut: a description whose answer is cut short is one of an earlier version.
+func TestAnswerCut(t *testing.T) {
+	whole := vectors["answer"]
+	for cut := 1; cut <= answerSize; cut++ {
+		got, err := ParseDescription(sealed(bytes.Clone(whole[:len(whole)-cut])))
+		if err != nil || got.Answer.Given {
+			t.Errorf("%d bytes less: %+v, %v", cut, got.Answer, err)
+		}
+	}
+	d := testAnswer()
+	d.Answer.Source = netip.Addr{}
+	if got, err := ParseDescription(d.AppendTo(nil)); err != nil || got.Answer.Source.IsValid() {
+		t.Errorf("no source: %v, %v", got.Answer.Source, err)
+	}
+}

@@ -296,7 +296,7 @@ func (s *fitSender) heartbeat() error {
 		Pass:           1,
 		PassEnded:      s.passEnded,
 		Receivers:      1,
-		ReportInterval: fitInterval,
+		ReportInterval: wire.MinInterval,
 		Completion:     s.completion,
 	}.AppendTo(nil))
 }
@@ -349,7 +349,7 @@ func (s *fitSender) describe(offer wire.Offer) error {
 		Codecs:         1 << codec.Raw,
 		Geometry:       s.objects[wire.Image].geometry,
 		SymbolSize:     s.symbolSize,
-		ReportInterval: fitInterval,
+		ReportInterval: wire.MinInterval,
 		Receivers:      1,
 		FileName:       wire.FileName("images/fit.img"),
 	}.AppendTo(nil))

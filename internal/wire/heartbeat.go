@@ -51,7 +51,7 @@ type Heartbeat struct {
 	Pass           uint32 // passes begun
 	PassEnded      bool
 	Receivers      uint32        // unfinished ones, for the back-off
-	ReportInterval time.Duration // how often a receiver reports, 1 µs to MaxInterval
+	ReportInterval time.Duration // how often a receiver reports, MinInterval to MaxInterval
 	RoundTrip      time.Duration // the largest measured, 0 to MaxInterval
 	Clock          Clock
 	Completion     Completion
@@ -64,7 +64,7 @@ type Heartbeat struct {
 // Sample is the receivers that report in time, for the sender's rate, and how often. Each
 // heartbeat names all of them; the zero Sample names none.
 type Sample struct {
-	Interval  time.Duration    // 1 µs to MaxInterval; 0 if there is no sample
+	Interval  time.Duration    // MinSampleInterval to MaxInterval; 0 if there is no sample
 	Receivers List[ReceiverID] // at most MaxSample, in any order
 }
 
@@ -170,7 +170,7 @@ func ParseHeartbeat(b []byte) (Heartbeat, error) {
 }
 
 func (h *Heartbeat) bounded() bool {
-	return h.Sequence <= MaxSequence && boundedInterval(h.ReportInterval) &&
-		(h.Sample.Interval == 0 || boundedInterval(h.Sample.Interval)) && h.RoundTrip >= 0 && h.RoundTrip <= MaxInterval &&
+	return h.Sequence <= MaxSequence && boundedInterval(h.ReportInterval, MinInterval) &&
+		(h.Sample.Interval == 0 || boundedInterval(h.Sample.Interval, MinSampleInterval)) && h.RoundTrip >= 0 && h.RoundTrip <= MaxInterval &&
 		h.Completion.ManifestSize <= maxManifestOfAll && h.CarouselBlock < block.MaxBlockCount
 }

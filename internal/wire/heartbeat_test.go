@@ -24,6 +24,7 @@ func TestHeartbeat(t *testing.T) {
 	checkRefused(t, "heartbeat", ParseHeartbeat, []refused{
 		{"sequence", set64(16, uint64(MaxSequence)+1), ErrBounds},
 		{"interval 0", set32(32, 0), ErrBounds},
+		{"interval below a tenth of a second", set32(32, 99_999), ErrBounds},
 		{"interval over a minute", set32(32, 60_000_001), ErrBounds},
 		{"round trip over a minute", set32(36, 60_000_001), ErrBounds},
 		{"manifest too large for any image", set64(44, 1<<63), ErrBounds},

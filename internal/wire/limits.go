@@ -23,8 +23,12 @@ const (
 	// MaxManifestPerBlock bounds the manifest: this many bytes a block, and once more.
 	MaxManifestPerBlock = 64
 	// MaxInterval bounds what a sender can make a receiver wait: the report interval
-	// and the round trip that back-off is scaled by.
-	MaxInterval = time.Minute
+	// and the round trip that back-off is scaled by. MinInterval bounds how often it can
+	// make a receiver report: senders never ask for more than four reports a second, and
+	// MinSampleInterval is for the few receivers that report in time.
+	MaxInterval       = time.Minute
+	MinInterval       = 100 * time.Millisecond
+	MinSampleInterval = time.Microsecond
 
 	// MaxNACKs, MaxTimedNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges,
 	// MaxSubblocks and MaxGoodbyeAcks are what fits MaxControlSize.

@@ -14,7 +14,7 @@ import (
 //	+---------------------------------------------------------------+
 //	|                      0x4D584232 ("MXB2")                      |
 //	+---------------+-----------------------------------------------+
-//	|    version    |                   reserved                    |
+//	|    version    |     flags     |           reserved            |
 //	+---------------+-----------------------------------------------+
 //	|                           checksum                            |
 //	+-------------------------------+-------------------------------+
@@ -31,7 +31,10 @@ import (
 // version that both speak. Version 0 means that the program is ours and speaks
 // MXB 1 only; nothing need follow it.
 type Offer struct {
-	Version  uint8 // the latest that the receiver speaks
+	Version uint8 // the latest that the receiver speaks
+	// Private: the offer went to the sender's own address, and nobody else knows Receiver. The
+	// answer may not go by broadcast.
+	Private  bool
 	Receiver ReceiverID
 	Codecs   Codecs // those that the receiver can decode
 	// LargestPacket is the greatest payload of a UDP datagram that passes the
@@ -47,6 +50,7 @@ const (
 	offerMagic      = 0x4D584232
 	offerSize       = 25 // without the name
 	offerChecksumAt = 8
+	flagPrivate     = 1
 )
 
 // minLargestPacket holds the smallest symbol that there is.
@@ -59,7 +63,11 @@ func (o Offer) AppendTo(dst []byte) []byte {
 	must(validText(o.HostName), "host name is no Text")
 	start := len(dst)
 	dst = binary.BigEndian.AppendUint32(dst, offerMagic)
-	dst = append(dst, o.Version, 0, 0, 0, 0, 0, 0, 0)
+	flags := byte(0)
+	if o.Private {
+		flags = flagPrivate
+	}
+	dst = append(dst, o.Version, flags, 0, 0, 0, 0, 0, 0)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(o.Codecs))
 	dst = binary.BigEndian.AppendUint16(dst, o.LargestPacket)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(o.Receiver))
@@ -89,6 +97,7 @@ func ParseOffer(b []byte) (Offer, error) {
 	}
 	o := Offer{
 		Version:       b[4],
+		Private:       b[5]&flagPrivate != 0,
 		Codecs:        Codecs(binary.BigEndian.Uint16(b[12:])),
 		LargestPacket: binary.BigEndian.Uint16(b[14:]),
 		Receiver:      ReceiverID(binary.BigEndian.Uint64(b[16:])),

@@ -9,6 +9,9 @@ import (
 func TestOffer(t *testing.T) {
 	o := Offer{Version: 1, Receiver: 0xfedcba9876543210, Codecs: 0b11, LargestPacket: 1472, HostName: []byte("node-07")}
 	checkVector(t, "offer", o, ParseOffer)
+	private := o
+	private.Private = true
+	checkVector(t, "private offer", private, ParseOffer)
 	want := vectors["offer"]
 	for i := range want {
 		b := bytes.Clone(want)
@@ -29,7 +32,7 @@ func TestOffer(t *testing.T) {
 		{"largest packet too large", set16(14, 65508), ErrBounds},
 		{"too long", func(b []byte) []byte { return append(b, make([]byte, MaxControlSize)...) }, ErrLength},
 	})
-	checkTaken(t, "offer", ParseOffer, func(b []byte) []byte { b[5], b[6], b[7] = 1, 2, 3; return b })
+	checkTaken(t, "offer", ParseOffer, func(b []byte) []byte { b[5], b[6], b[7] = 0xfe, 2, 3; return b })
 	checkTaken(t, "offer", ParseOffer, func(b []byte) []byte { return append(b, "of a later version"...) })
 
 	later, err := ParseOffer(sealed(set8(4, 9)(bytes.Clone(want))))

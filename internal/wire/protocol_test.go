@@ -69,7 +69,7 @@ func TestProtocolNamesTypes(t *testing.T) {
 		named[Type(number)] = false
 	}
 	for name, b := range vectors {
-		if name == "offer" { // which has no type
+		if strings.HasSuffix(name, "offer") { // which has no type
 			continue
 		}
 		if _, ok := named[Type(b[1])]; !ok {

@@ -214,6 +214,8 @@ var parsers = map[string]func([]byte) error{
 	"symbol":                            func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"manifest symbol":                   func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"zero run":                          func(b []byte) error { _, err := ParseZeroRun(b); return err },
+	"private offer":                     func(b []byte) error { _, err := ParseOffer(b); return err },
+	"answer":                            func(b []byte) error { _, err := ParseDescription(b); return err },
 	"repair advertisement": func(b []byte) error {
 		o, err := ParseRepairAdv(b)
 		for n := range o.Pending.All() {

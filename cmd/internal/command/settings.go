@@ -58,7 +58,7 @@ var flagOf = map[string]string{
 	"ClientConfig.TruncateUnused": "--truncate-unused",
 	"ClientConfig.Unicast":        "--unicast",
 	"ClientConfig.TriesAgain":     "--retry",
-	"ClientConfig.OnlyMXB1":       "--mxb1",
+	"ClientConfig.MXB1":           "--mxb1",
 }
 
 // FlagOf is the flag of a setting such as "ServerConfig.MTU"; "" if it has none. Only tests

@@ -70,6 +70,18 @@ func ParseUnicast(s string) (multiserver.UnicastMode, error) {
 	return m, nil
 }
 
+// ParseMXB1 accepts the modes of MXB 1.
+func ParseMXB1(s string) (multiserver.MXB1Mode, error) {
+	modes := map[string]multiserver.MXB1Mode{
+		"auto": multiserver.MXB1Auto, "never": multiserver.MXB1Never, "only": multiserver.MXB1Only,
+	}
+	m, ok := modes[s]
+	if !ok {
+		return 0, errors.New("want never, auto or only")
+	}
+	return m, nil
+}
+
 // ParseWithin returns a parser of decimal numbers from least to most, neither negative.
 func ParseWithin(least, most int) func(string) (int, error) {
 	return func(s string) (int, error) {

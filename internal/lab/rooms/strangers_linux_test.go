@@ -30,17 +30,18 @@ const (
 // one port, until stop is called or the test ends.
 func (r *room) flood(host int, to string, packets ...[]byte) (stop func()) {
 	r.Helper()
+	return r.floodAs(host, "", to, packets...)
+}
+
+// serverAddress is that of the server in host 0, and the source of its stream.
+const serverAddress = "10.77.0.1:7500"
+
+// floodAs is flood from an address that may be another host's: "" is the host's own.
+func (r *room) floodAs(host int, from, to string, packets ...[]byte) (stop func()) {
+	r.Helper()
 	address, err := net.ResolveUDPAddr("udp4", to)
 	r.must(err)
-	var socket *net.UDPConn
-	r.must(r.Hosts[host].Do(func() error {
-		conn, err := net.ListenUDP("udp4", nil)
-		if err != nil {
-			return err
-		}
-		socket = conn
-		return ipv4.NewPacketConn(conn).SetMulticastInterface(&net.Interface{Index: r.Hosts[host].Index})
-	}))
+	socket := r.sendingFrom(host, from)
 	ctx, cancel := context.WithCancel(r.ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -242,7 +243,7 @@ func TestStrangersOnTheDataGroup(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 3}, 2*mib)
 			s := r.serve(0, "--data-group", dataGroup)
-			r.flood(2, dataGroup+":16000", c.packets...)
+			r.floodAs(2, serverAddress, dataGroup+":16000", c.packets...) // others are not even heard
 			end := r.receive(1).finishes()
 			if end.Strangers > 0 != c.foreign || end.BadPackets > 0 == c.foreign {
 				t.Errorf("%d packets of strangers and %d bad ones are counted", end.Strangers, end.BadPackets)
@@ -356,7 +357,7 @@ func TestStreamOfBefore(t *testing.T) {
 	}
 }
 
-// meddle has a host hear a group and send there, for each packet and its number, what
+// meddle has a host hear a group and send there as the server, for each packet and its number, what
 // change makes of it, which may keep the packet until it is called again.
 func (r *room) meddle(host int, group string, change func(n int, packet []byte) [][]byte) {
 	r.Helper()
@@ -369,7 +370,11 @@ func (r *room) meddle(host int, group string, change func(n int, packet []byte) 
 		if in, err = net.ListenMulticastUDP("udp4", iface, address); err != nil {
 			return err
 		}
-		if out, err = net.ListenUDP("udp4", nil); err != nil {
+		at, err := net.ResolveUDPAddr("udp4", serverAddress)
+		if err != nil {
+			return err
+		}
+		if out, err = listenTransparent(at); err != nil { // clients hear nobody else
 			return err
 		}
 		p := ipv4.NewPacketConn(out)

@@ -168,6 +168,7 @@ func (n *node) take(now time.Duration, p *packet) {
 	case wire.TypeRepairAdv:
 		e.HandleRepairAdv(now, c.adv)
 	case wire.TypeHeartbeat:
+		e.Learn(now, c.heartbeat.Completion) // the driver asks for it
 		e.HandleHeartbeat(now, c.heartbeat)
 	case wire.TypeGoodbyeAck:
 		e.HandleGoodbyeAck(now, c.ack)

@@ -135,7 +135,7 @@ func (n *node) forge(now time.Duration, p *packet) {
 	}
 	beyond := block.ID(blocks + uint32(f.rand.IntN(block.MaxBlockCount-int(blocks))))
 	tooMany := uint16(n.room.geometry.MaxK(0, symbolSize) + 1 + f.rand.IntN(10_000))
-	switch f.rand.IntN(8) {
+	switch f.rand.IntN(11) {
 	case 0:
 		s := wire.Symbol{Sequence: 1, Block: block.ID(f.rand.IntN(int(blocks))), Symbol: block.SymbolID(f.rand.IntN(3)), K: tooMany}
 		if v := e.HandleSymbol(now, &s).Verdict; v != receiver.Invalid && v != receiver.Duplicate {
@@ -176,8 +176,36 @@ func (n *node) forge(now time.Duration, p *packet) {
 		if e.HandleGoodbyeAck(now, a); e.Gone() {
 			wrong("is gone by another's goodbye")
 		}
+	case 8: // from the future, and over
+		h := f.random(blocks)
+		h.Sequence = f.beat.Sequence + 1<<30 + wire.Sequence(f.rand.IntN(1<<30))
+		before := e.InDoubt()
+		if f.tell(n, now, h); f.beat.ReportInterval > 0 && !before && !e.InDoubt() {
+			wrong("believes a heartbeat of sequence %d at %d", h.Sequence, f.beat.Sequence)
+		}
+	case 9:
+		s := wire.Symbol{Sequence: f.beat.Sequence + 1<<30, Block: block.ID(f.rand.IntN(int(blocks))), K: 1}
+		if v := e.HandleSymbol(now, &s).Verdict; v != receiver.Unbelieved {
+			wrong("takes a symbol of sequence %d at %d: verdict %d", s.Sequence, f.beat.Sequence, v)
+		}
+	case 10:
+		f.tell(n, now, f.random(blocks))
+	}
+	if o, reason, gaveUp := e.GaveUp(); gaveUp && o != wire.OutcomeTimeLimit && n.badBlocks == n.spec.BadBlocks {
+		wrong("is ended by a forged packet: %s", reason)
 	}
 	n.arm()
+}
+
+// random is a heartbeat that a sender might send, with contents that nobody sent.
+func (f *forger) random(blocks uint32) wire.Heartbeat {
+	h := f.beat
+	h.State, h.PassEnded = wire.SenderState(f.rand.IntN(7)), f.rand.IntN(2) == 0
+	h.Pass, h.Receivers, h.Clock = uint32(f.rand.IntN(100)), uint32(f.rand.IntN(1000)), wire.Clock(f.rand.Uint32())
+	h.ReportInterval = wire.MinInterval + time.Duration(f.rand.Int64N(int64(wire.MaxInterval-wire.MinInterval)))
+	h.RoundTrip = time.Duration(f.rand.Int64N(int64(wire.MaxInterval)))
+	h.CarouselBlock = block.ID(f.rand.IntN(int(blocks)))
+	return h
 }
 
 // tell hands over a heartbeat, if one came to make it from.

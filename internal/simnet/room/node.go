@@ -63,6 +63,7 @@ type search struct {
 	askAt    time.Duration // when the next offer is due; Never while there is a session
 	answer   answer
 	answerAt time.Duration // Never while none is on its way
+	rand     *rand.Rand    // for answers in a session
 }
 
 // answer is to an offer.
@@ -91,7 +92,7 @@ func newNode(r *Room, number int, spec Spec) *node {
 		room: r, number: number, spec: spec,
 		id:        wire.ReceiverID(number + 1),
 		rand:      rand.New(rand.NewPCG(r.cfg.Seed, uint64(number)+10)),
-		search:    search{askAt: simnet.Never, answerAt: simnet.Never},
+		search:    search{askAt: simnet.Never, answerAt: simnet.Never, rand: rand.New(rand.NewPCG(r.cfg.Seed, uint64(number)+10+3<<32))},
 		disk:      disk{at: simnet.Never},
 		badBlocks: spec.BadBlocks,
 	}
@@ -138,7 +139,10 @@ func (n *node) begin(now time.Duration, a answer) {
 		n.content.forget()
 		n.way.restarted(now)
 	default:
-		n.way.answered(now)
+		n.engine.Learn(now, a.Completion)
+		n.engine.SenderAt(now, a.Sequence)
+		n.way.answered(n, now)
+		n.check(now)
 	}
 	n.way.token = a.token
 	n.arm()
@@ -161,8 +165,12 @@ func (n *node) deaf() bool { return n.dead || n.gone || n.spec.Join > n.room.now
 
 // answer is the sender's to an offer.
 func (n *node) answer(now time.Duration, a answer) {
-	if n.rand.Float64() >= n.spec.Loss {
-		n.search.answer, n.search.answerAt = a, now+n.delay+time.Duration(n.rand.Int64N(int64(jitter)))
+	r := n.rand
+	if n.engine != nil { // the engine's draws may come later: see patience
+		r = n.search.rand
+	}
+	if r.Float64() >= n.spec.Loss {
+		n.search.answer, n.search.answerAt = a, now+n.delay+time.Duration(r.Int64N(int64(jitter)))
 		n.wake = min(n.wake, n.search.answerAt)
 		n.room.wake[n.number] = min(n.room.wake[n.number], n.wake)
 	}
@@ -347,7 +355,7 @@ func (n *node) takeControl(now time.Duration, c *control) {
 	case wire.TypeHeartbeat:
 		n.forger.beat = c.heartbeat
 		e.HandleHeartbeat(now, c.heartbeat)
-		n.way.heartbeat(c.heartbeat)
+		n.way.heartbeat(n, now, c.heartbeat)
 	case wire.TypeProbe:
 		n.way.observer.HandleProbe(now, c.probe)
 	case wire.TypeSubblockDigests:

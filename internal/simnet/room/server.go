@@ -155,7 +155,7 @@ func (s *server) description(n *node) answer {
 	return answer{
 		Session: receiver.Session{
 			ID: s.id, ReportInterval: s.group.engine.Interval(), Receivers: uint32(s.unfinished()),
-			Completion: s.reader.completion,
+			Completion: s.reader.completion, Sequence: s.of(n.id).engine.Sequence(), TellsSequence: true,
 		},
 		token: s.peers.Token(n.id, n.machine.addr),
 	}

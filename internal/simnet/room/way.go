@@ -1,6 +1,7 @@
 package room
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"multiserver/internal/probe"
@@ -31,7 +32,9 @@ func newWay(n *node, now time.Duration) way {
 		mode = reach.Auto
 	}
 	return way{
-		engine: reach.New(reach.Config{Unicast: mode, Multicast: true}),
+		engine: reach.New(reach.Config{
+			Unicast: mode, Multicast: true, Rand: rand.New(rand.NewPCG(n.room.cfg.Seed, uint64(n.number)+10+2<<32)),
+		}),
 		origin: now, tickAt: now, joined: now, heardAt: now,
 	}
 }
@@ -71,16 +74,21 @@ func (w *way) symbol(now time.Duration) {
 
 func (w *way) foreign() { w.engine.Foreign() }
 
-func (w *way) heartbeat(h wire.Heartbeat) {
+func (w *way) heartbeat(n *node, now time.Duration, h wire.Heartbeat) {
+	if h.Completion.ManifestSize != 0 && !n.engine.KnowsManifest() {
+		w.engine.News(now-w.origin, h.Receivers)
+	}
 	w.engine.State(h.State)
 	w.observer.HandleSequence(h.Sequence)
 }
 
-func (w *way) answered(now time.Duration) { w.engine.Answered(now - w.origin) }
+func (w *way) answered(n *node, now time.Duration) {
+	w.engine.Answered(now - w.origin)
+	w.engine.Told(now-w.origin, wire.SenderStreaming, n.engine.KnowsManifest(), !n.engine.InDoubt())
+}
 
 // restarted: the trains of the session before tell nothing of this one's.
 func (w *way) restarted(now time.Duration) {
-	w.answered(now)
 	w.engine.Restarted(now - w.origin)
 	w.observer = probe.Observer{}
 	w.heardAt = now
@@ -107,6 +115,9 @@ func (w *way) act(n *node, now time.Duration) {
 	}
 	w.tickAt = now + reachTick
 	w.judgeSize(n, now)
+	if n.engine.InDoubt() {
+		w.engine.Doubt(now-w.origin, uint32(n.room.server.unfinished()))
+	}
 	if n.done == 0 {
 		w.follow(n, now, w.engine.Next(now-w.origin, w.token != 0, false))
 	}
