@@ -16,12 +16,12 @@ import (
 // Tests may import more, to put things together.
 var mayImport = map[string][]string{
 	".": {"internal/account", "internal/diagnose", "internal/discover", "internal/failure", "internal/fetch", "internal/format", "internal/host",
-		"internal/image", "internal/legacy", "internal/mxb1", "internal/netcheck", "internal/quote", "internal/reach", "internal/roster", "internal/routes",
+		"internal/image", "internal/legacy", "internal/mxb1", "internal/netcheck", "internal/packed", "internal/quote", "internal/reach", "internal/roster", "internal/routes",
 		"internal/session", "internal/startgate", "internal/target", "internal/udp", "internal/wire"},
 	"internal/fetch": {"internal/account", "internal/block", "internal/codec", "internal/discover", "internal/failure", "internal/fec", "internal/memory", "internal/probe",
 		"internal/quote", "internal/reach", "internal/receiver", "internal/seed", "internal/target", "internal/udp", "internal/wire", "internal/writer"},
 	"internal/discover": {"internal/account", "internal/codec", "internal/failure", "internal/format", "internal/mxb1", "internal/quote", "internal/udp", "internal/wire"},
-	"internal/diagnose": {"internal/account", "internal/discover", "internal/failure", "internal/format", "internal/image", "internal/mxb1", "internal/netcheck", "internal/probe",
+	"internal/diagnose": {"internal/account", "internal/discover", "internal/failure", "internal/format", "internal/image", "internal/mxb1", "internal/netcheck", "internal/packed", "internal/probe",
 		"internal/quote", "internal/target", "internal/udp", "internal/wire"},
 	"internal/writer":  {"internal/account", "internal/block", "internal/codec", "internal/failure", "internal/quote", "internal/target"},
 	"internal/account": {},
@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"internal/congestion":  {"internal/wire"},
 	"internal/receiver":    {"internal/block", "internal/wire"},
 	"internal/image":       {"internal/block", "internal/format", "internal/quote"},
+	"internal/packed":      {"internal/block", "internal/codec", "internal/failure", "internal/image", "internal/quote"},
 	"internal/mxb1":        {"internal/block"},
 	"internal/probe":       {"internal/wire"},
 	"internal/roster":      {"internal/block", "internal/wire"},
@@ -58,8 +59,9 @@ var mayImport = map[string][]string{
 	"internal/target":      {"internal/block", "internal/codec", "internal/format", "internal/memory", "internal/partition", "internal/quote", "internal/signature"},
 	"internal/progress":    {".", "internal/quote"},
 	"cmd/internal/command": {".", "internal/memory", "internal/progress", "internal/quote"},
-	"cmd/multiserver":      {".", "internal/progress", "internal/quote", "cmd/internal/command"},
-	"cmd/multiclient":      {".", "internal/progress", "internal/quote", "cmd/internal/command"},
+	"cmd/multiserver": {".", "internal/codec", "internal/format", "internal/image", "internal/packed", "internal/progress", "internal/quote",
+		"cmd/internal/command"},
+	"cmd/multiclient": {".", "internal/progress", "internal/quote", "cmd/internal/command"},
 	// For tests and benchmarks only: no program imports them.
 	"internal/simnet":        {},
 	"internal/simnet/matrix": {"internal/simnet/path"},
@@ -81,7 +83,7 @@ var mayImport = map[string][]string{
 // layers are those of ARCHITECTURE.md, from the ground up. A package imports none of a
 // layer above its own.
 var layers = [][]string{
-	{"internal/account", "internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/format", "internal/image", "internal/memory", "internal/partition",
+	{"internal/account", "internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/format", "internal/image", "internal/memory", "internal/packed", "internal/partition",
 		"internal/quote", "internal/signature", "internal/target", "internal/target/loopdev", "internal/udp", "internal/wire"},
 	engines,
 	{"internal/blockstore", "internal/diagnose", "internal/discover", "internal/fetch", "internal/host", "internal/legacy", "internal/netcheck",

@@ -17,6 +17,7 @@ import (
 	"multiserver/internal/image"
 	"multiserver/internal/legacy"
 	"multiserver/internal/mxb1"
+	"multiserver/internal/packed"
 	"multiserver/internal/quote"
 	"multiserver/internal/roster"
 	"multiserver/internal/routes"
@@ -111,8 +112,11 @@ func (s *Server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", quote.Name(source.Name()), run.fixed.Group),
-		"bytes", source.Size(), "control", run.fixed.Control.String(), "interfaces", udp.InterfaceNames(interfaces))
+	about := []any{"bytes", source.Size(), "control", run.fixed.Control.String(), "interfaces", udp.InterfaceNames(interfaces)}
+	if m, ok := source.(*packed.Image); ok {
+		about = append(about, "packed", m.PackedSize())
+	}
+	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", quote.Name(source.Name()), run.fixed.Group), about...)
 	s.cautionOf(source)
 	if s.cfg.File != "" {
 		if where := target.MountedAt(s.cfg.File); where != "" {
@@ -149,7 +153,7 @@ func (s *Server) cautionOf(source image.Source) {
 
 func (s *Server) openSource() (image.Source, error) {
 	if s.cfg.Source == nil {
-		return image.Open(s.cfg.File)
+		return packed.OpenSource(s.cfg.File)
 	}
 	return image.FromReader(s.cfg.Source, uint64(s.cfg.Source.Size()), s.cfg.Name)
 }

@@ -33,6 +33,7 @@ multiserver multicasts a disk image to any number of multiclients until stopped.
   multiserver -i eth1 --rate 900M x.img   on one interface, at most 900 Mbit/s
   multiserver --min-receivers 30 x.img    start when 30 clients have joined
   multiserver --exit-after-done x.img     exit when all clients are done
+  multiserver pack x.img -o x.mspack.zst  compress it once, serve it often
   multiserver check -f x.img              find out why clients do not get it
 `
 
@@ -103,6 +104,7 @@ func (o *options) command() *command.Command {
 	})
 	c.Add("Messages", o.output.Define)
 	o.addCheck(c)
+	addPack(c)
 	return c
 }
 

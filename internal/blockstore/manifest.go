@@ -24,13 +24,18 @@ type digests struct {
 	changed    func() error // of the image's source
 }
 
+// manifested is a Source that knows its manifest: a packed image.
+type manifested interface{ Manifest() *codec.Manifest }
+
 func newDigests(cfg *Config) (*digests, error) {
 	builder, err := codec.NewManifestBuilder(cfg.Geometry)
 	if err != nil {
 		return nil, err
 	}
 	d := &digests{name: cfg.Source.String(), builder: builder, file: newManifestFile(cfg), changed: cfg.Source.Changed}
-	if m := d.file.recall(cfg.Geometry); m != nil {
+	if known, ok := cfg.Source.(manifested); ok && known.Manifest().Geometry() == cfg.Geometry {
+		d.complete(known.Manifest())
+	} else if m := d.file.recall(cfg.Geometry); m != nil {
 		d.complete(m)
 	}
 	return d, nil

@@ -163,5 +163,8 @@ func (m *Manifest) Digest(id block.ID) Digest {
 // ImageDigest hashes the digests of all blocks: the caller keeps it.
 func (m *Manifest) ImageDigest() Digest { return imageDigest(m.geometry, m.Digest) }
 
+// Geometry is that of the image.
+func (m *Manifest) Geometry() block.Geometry { return m.geometry }
+
 // Bytes is the encoded manifest itself, to be read only.
 func (m *Manifest) Bytes() []byte { return m.b }

@@ -10,6 +10,7 @@ import (
 	"multiserver/internal/image"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/netcheck"
+	"multiserver/internal/packed"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
 )
@@ -59,7 +60,7 @@ const WrittenMeanwhile = ": what is written there while the image is served ends
 
 // file checks that the image can be served.
 func (k serverChecker) file() {
-	source, err := image.Open(k.cfg.File)
+	source, err := packed.OpenSource(k.cfg.File)
 	if err != nil {
 		k.wrong("file", "give a file or a block device that can be read", "%v", err)
 		return

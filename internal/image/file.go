@@ -98,6 +98,9 @@ func (s *File) Name() string { return filepath.Base(s.path) }
 // String is the path that Open was given, quoted if it cannot be printed.
 func (s *File) String() string { return quote.Name(s.path) }
 
+// IsDevice reports whether the image is a block device.
+func (s *File) IsDevice() bool { return s.device }
+
 // Close closes the image.
 func (s *File) Close() error { return s.file.Close() }
 
