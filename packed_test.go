@@ -33,10 +33,10 @@ func TestServesPacked(t *testing.T) {
 	cfg := r.serverConfig()
 	cfg.File = r.packImage()
 	server, _ := r.serve(cfg)
-	for _, mxb1 := range []bool{false, true} {
+	for _, mxb1 := range []MXB1Mode{MXB1Auto, MXB1Only} {
 		out := filepath.Join(r.dir, "out.img")
 		client := r.clientConfig(out)
-		client.OnlyMXB1 = mxb1
+		client.MXB1 = mxb1
 		c, err := NewClient(client)
 		if err != nil {
 			t.Fatal(err)

@@ -69,12 +69,14 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
-// TestConfirmEndsWithSession: a server that ends its session ends the question too.
+// TestConfirmEndsWithSession: a session that ends, here for a server that is gone, ends the question
+// too.
 func TestConfirmEndsWithSession(t *testing.T) {
 	p := newPeer(t, 4)
 	_, err := p.run(func() {}, func(cfg *Config) {
 		cfg.SilenceLimit = 300 * time.Millisecond
 		cfg.Confirm = func(ctx context.Context) error {
+			p.conn.Close() // it answers nothing any more
 			<-ctx.Done()
 			return ctx.Err()
 		}
