@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"multiserver/internal/lab"
+	"multiserver/internal/progress"
 	"multiserver/internal/target/loopdev"
 )
 
@@ -64,6 +66,47 @@ func TestLittleMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLittleMemoryAndStalledOutput: whoever reads a client's output does not read for a while. The
+// client holds what its memory allows, and goes on when it is read.
+func TestLittleMemoryAndStalledOutput(t *testing.T) {
+	r := newRoom(t, lab.Config{}, 1)
+	r.fill(littleImageBytes)
+	r.serve(0, "--rate", littleRate)
+	fifo, out := r.path("fifo"), r.path("out")
+	r.must(unix.Mkfifo(fifo, 0o600))
+	client := r.prepareClient(1, "-o", "-")
+	newMemoryGroup(t, littleBytes).enter(client.process)
+	// Read and write, so that neither this nor the client's end waits for the other.
+	end, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	r.must(err)
+	defer end.Close()
+	client.Stdout = end
+	r.start(client.process)
+	r.await("the client holds all that it can", func() bool {
+		const same = 5 // a second and more
+		seen := records[progress.ClientRecord](client.process, progress.EventProgress)
+		if len(seen) < same {
+			return client.hasEnded()
+		}
+		seen = seen[len(seen)-same:]
+		return client.hasEnded() || seen[0].PacketsReceived > 0 && seen[0].PacketsReceived == seen[same-1].PacketsReceived
+	})
+	file, err := os.Create(out)
+	r.must(err)
+	defer file.Close()
+	copied := make(chan error, 1) // from the goroutine to the test, once
+	go func() {
+		_, err := io.CopyN(file, end, littleImageBytes)
+		copied <- err
+	}()
+	client.exits(0)
+	if t.Failed() {
+		return
+	}
+	r.must(<-copied)
+	r.same(r.image, out)
 }
 
 // memoryGroup is a control group with a limit of memory (cgroups(7)).
