@@ -34,16 +34,13 @@ func TestMachines(t *testing.T) {
 		name     string
 		machines int
 		busy     bool // the host has something else to do, too
-		memory   int64
 	}{
 		{name: "one", machines: 1},
 		{name: "one on a busy host", machines: 1, busy: true},
-		{name: "one with little memory", machines: 1, memory: 96 * mib},
 		{name: "two", machines: 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newMachineRoom(t)
-			b.config.MemoryBytes = c.memory
 			if c.busy {
 				b.keepBusy()
 			}
