@@ -412,6 +412,12 @@ func (e *Engine) appendReport(now time.Duration, dst []byte) []byte {
 	r.Counts = e.stream.counts()
 	r.Backlog = uint32(len(e.slots) - len(e.free))
 	r.Room = uint32(e.freeSlots())
+	if e.tight {
+		// It requests as many blocks as it has slots. Those that fill wait for the sender and not
+		// for the target, and must not slow the stream down.
+		behind := e.inState(slotSolving) + e.inState(slotWriting)
+		r.Backlog, r.Room = uint32(behind), uint32(max(0, e.window-behind))
+	}
 	r.Phase = wire.PhaseReceiving
 	switch {
 	case e.unverified > 0:

@@ -12,6 +12,6 @@ import (
 func limitMemory() {
 	const most = 256 << 20
 	if available := memory.Available(); available < most && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(available / 2))
+		debug.SetMemoryLimit(int64(available/4*3 + 8<<20))
 	}
 }

@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"multiserver/internal/lab"
+	"multiserver/internal/progress"
 	"multiserver/internal/target/loopdev"
 )
 
@@ -25,23 +27,26 @@ const (
 	littleRate = "4G"
 )
 
-// TestLittleMemory: a client and a server that may take 32 MiB each carry an image that comes
-// faster than it is written, and say that memory is little.
+// TestLittleMemory: a client that may take 32 MiB writes an image that comes faster than it is
+// written, and so it does from a server that may take no more. They say that memory is little.
 func TestLittleMemory(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		lossPercent float64
 		toDevice    bool
+		server      bool // it has little memory too
 	}{
-		{name: "onto a device", toDevice: true},
-		{name: "into a file, with loss", lossPercent: 1},
+		{name: "a client, onto a device", toDevice: true},
+		{name: "a client and a server, into a file, with loss", lossPercent: 1, server: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRoom(t, lab.Config{LossPercent: c.lossPercent}, 1)
 			r.fill(littleImageBytes)
-			groups := [2]*memoryGroup{newMemoryGroup(t, littleBytes), newMemoryGroup(t, littleBytes)}
+			group := newMemoryGroup(t, littleBytes)
 			s := server{r.prepare(r.Hosts[0], lab.BuildOnce(r).Server, "--json", "--rate", littleRate, "-f", r.image)}
-			groups[0].enter(s.process)
+			if c.server {
+				newMemoryGroup(t, littleBytes).enter(s.process)
+			}
 			r.start(s.process)
 			s.ready()
 			out := r.path("out")
@@ -50,19 +55,58 @@ func TestLittleMemory(t *testing.T) {
 			}
 			client := r.prepareClient(1, "-o", out, "--verify", "--receive-timeout", "10s")
 			client.out = out
-			groups[1].enter(client.process)
+			group.enter(client.process)
 			r.start(client.process)
 			end := client.finishes()
 			served := s.stop()
-			t.Logf("%.1f s, sent %.2f times the image; most memory of the server %d MiB, of the client %d MiB",
-				end.StreamingSeconds, served.ImageRatio, groups[0].most()/mib, groups[1].most()/mib)
-			for _, p := range []*process{s.process, client.process} {
-				if !p.hasLogged("little memory") {
-					t.Errorf("%s: does not say that memory is little", p.title)
-				}
+			t.Logf("%.1f s, sent %.2f times the image; most memory of the client's group %d MiB",
+				end.StreamingSeconds, served.ImageRatio, group.most()/mib)
+			if !client.hasLogged("little memory") || s.hasLogged("little memory") != c.server {
+				t.Errorf("%s and %s do not say which of them has little memory", client.title, s.title)
 			}
 		})
 	}
+}
+
+// TestLittleMemoryAndStalledOutput: whoever reads a client's output does not read for a while. The
+// client holds what its memory allows, and goes on when it is read.
+func TestLittleMemoryAndStalledOutput(t *testing.T) {
+	r := newRoom(t, lab.Config{}, 1)
+	r.fill(littleImageBytes)
+	r.serve(0, "--rate", littleRate)
+	fifo, out := r.path("fifo"), r.path("out")
+	r.must(unix.Mkfifo(fifo, 0o600))
+	client := r.prepareClient(1, "-o", "-")
+	newMemoryGroup(t, littleBytes).enter(client.process)
+	// Read and write, so that neither this nor the client's end waits for the other.
+	end, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	r.must(err)
+	defer end.Close()
+	client.Stdout = end
+	r.start(client.process)
+	r.await("the client holds all that it can", func() bool {
+		const same = 5 // a second and more
+		seen := records[progress.ClientRecord](client.process, progress.EventProgress)
+		if len(seen) < same {
+			return client.hasEnded()
+		}
+		seen = seen[len(seen)-same:]
+		return client.hasEnded() || seen[0].PacketsReceived > 0 && seen[0].PacketsReceived == seen[same-1].PacketsReceived
+	})
+	file, err := os.Create(out)
+	r.must(err)
+	defer file.Close()
+	copied := make(chan error, 1) // from the goroutine to the test, once
+	go func() {
+		_, err := io.CopyN(file, end, littleImageBytes)
+		copied <- err
+	}()
+	client.exits(0)
+	if t.Failed() {
+		return
+	}
+	r.must(<-copied)
+	r.same(r.image, out)
 }
 
 // memoryGroup is a control group with a limit of memory (cgroups(7)).
