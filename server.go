@@ -255,6 +255,6 @@ func receiverOf(r roster.Row) Receiver {
 	return Receiver{
 		Name: r.Name, Addr: r.Addr, FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, BytesDone: r.BytesDone,
 		Received: r.Received, LostOnWire: r.LostOnWire, Dropped: r.Dropped, Limit: r.Limit,
-		Outcome: Outcome(r.Outcome), Reason: r.Reason, SilentFor: silentFor,
+		Outcome: Outcome(r.Outcome), Reason: r.Reason, SilentFor: silentFor, SharesAddress: r.SharesAddress,
 	}
 }

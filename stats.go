@@ -73,6 +73,8 @@ type Receiver struct {
 	// SilentFor is how long it has sent nothing, if that is longer than it should be and it has no
 	// outcome; else 0. It counts as lost after ServerConfig.ClientTimeout.
 	SilentFor time.Duration `json:"silent_ns"`
+	// SharesAddress: another machine has its address too, so that unicast often does not arrive.
+	SharesAddress bool `json:"shares_address"`
 }
 
 // Outcome is how a Receiver ended.

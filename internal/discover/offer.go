@@ -13,6 +13,7 @@ import (
 	"multiserver/internal/format"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/quote"
+	"multiserver/internal/twins"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -138,7 +139,7 @@ func (q *Question) parse(b []byte, number wire.ReceiverID) (Offer, error) {
 	if d.Receiver != q.Receiver && !private {
 		return Offer{}, errNotOurs
 	}
-	d.FileName = bytes.Clone(d.FileName)
+	d.FileName, d.Answer.OtherName = bytes.Clone(d.FileName), bytes.Clone(d.Answer.OtherName)
 	return Offer{
 		Name: string(d.FileName), SizeBytes: d.Geometry.ImageSize,
 		Identity: binary.BigEndian.Uint64(d.Identity[:]), HasTrailer: true, Session: &d, Private: private,
@@ -167,26 +168,34 @@ type Question struct {
 // AppendTo appends the request that goes to all, for an interface of that MTU. Unless it keeps to
 // MXB 1, it offers MXB 2.
 func (q *Question) AppendTo(dst []byte, mtu int) []byte {
-	return q.appendOffer(dst, mtu, q.Receiver, false)
+	return q.appendOffer(dst, mtu, q.Receiver, false, twins.Machine{})
 }
 
-// AppendPrivate appends the request that goes to one server, with a number that nobody else hears.
-func (q *Question) AppendPrivate(dst []byte, mtu int, id wire.ReceiverID) []byte {
-	return q.appendOffer(dst, mtu, id, true)
+// AppendPrivate appends the request that goes to the address of one server, with a number that nobody
+// else hears, and with this machine as the server sees it.
+func (q *Question) AppendPrivate(dst []byte, mtu int, id wire.ReceiverID, server netip.Addr) []byte {
+	return q.appendOffer(dst, mtu, id, true, twins.Toward(server))
 }
 
-func (q *Question) appendOffer(dst []byte, mtu int, id wire.ReceiverID, private bool) []byte {
+func (q *Question) appendOffer(dst []byte, mtu int, id wire.ReceiverID, private bool, from twins.Machine) []byte {
 	if q.MXB1 == MXB1Only {
 		return mxb1.AppendMapRequest(dst, mxb1.Offer())
 	}
-	host, _ := os.Hostname() // empty if unknown
 	offer := wire.Offer{
 		Version:       wire.Version,
 		Private:       private,
 		Receiver:      id,
 		Codecs:        1 << codec.Raw,
 		LargestPacket: uint16(min(mtu-udp.HeaderBytes(q.Group), wire.MaxPacketSize)),
-		HostName:      []byte(wire.Text(host)),
+		HostName:      []byte(HostName()),
+		Machine:       from.Digest,
+		Source:        from.Addr,
 	}
 	return mxb1.AppendMapRequest(dst, offer.AppendTo(nil))
+}
+
+// HostName is this machine's name in its offers, or "" if it is unknown.
+func HostName() string {
+	host, _ := os.Hostname() // empty if unknown
+	return string(wire.Text(host))
 }

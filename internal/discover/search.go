@@ -266,7 +266,7 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 	}
 	packet := s.Question.AppendTo(nil, mtu)
 	if host.IsValid() {
-		packet = s.AppendPrivate(nil, mtu, s.private)
+		packet = s.AppendPrivate(nil, mtu, s.private, host)
 	}
 	send := func(to netip.Addr, ifIndex int) {
 		if err := conn.WriteTo(packet, netip.AddrPortFrom(to, s.ControlPort), ifIndex); err != nil {

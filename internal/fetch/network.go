@@ -7,7 +7,9 @@ import (
 
 	"multiserver/internal/account"
 	"multiserver/internal/discover"
+	"multiserver/internal/twins"
 	"multiserver/internal/udp"
+	"multiserver/internal/wire"
 )
 
 // networkInterval is how often the session's interface is looked at.
@@ -84,7 +86,7 @@ func (s *session) isServers(o *discover.Offer) bool {
 		return false
 	}
 	if !o.Private { // it may be anybody's: ask there, with the number that only the server knows
-		packet := s.cfg.Search.AppendPrivate(nil, packetMTU(d, s.cfg.Search.Group), s.receiver())
+		packet := s.cfg.Search.AppendPrivate(nil, packetMTU(d, s.cfg.Search.Group), s.receiver(), o.Server.Addr())
 		if err := s.cfg.Conn.WriteTo(packet, o.Server, o.IfIndex); err != nil {
 			s.cfg.Log.Debug("ask at another address", "server", o.Server, "err", err)
 		}
@@ -108,4 +110,12 @@ func (s *session) isServers(o *discover.Offer) bool {
 		f.Server, f.Interface = o.Server, s.streams.iface.Name
 	})
 	return true
+}
+
+// warnOfTwin warns once if the server says that another machine has this one's address.
+func (s *session) warnOfTwin(d *wire.Description) {
+	if d.Answer.Notice == wire.SharedAddress && !s.twin {
+		s.twin = true
+		s.cfg.Log.Warn(twins.Text(twins.Toward(s.cfg.Offer.Server.Addr()).Addr, discover.HostName(), string(d.Answer.OtherName)))
+	}
 }

@@ -43,6 +43,7 @@ type session struct {
 	unsent    bool   // the last packet to the server found no network
 	offer     []byte // scratch
 	reader    *discover.Reader
+	twin      bool   // another machine has this one's address, and that was said
 	receivers uint32 // that the server last told of, for the spread of questions
 
 	packet  []byte        // scratch
@@ -232,7 +233,7 @@ func (s *session) handleEvent(e event) error {
 func (s *session) follow(a reach.Actions) {
 	if a.AskSession {
 		mtu := packetMTU(&s.description, s.cfg.Search.Group)
-		s.packet = s.cfg.Search.AppendPrivate(s.packet[:0], mtu, s.receiver())
+		s.packet = s.cfg.Search.AppendPrivate(s.packet[:0], mtu, s.receiver(), s.cfg.Offer.Server.Addr())
 		s.send(s.packet)
 	}
 	if s.reader.Seek(s.reach.Lost(s.now()) || s.lacks != ""); a.Seek {
@@ -290,6 +291,7 @@ func (s *session) handleAnswer(o *discover.Offer) error {
 	}
 	now := s.now()
 	s.reach.Answered(now)
+	s.warnOfTwin(d)
 	if d.Session == old.Session {
 		return s.handleDescription(now, d)
 	}

@@ -137,7 +137,7 @@ func (rs receivers) table(sizeBytes uint64) []string {
 	fmt.Fprintln(columns, "client\taddress\toutcome\thas\tlost\tdropped\tlimit\treason")
 	for _, r := range rs {
 		fmt.Fprintf(columns, "%s\t%v\t%s\t%s\t%s\t%d\t%s\t%s\n", quote.Name(orUnknown(r.Name)), r.Addr, outcomeText(r),
-			shareText(r.BytesDone, sizeBytes), lossText(r), r.Dropped, orUnknown(r.Limit), quote.Line(r.Reason))
+			shareText(r.BytesDone, sizeBytes), lossText(r), r.Dropped, orUnknown(r.Limit), reasonText(r))
 	}
 	columns.Flush() // a strings.Builder takes everything
 	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
@@ -145,6 +145,14 @@ func (rs receivers) table(sizeBytes uint64) []string {
 		lines[i] = strings.TrimRight(lines[i], " ") // the room before an empty last column
 	}
 	return lines
+}
+
+// reasonText is how a client ended in its own words, or that its address is not its own.
+func reasonText(r multiserver.Receiver) string {
+	if r.SharesAddress && r.Reason == "" {
+		return "another machine has its address"
+	}
+	return quote.Line(r.Reason)
 }
 
 func outcomeText(r multiserver.Receiver) string {

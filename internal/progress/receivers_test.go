@@ -64,6 +64,7 @@ func TestReceiverTable(t *testing.T) {
 		gone("", "10.0.0.10:40000", multiserver.OutcomeLost, ""),
 		gone("pc11", "10.0.0.11:40000", multiserver.OutcomeRefused, "/dev/sda is refused: it is mounted"),
 		with(member("pc12", "10.0.0.12:40000"), func(r *multiserver.Receiver) { r.SilentFor = 12 * time.Second }),
+		with(member("pc13", "10.0.0.13:40000"), func(r *multiserver.Receiver) { r.SharesAddress = true }),
 	}
 	want := strings.TrimPrefix(`
 client         address                outcome      has     lost   dropped  limit  reason
@@ -73,7 +74,8 @@ workstation-8  192.168.100.108:40000  failed       50.0%   1.00%  5        disk 
 "pc\t09"       10.0.0.9:40000         interrupted  50.0%   1.00%  5        disk   \x1b[2J
 -              10.0.0.10:40000        lost         50.0%   1.00%  5        disk
 pc11           10.0.0.11:40000        refused      50.0%   1.00%  5        disk   /dev/sda is refused: it is mounted
-pc12           10.0.0.12:40000        silent       0.0%    -      0        -`, "\n")
+pc12           10.0.0.12:40000        silent       0.0%    -      0        -
+pc13           10.0.0.13:40000        receiving    0.0%    -      0        -      another machine has its address`, "\n")
 	if diff := cmp.Diff(want, strings.Join(rs.table(4<<30), "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

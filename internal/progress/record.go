@@ -106,6 +106,7 @@ type ReceiverRecord struct {
 	Outcome         string    `json:"outcome"`                  // "pending", "done", "failed", "interrupted", "lost", "restarted", "refused"
 	Reason          string    `json:"reason,omitempty"`         // of a failure or refusal, in its own words
 	SilentSeconds   float64   `json:"silent_seconds,omitempty"` // for so long it has sent nothing, and is waited for
+	SharesAddress   bool      `json:"shares_address,omitempty"` // another machine has its address too
 	FirstSeen       time.Time `json:"first_seen"`               //
 	LastSeen        time.Time `json:"last_seen"`                //
 	BytesDone       uint64    `json:"bytes_done"`               // of the image, verified and written
@@ -187,7 +188,7 @@ func (rs receivers) records() []ReceiverRecord {
 		records = append(records, ReceiverRecord{
 			Name: r.Name, Addr: addrText(r.Addr),
 			Outcome: r.Outcome.String(), Reason: r.Reason,
-			SilentSeconds: seconds(r.SilentFor), FirstSeen: r.FirstSeen, LastSeen: r.LastSeen,
+			SilentSeconds: seconds(r.SilentFor), SharesAddress: r.SharesAddress, FirstSeen: r.FirstSeen, LastSeen: r.LastSeen,
 			BytesDone: r.BytesDone, PacketsReceived: r.Received, PacketsLost: r.LostOnWire,
 			SocketDrops: r.Dropped, Limit: r.Limit,
 		})

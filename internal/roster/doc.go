@@ -6,7 +6,8 @@
 // that sends a packet in the session. Report and Goodbye update it; a goodbye that refuses makes a
 // row too. EndSilent marks the receivers that are gone, Refused and Waits say what refusals and
 // silent receivers mean for the session, and Verdict counts at the end. Changes returns the new
-// outcomes.
+// outcomes. OfferMachine keeps which machine an offer tells of, and Twins returns those that have
+// one address.
 //
 // For MXB 1 (Requesters): Asked counts requests by address.
 //

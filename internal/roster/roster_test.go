@@ -98,7 +98,7 @@ func TestRow(t *testing.T) {
 	}
 	want := Row{
 		Name: "pc7", Addr: from, FirstSeen: seconds(1), LastSeen: seconds(1),
-		BytesDone: geometry.ImageSize, Received: 3, LostOnWire: 2, Dropped: 1, Limit: "disk",
+		BytesDone: geometry.ImageSize, Received: 3, LostOnWire: 2, Dropped: 1, Limit: "disk", id: 7, since: seconds(1),
 	}
 	if got := table.Rows()[0]; got != want {
 		t.Errorf("the row is %+v, want %+v", got, want)

@@ -27,11 +27,19 @@ type Row struct {
 	// Silent: it has no outcome, and has sent nothing for several report intervals. It is waited
 	// for, until it counts as lost.
 	Silent bool
+	// SharesAddress: another machine has its address too.
+	SharesAddress bool
 
 	// targetFailed: its target failed. Another attempt would not help.
 	targetFailed bool
 	// again: it refused, and its program tries again of itself.
 	again bool
+
+	id      wire.ReceiverID
+	since   time.Time // when it was first heard at its address
+	machine machine
+	known   netip.Addr // where its machine is known
+	twin    string     // the name of a machine that has its address too
 }
 
 // Outcome is how a client ended.
@@ -55,11 +63,12 @@ type Table struct {
 	rows     []*Row                     // in the order in which they came
 	names    map[wire.ReceiverID]string // from offers, until the first packet in the session
 	changed  []*Row
+	twins    twins
 }
 
 // New returns an empty table for an image of that geometry.
 func New(g block.Geometry) *Table {
-	return &Table{geometry: g, byID: map[wire.ReceiverID]*Row{}, names: map[wire.ReceiverID]string{}}
+	return &Table{geometry: g, byID: map[wire.ReceiverID]*Row{}, names: map[wire.ReceiverID]string{}, twins: newTwins()}
 }
 
 // Offer keeps the name in an offer, and reports whether that receiver has sent one before. Only
@@ -89,10 +98,15 @@ func (t *Table) RecordPacket(now time.Time, id wire.ReceiverID, from netip.AddrP
 		t.change(r)
 		t.cameAgain(r)
 	}
-	r.Addr, r.LastSeen, r.Silent = from, now, false
+	moved := r.since.IsZero() || r.Addr.Addr() != from.Addr()
+	r.id, r.Addr, r.LastSeen, r.Silent = id, from, now, false
+	if moved {
+		t.move(now, id, r)
+	}
 	if r.Outcome == Lost || r.Outcome == Restarted {
 		t.set(r, Pending)
 	}
+	t.findTwin(now, r)
 }
 
 // Report records a receiver's report of itself, if it has a row.

@@ -76,10 +76,12 @@ func (b *board) setRate(waiting bool, limit uint64, reason string) {
 	}
 }
 
-// offer keeps the name in an offer, and reports whether that receiver has sent one before.
-func (b *board) offer(o wire.Offer) (again bool) {
+// offer keeps the name in an offer and its machine, and reports whether that receiver has sent one
+// before.
+func (b *board) offer(o wire.Offer, in packet) (again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.table.OfferMachine(o, in.from.Addr(), in.ifIndex)
 	return b.table.Offer(o.Receiver, string(o.HostName))
 }
 

@@ -58,7 +58,7 @@ func parsed[P any](in packet, parse func([]byte) (P, error), handle func(packet,
 // only with its first packet in the session: anybody can send offers in others' names.
 func (l *live) handleOffer(in packet, offer wire.Offer) {
 	l.emptyAt = time.Time{}
-	again := l.board.offer(offer)
+	again := l.board.offer(offer, in)
 	answer := l.describe(offer.Receiver, in.from, in.ifIndex, offer.Private)
 	if err := l.cfg.Conn.Reply(answer, in.from, in.ifIndex); err != nil {
 		l.cfg.Log.Debug("no way to answer", "client", in.from, "err", err)

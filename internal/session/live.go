@@ -46,10 +46,11 @@ type live struct {
 
 	packetSize int // bytes of a full packet
 
-	emptyAt  time.Time     // since when nobody is unfinished
-	fittedAt time.Duration // when the memory was last looked at
-	stalled  bool          // reading the image takes long, and that was said
-	ahead    []sender.Ref  // scratch
+	emptyAt   time.Time     // since when nobody is unfinished
+	noticedAt time.Duration // when twins were last told
+	fittedAt  time.Duration // when the memory was last looked at
+	stalled   bool          // reading the image takes long, and that was said
+	ahead     []sender.Ref  // scratch
 }
 
 // newLive makes the engine and the store, for packets that fill the MTU of the interface
@@ -136,6 +137,7 @@ func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort, ifIndex int
 	}
 	if private {
 		d.Answer.Private = l.streams.peers.Private(receiver)
+		l.board.notice(receiver, &d)
 	}
 	return d.AppendTo(nil)
 }
@@ -217,6 +219,7 @@ func (l *live) tick() {
 	limit, reason := l.streams.shownRate()
 	l.board.setRate(!l.pace.gate.Opened(), limit, reason)
 	l.board.endSilent(l.streams.knows)
+	l.warnOfTwins(now)
 }
 
 // fitMemory adapts what is kept of the image to the memory that there is now.

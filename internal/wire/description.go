@@ -58,6 +58,8 @@ import (
 //	+---------------------------------------------------------------+ +17
 //	|             source of the stream (16 bytes)                   |
 //	+---------------------------------------------------------------+ +33
+//	|     notice    |  name length  |  other machine's name ...
+//	+---------------+---------------+---------
 type Description struct {
 	Session SessionID
 	// Receiver is that of the offer: whoever did not hear the offer cannot forge the
@@ -103,10 +105,23 @@ type Answer struct {
 	// that the description came from. If it is not valid, the address that the description
 	// came from.
 	Source netip.Addr
+	// Notice is what the sender has noticed of the receiver. NoNotice is not sent.
+	Notice Notice
+	// OtherName is the host's name, Text, of the machine that Notice is about; it may be empty.
+	OtherName []byte
 }
 
 // PrivateNumber is what a receiver and its sender share, and nobody else.
 type PrivateNumber uint64
+
+// Notice is what a sender tells one receiver, for its user.
+type Notice uint8
+
+// The notices. A number that is not known counts as none.
+const (
+	NoNotice      Notice = iota
+	SharedAddress        // another machine has the receiver's address too
+)
 
 // Identity tells, across restarts of the sender, whether an image is the same one:
 // a digest of size, times, inode and geometry, opaque to receivers.
@@ -186,7 +201,12 @@ func (a *Answer) appendTo(dst []byte) []byte {
 	if a.Source.IsValid() {
 		source = a.Source.As16()
 	}
-	return append(dst, source[:]...)
+	dst = append(dst, source[:]...)
+	if a.Notice != NoNotice {
+		dst = append(dst, byte(a.Notice), byte(len(a.OtherName)))
+		dst = append(dst, a.OtherName...)
+	}
+	return dst
 }
 
 func parseAnswer(b []byte) Answer {
@@ -197,6 +217,7 @@ func parseAnswer(b []byte) Answer {
 	if source := [16]byte(b[17:answerSize]); source != [16]byte{} {
 		a.Source = netip.AddrFrom16(source).Unmap()
 	}
+	a.Notice, a.OtherName = parseNotice(b[answerSize:])
 	return a
 }
 
@@ -246,6 +267,15 @@ func ParseDescription(b []byte) (Description, error) {
 	return d, nil
 }
 
+// parseNotice reads what is behind the source of the stream. One that is cut short, or not known, is none.
+func parseNotice(b []byte) (Notice, []byte) {
+	if len(b) < 2 || Notice(b[0]) != SharedAddress || len(b) < 2+int(b[1]) {
+		return NoNotice, nil
+	}
+	end := 2 + int(b[1])
+	return SharedAddress, b[2:end:end]
+}
+
 func (d *Description) bounded() bool {
 	if d.Data != (netip.AddrPort{}) && !(d.Data.Addr().IsMulticast() && d.Data.Port() != 0) {
 		return false
@@ -260,6 +290,9 @@ func (d *Description) bounded() bool {
 		return false
 	}
 	if a := &d.Answer; a.Sequence > MaxSequence || a.Source.IsValid() && (a.Source.IsMulticast() || a.Source.Zone() != "") {
+		return false
+	}
+	if a := &d.Answer; a.Notice > SharedAddress || a.Notice == NoNotice && len(a.OtherName) > 0 || !validText(a.OtherName) {
 		return false
 	}
 	return d.Completion.ManifestSize <= MaxManifestPerBlock*(uint64(d.Geometry.BlockCount())+1) &&

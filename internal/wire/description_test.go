@@ -67,7 +67,20 @@ func testAnswer() Description {
 	return d
 }
 
+// testNotice is the answer to a receiver whose address another machine has too.
+func testNotice() Description {
+	d := testAnswer()
+	d.Answer.Notice, d.Answer.OtherName = SharedAddress, []byte("pc08")
+	return d
+}
+
 func TestDescription(t *testing.T) {
+	checkVector(t, "answer with a notice", testNotice(), ParseDescription)
+	checkCommon(t, "answer with a notice", ParseDescription)
+	const noticeAt = descriptionSize + 10 + 9 + answerSize
+	checkRefused(t, "answer with a notice", ParseDescription, []refused{
+		{"other machine's name of controls", set8(noticeAt+2, '\n'), ErrBounds},
+	})
 	checkVector(t, "answer", testAnswer(), ParseDescription)
 	checkCommon(t, "answer", ParseDescription)
 	const answerAt = descriptionSize + 10 + 1 + 8
@@ -176,6 +189,24 @@ func TestLongestDescription(t *testing.T) {
 }
 
 func FuzzDescription(f *testing.F) { fuzz(f, ParseDescription) }
+
+// TestNoticeNotKnown: a notice that is cut short, or of a later version, is none.
+func TestNoticeNotKnown(t *testing.T) {
+	whole := vectors["answer with a notice"]
+	for cut := 1; cut <= 6; cut++ {
+		if got, err := ParseDescription(sealed(bytes.Clone(whole[:len(whole)-cut]))); err != nil || !got.Answer.Given || got.Answer.Notice != NoNotice {
+			t.Errorf("%d bytes less: %+v, %v", cut, got.Answer, err)
+		}
+	}
+	if got, err := ParseDescription(sealed(set8(len(whole)-6, 2)(bytes.Clone(whole)))); err != nil || got.Answer.Notice != NoNotice {
+		t.Errorf("another number: %+v, %v", got.Answer, err)
+	}
+	d := testNotice()
+	d.Answer.Notice = NoNotice
+	if !panics(func() { d.AppendTo(nil) }) {
+		t.Error("a name without a notice is sent")
+	}
+}
 
 // TestAnswerCut: a description whose answer is cut short is one of an earlier version.
 func TestAnswerCut(t *testing.T) {

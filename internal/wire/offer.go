@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"multiserver/internal/block"
 )
@@ -24,7 +25,11 @@ import (
 //	|                           receiver                            |
 //	+---------------+-----------------------------------------------+
 //	|  name length  |  host's name ...
-//	+---------------+---------
+//	+---------------+-----------------------------------------------+
+//	|                       machine (8 bytes)                       |
+//	+---------------------------------------------------------------+ +8
+//	|                       source (16 bytes)                       |
+//	+---------------------------------------------------------------+ +24
 //
 // Unlike in other packets, an unknown version is no error if it is a later one:
 // later versions add fields at the end only, and a sender answers in the latest
@@ -41,6 +46,12 @@ type Offer struct {
 	// receiver's interface: its MTU less IP and UDP headers.
 	LargestPacket uint16
 	HostName      []byte // Text, may be empty
+	// Machine tells one machine from another that has the same address: opaque, another one after
+	// each boot. 0, unknown, is not sent, and neither is Source then.
+	Machine uint64
+	// Source is the address that the offer is sent from, by the receiver's knowledge, without a
+	// zone. It is not valid if that is unknown.
+	Source netip.Addr
 }
 
 // Codecs is a set of the codecs of encoded blocks: bit n stands for number n.
@@ -51,6 +62,7 @@ const (
 	offerSize       = 25 // without the name
 	offerChecksumAt = 8
 	flagPrivate     = 1
+	machineSize     = 24 // behind the name
 )
 
 // minLargestPacket holds the smallest symbol that there is.
@@ -73,6 +85,14 @@ func (o Offer) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(o.Receiver))
 	dst = append(dst, byte(len(o.HostName)))
 	dst = append(dst, o.HostName...)
+	if o.Machine != 0 {
+		dst = binary.BigEndian.AppendUint64(dst, o.Machine)
+		var source [16]byte
+		if o.Source.IsValid() {
+			source = o.Source.As16()
+		}
+		dst = append(dst, source[:]...)
+	}
 	b := dst[start:]
 	binary.BigEndian.PutUint32(b[offerChecksumAt:], checksum(b, offerChecksumAt))
 	return dst
@@ -105,6 +125,12 @@ func ParseOffer(b []byte) (Offer, error) {
 	}
 	if o.LargestPacket < minLargestPacket || o.LargestPacket > MaxPacketSize || !validText(o.HostName) {
 		return Offer{}, ErrBounds
+	}
+	if behind := b[end:]; len(behind) >= machineSize {
+		o.Machine = binary.BigEndian.Uint64(behind)
+		if source := [16]byte(behind[8:]); o.Machine != 0 && source != [16]byte{} {
+			o.Source = netip.AddrFrom16(source).Unmap()
+		}
 	}
 	return o, nil
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,17 @@ func TestOffer(t *testing.T) {
 	private := o
 	private.Private = true
 	checkVector(t, "private offer", private, ParseOffer)
+	machine := o
+	machine.Machine, machine.Source = 0x1020304050607080, netip.MustParseAddr("10.0.0.7")
+	checkVector(t, "machine offer", machine, ParseOffer)
+	checkTaken(t, "machine offer", ParseOffer, func(b []byte) []byte { return append(b, "of a later version"...) })
+	checkTaken(t, "offer", ParseOffer, func(b []byte) []byte { return append(b, make([]byte, 99)...) })
+	for cut := 1; cut <= machineSize; cut++ {
+		whole := vectors["machine offer"]
+		if got, err := ParseOffer(sealed(bytes.Clone(whole[:len(whole)-cut]))); err != nil || got.Machine != 0 || got.Source.IsValid() {
+			t.Errorf("%d bytes less: %+v, %v", cut, got, err)
+		}
+	}
 	want := vectors["offer"]
 	for i := range want {
 		b := bytes.Clone(want)

@@ -215,6 +215,8 @@ var parsers = map[string]func([]byte) error{
 	"manifest symbol":                   func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"zero run":                          func(b []byte) error { _, err := ParseZeroRun(b); return err },
 	"private offer":                     func(b []byte) error { _, err := ParseOffer(b); return err },
+	"answer with a notice":              func(b []byte) error { _, err := ParseDescription(b); return err },
+	"machine offer":                     func(b []byte) error { _, err := ParseOffer(b); return err },
 	"answer":                            func(b []byte) error { _, err := ParseDescription(b); return err },
 	"repair advertisement": func(b []byte) error {
 		o, err := ParseRepairAdv(b)

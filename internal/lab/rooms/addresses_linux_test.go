@@ -1,13 +1,16 @@
 package rooms
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"multiserver/internal/lab"
 	"multiserver/internal/progress"
@@ -222,4 +225,69 @@ func TestInterfaceComesLater(t *testing.T) {
 	r.must(err)
 	r.await("the server listens there", func() bool { return s.hasLogged("listening on eth1 too") })
 	finish(r.receive(1, "-i", "eth1"))
+}
+
+// askForHardwareAddress makes a host forget its neighbours' hardware addresses, so that it asks.
+func (r *room) askForHardwareAddress(host int) {
+	r.Helper()
+	r.must(r.Hosts[host].Do(func() error {
+		link, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		known, err := netlink.NeighList(link.Attrs().Index, netlink.FAMILY_V4)
+		if err != nil {
+			return err
+		}
+		for _, each := range known {
+			if each.IP.IsMulticast() || each.State&netlink.NUD_NOARP != 0 {
+				continue
+			}
+			if err := netlink.NeighDel(&each); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+// TestTwoMachinesWithOneAddress: by unicast they crawl. The server and both clients say why, in the
+// same words; of machines with addresses of their own nobody says so.
+func TestTwoMachinesWithOneAddress(t *testing.T) {
+	t.Parallel()
+	const says = "10.77.0.99 is the address of two machines, both named "
+	r := newRoom(t, lab.Config{Hosts: 4}, 4*mib)
+	for _, host := range []int{1, 2} {
+		r.flush(host, "eth0")
+		r.give(host, "eth0", "10.77.0.99/24")
+	}
+	s := r.serve(0, "--unicast", "always", "--rate", "1M")
+	other := r.receive(3)
+	clones := []client{r.receive(1), r.receive(2)}
+	turn, next := 0, time.Now()
+	r.await("both sides say it", func() bool {
+		// The system asks anew for the server's hardware address, as it does each minute or so; the
+		// server then sends to that machine. It does not change its mind twice in a second.
+		if time.Now().After(next) {
+			r.askForHardwareAddress(1 + turn%2)
+			turn, next = turn+1, time.Now().Add(2*time.Second)
+		}
+		return s.hasLogged(says) && clones[0].hasLogged(says) && clones[1].hasLogged(says)
+	})
+	sharing := 0
+	r.await("the rows say it", func() bool {
+		sharing = 0
+		for _, each := range s.now().Receivers {
+			if each.SharesAddress != strings.HasPrefix(each.Addr, "10.77.0.99:") {
+				return false
+			}
+			if each.SharesAddress {
+				sharing++
+			}
+		}
+		return sharing == 2
+	})
+	if other.hasLogged("is the address of two machines") {
+		t.Error("a client with an address of its own says it too")
+	}
 }
