@@ -94,8 +94,8 @@ func TestPacketsTooLarge(t *testing.T) {
 			narrow := r.receive(1)
 			finish(other)
 			narrow.fails(exitFailure, "packets of 9000 bytes", "MTU")
-			if end := s.stop(); end.ReceiversDone != 1 || end.ReceiversFailed != 1 {
-				t.Errorf("the server tells of %v, want one that is done and one that failed", outcomes(end))
+			if end := s.stop(); end.ReceiversDone != 1 || end.ReceiversRefused != 1 {
+				t.Errorf("the server tells of %v, want one that is done and one that refused", outcomes(end))
 			}
 		})
 	}

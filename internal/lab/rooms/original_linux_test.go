@@ -169,7 +169,7 @@ func TestOriginalServer(t *testing.T) {
 // and one of each.
 func TestOriginalServerIsNotFlooded(t *testing.T) {
 	const (
-		runs = 3   // of each pair: one run may be lucky
+		runs = 5   // of each pair: one run may be lucky
 		most = 1.3 // times what two clients of 2012 cause
 	)
 	for _, loss := range []float64{1, 5} {
