@@ -7,11 +7,22 @@ import (
 	"multiserver/internal/memory"
 )
 
+// plentyBytes is from where on the runtime needs no limit.
+const plentyBytes = 256 << 20
+
 // limitMemory has the runtime collect garbage earlier where memory is little, unless GOMEMLIMIT
-// says otherwise: half of what is available, for buffers of a quarter of it.
+// says otherwise.
 func limitMemory() {
-	const most = 256 << 20
-	if available := memory.Available(); available < most && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(available/4*3 + 8<<20))
+	if limit := memoryLimit(memory.Available()); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
 	}
+}
+
+// memoryLimit is half of what is available, for buffers of a quarter of it; 0 if none is needed.
+// With all of it a machine of 96 MiB was out of memory.
+func memoryLimit(available uint64) int64 {
+	if available >= plentyBytes {
+		return 0
+	}
+	return int64(available / 2)
 }
