@@ -34,7 +34,7 @@ func (c *Client) refuse(ctx context.Context, m *meeting, cause error) {
 		return
 	}
 	r := fetch.Refusal{
-		Conn: m.conn, Search: m.search, Offer: m.offer, Cause: cause,
+		Conn: m.conn, Offer: m.offer, Cause: cause,
 		Again: c.cfg.TriesAgain != nil && c.cfg.TriesAgain(publicError(cause)), Log: c.cfg.Log,
 	}
 	r.Send(ctx)

@@ -22,7 +22,7 @@ func (s *session) goodbye(err error) {
 	begun := time.Now()
 	for limit := begun.Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
 		s.sendFeedback()
-		if s.unsent && time.Since(begun) < offlineTime {
+		if s.network.unsent && time.Since(begun) < offlineTime {
 			limit = time.Now().Add(goodbyeTime)
 		}
 		packets, _, err := s.streams.receive(min(busyTick, max(s.engine.Deadline()-s.now(), time.Microsecond)))

@@ -84,7 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	line := newStartLine(&cfg)
 	s, err := newSession(cfg, line.held(), cancel)
 	if err != nil {
-		r := Refusal{Conn: cfg.Conn, Search: cfg.Search, Offer: cfg.Offer, Cause: err, Log: cfg.Log}
+		r := Refusal{Conn: cfg.Conn, Offer: cfg.Offer, Cause: err, Log: cfg.Log}
 		r.Send(ctx)
 		return err
 	}

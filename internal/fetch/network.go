@@ -15,6 +15,12 @@ import (
 // networkInterval is how often the session's interface is looked at.
 const networkInterval = 250 * time.Millisecond
 
+// network is this machine's side of the way to the server.
+type network struct {
+	lacks  string // what the client's interface lacks; "" if nothing
+	unsent bool   // the last packet to the server found no network
+}
+
 // watchNetwork tells of each change of the interface that the stream comes in on, until ended is
 // closed or ctx ends. list is udp.ListCandidates for that interface.
 func watchNetwork(ctx context.Context, was udp.Interface, list func() (udp.Candidates, error), tell func(networkChanged), ended <-chan struct{}) {
@@ -48,7 +54,7 @@ func watchNetwork(ctx context.Context, was udp.Interface, list func() (udp.Candi
 // handleNetwork goes on after a change of this client's interface. The control socket needs no
 // change: it looks for the address to send from itself.
 func (s *session) handleNetwork(n networkChanged) {
-	s.lacks = n.lacks
+	s.network.lacks = n.lacks
 	if n.lacks != "" {
 		s.cfg.Log.Warn(s.lostNetwork() + "; waiting for it")
 		return
@@ -76,7 +82,7 @@ func (s *session) useInterface(i udp.Interface) {
 // on there. So while the server is where it was, nobody else can take its place.
 func (s *session) isServers(o *discover.Offer) bool {
 	offer, d := &s.cfg.Offer, &s.description
-	if o.Server == offer.Server && (o.IfIndex == offer.IfIndex || s.lacks == "") {
+	if o.Server == offer.Server && (o.IfIndex == offer.IfIndex || s.network.lacks == "") {
 		return true
 	}
 	if o.Server != offer.Server && !s.reach.Lost(s.now()) || o.Session.Identity != d.Identity || o.Session.Geometry != d.Geometry ||

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"multiserver/internal/discover"
+	"multiserver/internal/mxb1"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -142,5 +143,33 @@ func TestNetworkIsLost(t *testing.T) {
 	}
 	if !s.reach.Next(s.now(), true, false).AskSession {
 		t.Error("the server is not asked")
+	}
+}
+
+// TestOfferComesFirst: what this client sends once its network is back begins with an offer of the
+// session's own number: the server may see another address.
+func TestOfferComesFirst(t *testing.T) {
+	p := newPeer(t, 2)
+	s := p.standing(0)
+	s.cfg.Search.Receiver = us + 1 // the search's, which everybody hears
+	s.network.unsent = true
+	s.send([]byte("a packet"))
+	buf := make([]byte, 4096)
+	if err := p.conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	n, err := p.conn.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, payload, err := mxb1.Parse(buf[:n])
+	if err != nil {
+		t.Fatalf("it sends %q first: %v", buf[:n], err)
+	}
+	if offer, err := wire.ParseOffer(payload); err != nil || !offer.Private || offer.Receiver != us {
+		t.Errorf("it offers %+v, %v", offer, err)
+	}
+	if n, err = p.conn.Read(buf); err != nil || string(buf[:n]) != "a packet" || s.network.unsent {
+		t.Errorf("then it sends %q, %v", buf[:n], err)
 	}
 }

@@ -25,12 +25,11 @@ const (
 // Refusal is the goodbye of a client that ends before it joins.
 type Refusal struct {
 	// Conn is the control socket. Nobody else reads it meanwhile.
-	Conn   *udp.Conn
-	Search *discover.Search // that found Offer
-	Offer  discover.Offer   // with a Session
-	Cause  error            // why the client ends
-	Again  bool             // the program tries again of itself
-	Log    *slog.Logger
+	Conn  *udp.Conn
+	Offer discover.Offer // with a Session
+	Cause error          // why the client ends
+	Again bool           // the program tries again of itself
+	Log   *slog.Logger
 }
 
 // Send says goodbye until the server acknowledges it, and reports whether it has. It takes two and
@@ -68,17 +67,8 @@ func (r *Refusal) Send(ctx context.Context) bool {
 		if err != nil || from != r.Offer.Server {
 			continue
 		}
-		if a, err := wire.ParseGoodbyeAck(buf[:n]); err == nil && a.Session == d.Session && names(a, d.Receiver) {
+		if a, err := wire.ParseGoodbyeAck(buf[:n]); err == nil && a.Session == d.Session && a.Names(d.Receiver) {
 			r.Log.Debug("the server knows that this client ends, and why", "server", r.Offer.Server)
-			return true
-		}
-	}
-	return false
-}
-
-func names(a wire.GoodbyeAck, id wire.ReceiverID) bool {
-	for each := range a.Receivers.All() {
-		if each == id {
 			return true
 		}
 	}

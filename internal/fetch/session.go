@@ -39,9 +39,7 @@ type session struct {
 
 	stepped time.Duration // when the last step began
 
-	lacks     string // what this client's interface lacks; "" if nothing
-	unsent    bool   // the last packet to the server found no network
-	offer     []byte // scratch
+	network   network
 	reader    *discover.Reader
 	twin      bool   // another machine has this one's address, and that was said
 	receivers uint32 // that the server last told of, for the spread of questions
@@ -175,8 +173,10 @@ func (s *session) receive(wait time.Duration) error {
 	s.blocks.counts.Strangers += s.streams.strangers
 	s.streams.strangers = 0
 	s.intake.received(now, more)
-	for _, packet := range packets {
+	if len(packets) > 0 {
 		s.reach.Elsewhere(false)
+	}
+	for _, packet := range packets {
 		s.handlePacket(now, packet)
 	}
 	return nil
@@ -232,11 +232,10 @@ func (s *session) handleEvent(e event) error {
 // follow carries out what reach's engine wants.
 func (s *session) follow(a reach.Actions) {
 	if a.AskSession {
-		mtu := packetMTU(&s.description, s.cfg.Search.Group)
-		s.packet = s.cfg.Search.AppendPrivate(s.packet[:0], mtu, s.receiver(), s.cfg.Offer.Server.Addr())
+		s.packet = s.appendQuestion(s.packet[:0])
 		s.send(s.packet)
 	}
-	if s.reader.Seek(s.reach.Lost(s.now()) || s.lacks != ""); a.Seek {
+	if s.reader.Seek(s.reach.Lost(s.now()) || s.network.lacks != ""); a.Seek {
 		s.cfg.Search.Seek(s.cfg.Conn)
 	}
 	if a.JoinAgain {
@@ -355,17 +354,21 @@ func (s *session) sendProbeReport(r wire.ProbeReport) {
 	s.send(r.AppendTo(nil))
 }
 
+// appendQuestion appends the offer by which the server tells the session as it is now.
+func (s *session) appendQuestion(dst []byte) []byte {
+	return s.cfg.Search.AppendPrivate(dst, packetMTU(&s.description, s.cfg.Search.Group), s.receiver(), s.cfg.Offer.Server.Addr())
+}
+
 // send sends a packet to the server. A failure is not final: the engines repeat packets. After one
 // the first that goes out is an offer: this client's address may be another, which the server
 // answers before it counts anything from there.
 func (s *session) send(packet []byte) {
-	if s.unsent {
-		s.offer = s.cfg.Search.AppendTo(s.offer[:0], packetMTU(&s.description, s.cfg.Search.Group))
-		if s.unsent = !s.write(s.offer); s.unsent {
+	if s.network.unsent {
+		if s.network.unsent = !s.write(s.appendQuestion(nil)); s.network.unsent {
 			return
 		}
 	}
-	s.unsent = !s.write(packet)
+	s.network.unsent = !s.write(packet)
 }
 
 // write reports whether there was a network to send a packet to.

@@ -35,10 +35,10 @@ func (s *session) silence() string {
 
 // lostNetwork says that this machine is at fault, and not the server; "" if it is not.
 func (s *session) lostNetwork() string {
-	if s.lacks == "" {
+	if s.network.lacks == "" {
 		return ""
 	}
-	return "this machine's network is interrupted: " + s.lacks
+	return "this machine's network is interrupted: " + s.network.lacks
 }
 
 // hint names the likely cause of a stream that does not arrive.

@@ -47,15 +47,9 @@ func (e *Engine) Leave(now time.Duration, o wire.Outcome, reason string) {
 // HandleGoodbyeAck ends the goodbye if this receiver is named.
 func (e *Engine) HandleGoodbyeAck(now time.Duration, g wire.GoodbyeAck) {
 	e.heard = now
-	if e.bye.state != byeGoing {
-		return
-	}
-	for id := range g.Receivers.All() {
-		if id == e.cfg.Receiver {
-			e.bye.state, e.bye.at = byeGone, never
-			e.rearm()
-			return
-		}
+	if e.bye.state == byeGoing && g.Names(e.cfg.Receiver) {
+		e.bye.state, e.bye.at = byeGone, never
+		e.rearm()
 	}
 }
 

@@ -32,6 +32,16 @@ func (ReceiverID) valid() bool { return true }
 
 func (ReceiverID) follows(ReceiverID) bool { return true }
 
+// Names reports whether a receiver is among those that are acknowledged.
+func (g GoodbyeAck) Names(id ReceiverID) bool {
+	for each := range g.Receivers.All() {
+		if each == id {
+			return true
+		}
+	}
+	return false
+}
+
 // AppendTo appends the packet to dst.
 func (g GoodbyeAck) AppendTo(dst []byte) []byte {
 	start := len(dst)
