@@ -200,3 +200,25 @@ func TestPace(t *testing.T) {
 		t.Errorf("%.3g bits in 0.5 s without a pace, want %.3g at most, and nearly so many", sent, most)
 	}
 }
+
+// TestSlowStream: the limit of a stream of 0.5 Mbit/s is shown, and the report interval does not
+// follow it. A stream that trickles shows none.
+func TestSlowStream(t *testing.T) {
+	c := newComposer(t, 24)
+	st := c.streams.group
+	before := st.engine.Interval()
+	st.control.decision = congestion.Decision{Rate: 500e3, Reason: congestion.Reason{Cause: congestion.CauseQueue, Bits: 515e3}}
+	st.sent = uint64(500e3 / st.control.cfg.PacketBits) // in a second
+	st.measure(time.Second)
+	if limit, reason := st.control.shown(st.bits); limit != 500e3 || reason == "" {
+		t.Errorf("the limit is shown as %d, %q", limit, reason)
+	}
+	if now := st.engine.Interval(); now != before {
+		t.Errorf("the report interval is %v, and was %v", now, before)
+	}
+	st.control.decision = congestion.Decision{Reason: congestion.Reason{Cause: congestion.CauseIdle}}
+	st.sent++
+	if st.measure(time.Second); st.bits != 0 {
+		t.Errorf("a packet a second counts as a rate of %g", st.bits)
+	}
+}

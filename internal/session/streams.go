@@ -32,9 +32,9 @@ type stream struct {
 	pace     float64       // the last bits that were not 0
 }
 
-// trickleRate, in packets a second, is of a stream that hardly goes on, because those that are left
-// do not answer. The report interval does not follow it: they would be missed only after minutes.
-const trickleRate = 100
+// leastRate, in packets a second, is what the report interval follows: of a stream that hardly goes
+// on, because those that are left do not answer, they would be missed only after minutes.
+const leastRate = 100
 
 // measure takes how many packets a second went out in the time since the last measure. It
 // says nothing of the rate if there was little to send.
@@ -42,10 +42,12 @@ func (st *stream) measure(since time.Duration) {
 	rate := float64(st.sent-st.measured) / since.Seconds()
 	rested := st.rested
 	st.measured, st.rested, st.bits = st.sent, false, 0
-	if rested || rate < trickleRate {
+	if rested || rate == 0 || st.control.decision.Rate == 0 { // or it trickles
 		return
 	}
-	st.engine.SetRate(rate)
+	if rate >= leastRate {
+		st.engine.SetRate(rate)
+	}
 	st.bits = rate * st.control.cfg.PacketBits
 	st.pace = st.bits
 }

@@ -1,14 +1,11 @@
 package udp
 
 import (
-	"bufio"
 	"encoding/binary"
-	"encoding/hex"
 	"io"
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -53,28 +50,13 @@ type unusableAddress struct {
 	taken bool
 }
 
-// unusableAddresses reads a table like /proc/net/if_inet6, as tentativeInterfaces does. What may
-// be used although it is checked (RFC 4429) is not among them.
+// unusableAddresses are those in a table like /proc/net/if_inet6. What may be used although it is
+// checked (RFC 4429) is not among them.
 func unusableAddresses(table io.Reader) (found []unusableAddress) {
-	lines := bufio.NewScanner(table)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) != 6 {
-			continue
+	for _, a := range readAddresses6(table) {
+		if a.flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 && a.flags&unix.IFA_F_OPTIMISTIC == 0 {
+			found = append(found, unusableAddress{a.index, a.addr, a.flags&unix.IFA_F_DADFAILED != 0})
 		}
-		address, err := hex.DecodeString(fields[0])
-		if err != nil || len(address) != 16 {
-			continue
-		}
-		index, err := strconv.ParseUint(fields[1], 16, 31)
-		if err != nil {
-			continue
-		}
-		flags, err := strconv.ParseUint(fields[4], 16, 32)
-		if err != nil || flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0 || flags&unix.IFA_F_OPTIMISTIC != 0 {
-			continue
-		}
-		found = append(found, unusableAddress{int(index), netip.AddrFrom16([16]byte(address)), flags&unix.IFA_F_DADFAILED != 0})
 	}
 	return found
 }

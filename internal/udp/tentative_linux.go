@@ -2,7 +2,9 @@ package udp
 
 import (
 	"bufio"
+	"encoding/hex"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -37,25 +39,42 @@ func awaitAddresses(interfaces []Interface) {
 	}
 }
 
-// tentativeInterfaces reads a table like /proc/net/if_inet6 (address, index, prefix
-// length, scope, flags, all hexadecimal, and the name) and returns the indices of
-// those with an address that is being checked for duplicates, and was not found to be
-// one. What is no such line is skipped.
+// tentativeInterfaces are the indices of those in a table like /proc/net/if_inet6 with an address
+// that is being checked for duplicates, and was not found to be one.
 func tentativeInterfaces(table io.Reader) (indices []int) {
+	for _, a := range readAddresses6(table) {
+		if a.flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == unix.IFA_F_TENTATIVE {
+			indices = append(indices, a.index)
+		}
+	}
+	return indices
+}
+
+// address6 is an address of IPv6 as the kernel lists it.
+type address6 struct {
+	index int // of its interface
+	addr  netip.Addr
+	flags uint64 // IFA_F_…
+}
+
+// readAddresses6 reads a table like /proc/net/if_inet6 (address, index, prefix length, scope,
+// flags, all hexadecimal, and the name). What is no such line is skipped.
+func readAddresses6(table io.Reader) (all []address6) {
 	lines := bufio.NewScanner(table)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		if len(fields) != 6 {
 			continue
 		}
-		index, err := strconv.ParseUint(fields[1], 16, 31)
-		if err != nil {
+		address, err := hex.DecodeString(fields[0])
+		if err != nil || len(address) != 16 {
 			continue
 		}
-		flags, err := strconv.ParseUint(fields[4], 16, 32)
-		if err == nil && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == unix.IFA_F_TENTATIVE {
-			indices = append(indices, int(index))
+		index, errIndex := strconv.ParseUint(fields[1], 16, 31)
+		flags, errFlags := strconv.ParseUint(fields[4], 16, 32)
+		if errIndex == nil && errFlags == nil {
+			all = append(all, address6{int(index), netip.AddrFrom16([16]byte(address)), flags})
 		}
 	}
-	return indices
+	return all
 }
