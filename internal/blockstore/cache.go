@@ -45,12 +45,10 @@ func newCache(encodedSize, symbolSize int) *cache {
 // that changes how many blocks it keeps.
 func (c *cache) fit(available uint64) (changed bool) {
 	size := uint64(c.bufferSize)
-	if held := uint64(len(c.blocks)+len(c.spare)) * size; available < memory.Unknown-held {
-		available += held
-	}
-	most := int(memory.Share(available, cacheShare, leastCached*size, cachedBlocks*size) / size)
-	if most*4 > c.most*3 && most*3 < c.most*4 {
-		return false // a small change
+	held := uint64(len(c.blocks)+len(c.spare)) * size
+	most := int(memory.Share(memory.Beside(available, held), cacheShare, leastCached*size, cachedBlocks*size) / size)
+	if memory.Near(most, c.most) {
+		return false
 	}
 	changed, c.most = most != c.most, most
 	for len(c.blocks) > c.most {

@@ -21,5 +21,6 @@
 // complete the manifest. The manifest is kept in a cache folder, never beside the image: the
 // next session with the same file knows all digests before it has read it.
 //
-// Memory: 96 encoded blocks, or fewer where memory is little (FitMemory), and 33 bytes a block of the image.
+// Memory: 96 encoded blocks, or fewer where memory is little (FitMemory), and 33 bytes a block of
+// the image.
 package blockstore

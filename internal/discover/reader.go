@@ -120,7 +120,8 @@ func (r *Reader) Run(fail func(error)) {
 			fail(r.offer.rivals(&o))
 			continue
 		}
-		if foreign || o.Session != nil && !o.Private && from == server { // the search's question may be answered late
+		// The search's question may be answered late.
+		if foreign || o.Session != nil && !o.Private && from == server {
 			continue
 		}
 		select {

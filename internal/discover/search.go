@@ -264,9 +264,11 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 	for _, each := range s.Interfaces {
 		mtu = min(mtu, each.MTU)
 	}
-	packet := s.Question.AppendTo(nil, mtu)
+	var packet []byte
 	if host.IsValid() {
 		packet = s.AppendPrivate(nil, mtu, s.private, host)
+	} else {
+		packet = s.Question.AppendTo(nil, mtu)
 	}
 	send := func(to netip.Addr, ifIndex int) {
 		if err := conn.WriteTo(packet, netip.AddrPortFrom(to, s.ControlPort), ifIndex); err != nil {

@@ -14,8 +14,9 @@
 //  5. writer writes it, on a goroutine of its own, and the slot is free.
 //
 // Receiving begins at the first answer. startLine keeps everything from the target until other
-// servers had their time to answer too and Config.Confirm agrees, and then prepares it. When hardly a slot is free, intake
-// lets packets wait in the socket's buffer for a while, and results are taken first.
+// servers had their time to answer too and Config.Confirm agrees, and then prepares it. When hardly
+// a slot is free, intake lets packets wait in the socket's buffer for a while, and results are
+// taken first.
 //
 // Beside that, oldContent reads what the target held before, on two goroutines, as seed's engine
 // says. What the other goroutines have to tell comes back as events. Run starts all of them

@@ -58,12 +58,8 @@ func (r *room) due(now time.Duration) bool {
 // fit looks at the memory that is available beside the bytes that the slots hold, and reports
 // whether that changes the window. Small changes do not.
 func (r *room) fit(available, held uint64) bool {
-	all := available
-	if all < memory.Unknown-held {
-		all += held
-	}
-	slots := r.share(all)
-	if slots*4 > r.slots*3 && slots*3 < r.slots*4 {
+	slots := r.share(memory.Beside(available, held))
+	if memory.Near(slots, r.slots) {
 		return false
 	}
 	changed := slots != r.slots

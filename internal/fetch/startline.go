@@ -47,8 +47,8 @@ func (l *startLine) held() target.ContentReader {
 	return l.content
 }
 
-// prepare prepares the target once settled is closed and Config.Confirm agrees. An error goes to fail. All of it may take
-// long, and the session goes on meanwhile.
+// prepare prepares the target once settled is closed and Config.Confirm agrees. An error goes to
+// fail. All of it may take long, and the session goes on meanwhile.
 func (l *startLine) prepare(ctx context.Context, settled <-chan struct{}, done chan<- event, fail func(error)) {
 	select {
 	case <-settled:

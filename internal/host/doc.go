@@ -14,7 +14,7 @@
 //     transmitter, which serves them in turn.
 //
 // Goroutines, all started by Run: listen; the transmitter's Run, which sends; each
-// session's Run; MXB 1's Run; runQueriers, with a querier for each interface that is served; followInterfaces;
-// and one that closes the socket when the sessions have said their last words, so that nothing
+// session's Run; MXB 1's Run; runQueriers, with a querier for each interface that is served;
+// followInterfaces; and one that closes the socket when the sessions have said their last words, so that nothing
 // blocks in it any longer.
 package host

@@ -35,6 +35,18 @@ func Share(available, oneIn, floor, full uint64) uint64 {
 	return min(max(available/oneIn, floor), full)
 }
 
+// Beside is what would be available without what the caller holds: held bytes.
+func Beside(available, held uint64) uint64 {
+	if available >= Unknown-held {
+		return available
+	}
+	return available + held
+}
+
+// Near reports whether two sizes differ so little that it is not worth a change: by a quarter of
+// the larger one at most.
+func Near(a, b int) bool { return a*4 > b*3 && a*3 < b*4 }
+
 // available is Available for the files of a root folder.
 func available(root fs.FS) uint64 {
 	left := machine(read(root, "proc/meminfo"))

@@ -11,8 +11,7 @@
 //	signature    ours: a slot of 4 KiB for one
 //	seek table   zstd's own: where each of these begins
 //
-// An Image is a source to serve: it decodes what is read, and hands out stored frames as they
-// are. Open reads all but the data, and believes no size in it before it is checked. Every
+// An Image is a source to serve: it decodes what is read. Open reads all but the data, and believes no size in it before it is checked. Every
 // stored frame is checked before it is used, so a damaged file is an error and never an image.
 //
 // Memory: the manifest, and 24 bytes for each stored frame.

@@ -67,12 +67,7 @@ func Open(path string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := open(f)
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return m, nil
+	return openOrClose(f)
 }
 
 // OpenSource opens what is to be served: a regular file that is a packed image is that, and
@@ -93,12 +88,19 @@ func OpenSource(path string) (image.Source, error) {
 	if !IsPacked(head) {
 		return f, nil
 	}
+	m, err := openOrClose(f)
+	if err != nil {
+		return nil, err // and no *Image that is nil
+	}
+	return m, nil
+}
+
+func openOrClose(f file) (*Image, error) {
 	m, err := open(f)
 	if err != nil {
 		f.Close()
-		return nil, err
 	}
-	return m, nil
+	return m, err
 }
 
 func open(f file) (*Image, error) {
@@ -262,11 +264,8 @@ func (m *Image) find(id block.ID) frame {
 	return m.frames[n]
 }
 
-// FrameSize is the bytes of the stored frame of block id, which is not zeros.
-func (m *Image) FrameSize(id block.ID) int { return int(m.find(id).size) }
-
-// Frame appends the stored frame of block id, which is not zeros, to dst, and has checked it.
-func (m *Image) Frame(dst []byte, id block.ID) ([]byte, error) {
+// appendFrame appends the stored frame of block id, which is not zeros, to dst, and has checked it.
+func (m *Image) appendFrame(dst []byte, id block.ID) ([]byte, error) {
 	f := m.find(id)
 	if f.zero {
 		panic(fmt.Sprintf("packed: block %d is zeros", id))
@@ -318,7 +317,7 @@ func (m *Image) decode(dst []byte, id block.ID) ([]byte, error) {
 	}
 	defer m.decoders.Put(d)
 	var err error
-	if d.frame, err = m.Frame(d.frame[:0], id); err != nil {
+	if d.frame, err = m.appendFrame(d.frame[:0], id); err != nil {
 		return nil, err
 	}
 	plain, err := d.zstd.Decode(dst, d.frame, m.header.geometry.Size(id))

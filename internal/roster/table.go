@@ -289,8 +289,8 @@ func (r *Row) isFinal(now time.Time, timeout time.Duration) bool {
 }
 
 // refusesAgain gives a receiver that refuses the row of an earlier one: of the same machine, for
-// the same reason or because it tries again, or, when there are too many refusals, of the last one from its address. It reports
-// whether nothing else is to be recorded.
+// the same reason or because it tries again, or, when there are too many refusals, of the last one
+// from its address. It reports whether nothing else is to be recorded.
 func (t *Table) refusesAgain(now time.Time, p wire.Goodbye, from netip.AddrPort) bool {
 	all, ofAddress := 0, 0
 	var row *Row

@@ -29,8 +29,9 @@ type RestReport struct {
 
 // FinishRest looks at what lies behind the image on a larger device, clears old signatures there
 // if Options.WipeRest says so, and moves the image's backup GPT to the end if Options.FitGPT does.
-// It also moves it on a smaller device, where Options.TruncateUnused left out the image's end. It is called after Sync, once the image has been read back if that is asked for; what it writes
-// is synced, and read back from the device.
+// It also moves it on a smaller device, where Options.TruncateUnused left out the image's end. It
+// is called after Sync, once the image has been read back if that is asked for; what it writes is
+// synced, and read back from the device.
 func (f *File) FinishRest() (r RestReport, err error) {
 	if f.isCut() {
 		return r, f.finishCut(&r)

@@ -12,7 +12,9 @@ import (
 
 // room is the space of a file's file system, in bytes.
 type room struct {
-	free uint64 // for us; maxUint64 if the file system does not tell, as FUSE and some network file systems do
+	// free is for us: MaxUint64 if the file system does not tell, as FUSE and some network file
+	// systems do.
+	free uint64
 	held uint64 // by the file
 }
 

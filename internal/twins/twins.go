@@ -1,6 +1,6 @@
 // Package twins is about machines that have the same address, as clones do that a DHCP server
-// takes for one machine. On and Toward say what a client tells of its machine; Text is what both
-// sides say of two of them. Package roster decides whether there are two.
+// takes for one machine. Toward says what a client tells of its machine; Text is what both sides say
+// of two of them. Package roster decides whether there are two.
 package twins
 
 import (
@@ -26,17 +26,6 @@ type Machine struct {
 
 // bootIDFile has a number of Linux that is random at each boot.
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
-
-// On returns the Machine as which this one asks on an interface, from the first of the addresses
-// that is of the family of group; the zero Machine if anything is unknown.
-func On(index int, addrs []netip.Prefix, group netip.Addr) Machine {
-	for _, each := range addrs {
-		if each.Addr().Is4() == group.Is4() {
-			return at(index, each.Addr())
-		}
-	}
-	return Machine{}
-}
 
 // Toward returns the Machine as which this one asks a host, by the routing table. Nothing is sent.
 func Toward(host netip.Addr) Machine {
@@ -64,6 +53,7 @@ func Toward(host netip.Addr) Machine {
 	return Machine{}
 }
 
+// at is the Machine of an interface, with one of its addresses.
 func at(index int, addr netip.Addr) Machine {
 	each, err := net.InterfaceByIndex(index)
 	if err != nil {

@@ -267,7 +267,8 @@ func ParseDescription(b []byte) (Description, error) {
 	return d, nil
 }
 
-// parseNotice reads what is behind the source of the stream. One that is cut short, or not known, is none.
+// parseNotice reads what is behind the source of the stream. One that is cut short, or not known,
+// is none.
 func parseNotice(b []byte) (Notice, []byte) {
 	if len(b) < 2 || Notice(b[0]) != SharedAddress || len(b) < 2+int(b[1]) {
 		return NoNotice, nil
@@ -289,14 +290,18 @@ func (d *Description) bounded() bool {
 	if format.Numbered(uint8(d.Format)) != d.Format || d.LeastDiskSize > d.Geometry.ImageSize {
 		return false
 	}
-	if a := &d.Answer; a.Sequence > MaxSequence || a.Source.IsValid() && (a.Source.IsMulticast() || a.Source.Zone() != "") {
-		return false
-	}
-	if a := &d.Answer; a.Notice > SharedAddress || a.Notice == NoNotice && len(a.OtherName) > 0 || !validText(a.OtherName) {
+	if !d.Answer.bounded() {
 		return false
 	}
 	return d.Completion.ManifestSize <= MaxManifestPerBlock*(uint64(d.Geometry.BlockCount())+1) &&
 		boundedInterval(d.ReportInterval, MinInterval) && validFileName(d.FileName)
+}
+
+func (a *Answer) bounded() bool {
+	if a.Source.IsValid() && (a.Source.IsMulticast() || a.Source.Zone() != "") {
+		return false
+	}
+	return a.Sequence <= MaxSequence && a.Notice <= SharedAddress && (a.Notice != NoNotice || len(a.OtherName) == 0) && validText(a.OtherName)
 }
 
 // sectorSizeLog is 0 for sizes that a packet cannot tell.
