@@ -53,6 +53,7 @@ type node struct {
 	diskAt  time.Duration
 	done    time.Duration
 	gone    bool
+	left    bool // the sender has its goodbye
 	dead    bool
 	buffer  []byte
 

@@ -9,6 +9,7 @@ import (
 
 	"multiserver/internal/block"
 	"multiserver/internal/congestion"
+	"multiserver/internal/mxb1"
 	"multiserver/internal/sender"
 	"multiserver/internal/simnet"
 	"multiserver/internal/wire"
@@ -28,8 +29,9 @@ type Config struct {
 	NoProbes  bool
 	Probe     float64 // what probes show, whatever the path is; 0: what it is
 	Old       bool    // receivers know nothing of the sample, and do not say when packets came
-	Unicast   bool
-	Count     int // of the first receivers, whose finish counts; 0: all
+	Unicast   bool    // one after the other to each receiver, which has a controller of its own
+	MXB1      bool    // its clients beside, who ask for all that they may get: a byte in eight of all
+	Count     int     // of the first receivers, whose finish counts; 0: all
 	Limit     time.Duration
 }
 
@@ -52,8 +54,10 @@ const (
 	symbolSize = 1444
 	// packetBits is a packet of 1472 bytes of payload on the wire at MTU 1500.
 	packetBits = 12304.0
-	k          = 727
-	session    = wire.SessionID(1)
+	// mxb1Bits is a packet of MXB 1 on the wire: a block of 1024 bytes behind its header.
+	mxb1Bits = 8 * (1024 + mxb1.HeaderSize + 66)
+	k        = 727
+	session  = wire.SessionID(1)
 	// step is how far each side runs by itself: less than the shortest delay.
 	step = 500 * time.Microsecond
 	// ownQueue is how long what the own interface holds may take.
@@ -91,7 +95,7 @@ type sim struct {
 	now      time.Duration
 	geometry block.Geometry
 	sender   *sender.Engine
-	engine   *congestion.Engine
+	engines  []*congestion.Engine // of the group, or of each receiver by unicast; none at a fixed rate
 	groups   []*group
 	nodes    []*node
 	feedback simnet.Queue[message]
@@ -104,6 +108,7 @@ type sim struct {
 	sequence  wire.Sequence
 	packets   uint64
 	bits      float64
+	mxb1      float64 // bits that its clients have not got yet
 	first     time.Duration
 	awake     bool
 	untilRead int
@@ -160,10 +165,16 @@ func newSim(cfg Config) *sim {
 	for _, q := range cfg.Groups {
 		s.groups = append(s.groups, &group{queue: q})
 	}
+	controllers := 1
+	if cfg.Unicast {
+		controllers = len(cfg.Receivers)
+	}
 	if cfg.Fixed == 0 {
-		s.engine = congestion.New(0, congestion.Config{
-			PacketBits: packetBits, BlockBits: k * packetBits, PacketSize: 1472, Ceiling: cfg.Ceiling, Rand: s.rand,
-		}, origin)
+		for range controllers {
+			s.engines = append(s.engines, congestion.New(0, congestion.Config{
+				PacketBits: packetBits, BlockBits: k * packetBits, PacketSize: 1472, Ceiling: cfg.Ceiling, Rand: s.rand,
+			}, origin))
+		}
 	} else {
 		s.decision = congestion.Decision{Rate: cfg.Fixed, Allowed: math.Inf(1)}
 		in := cfg.Fixed * 0.002 / packetBits
@@ -175,10 +186,10 @@ func newSim(cfg Config) *sim {
 	for i, spec := range cfg.Receivers {
 		n := newNode(s, i, spec)
 		s.nodes = append(s.nodes, n)
-		if s.engine != nil {
-			s.engine.Join(0, n.id, n.addr)
+		if e := s.engineOf(n); e != nil {
+			e.Join(0, n.id, n.addr)
 			if !cfg.NoProbes {
-				s.engine.Probed(0, n.id, s.train(n), cfg.Own)
+				e.Probed(0, n.id, s.train(n), cfg.Own)
 			}
 		}
 	}
@@ -187,6 +198,17 @@ func newSim(cfg Config) *sim {
 	}
 	s.prepare(0)
 	return s
+}
+
+// engineOf is the controller that a receiver concerns; nil at a fixed rate.
+func (s *sim) engineOf(n *node) *congestion.Engine {
+	switch len(s.engines) {
+	case 0:
+		return nil
+	case 1:
+		return s.engines[0]
+	}
+	return s.engines[n.id-1]
 }
 
 // train is at what rate a probe train of 96 packets would arrive at a receiver, 0 if at
@@ -232,16 +254,22 @@ func (s *sim) step() {
 
 // control is what a driver does each tick.
 func (s *sim) control() {
-	if s.engine != nil && s.now%(10*time.Millisecond) == 0 {
+	if len(s.engines) > 0 && s.now%(10*time.Millisecond) == 0 {
 		s.decide()
 		if s.now%(100*time.Millisecond) == 0 {
 			s.result.Rates = append(s.result.Rates, s.decision.Rate)
 			s.result.Reasons = append(s.result.Reasons, s.decision.Reason)
 		}
-		ids, interval := s.engine.Sample(s.now, s.sample[:0])
-		s.sample = ids
+		s.sample = s.sample[:0]
+		least := time.Duration(0)
+		for _, e := range s.engines {
+			var interval time.Duration
+			if s.sample, interval = e.Sample(s.now, s.sample); least == 0 || interval < least {
+				least = interval
+			}
+		}
 		if !s.cfg.Old {
-			s.sender.SetSample(interval, ids)
+			s.sender.SetSample(least, s.sample)
 		}
 		s.due = true
 	}
@@ -261,10 +289,24 @@ func (s *sim) control() {
 	}
 }
 
-// decide asks the controller.
+// decide asks the controllers. All get the same packets, so the lowest rate and budget of the
+// receivers that are left hold.
 func (s *sim) decide() {
-	s.decision = s.engine.Poll(s.now)
-	s.allowed = s.decision.Allowed
+	first, allowed := true, 0.0
+	for i, e := range s.engines {
+		d := e.Poll(s.now)
+		if n := s.nodes[i]; len(s.engines) > 1 && (n.left || n.dead) {
+			continue
+		}
+		if first || d.Rate < s.decision.Rate {
+			s.decision = d
+		}
+		if first || d.Allowed < allowed {
+			allowed = d.Allowed
+		}
+		first = false
+	}
+	s.allowed = allowed
 }
 
 // send lets the stream go on until a time, and its neighbour's.
@@ -272,7 +314,7 @@ func (s *sim) send(until time.Duration) {
 	s.free = max(s.free, s.now-max(time.Millisecond, 0))
 	for {
 		at := simnet.Never
-		if s.awake && s.decision.Rate > 0 && (s.engine == nil || s.allowed >= float64(s.decision.Burst)*packetBits) {
+		if s.awake && s.decision.Rate > 0 && (len(s.engines) == 0 || s.allowed >= float64(s.decision.Burst)*packetBits) {
 			at = max(s.free, s.now, s.ownFree-ownQueue)
 		}
 		if s.tcp != nil && s.tcp.next() < min(at, until) {
@@ -300,8 +342,8 @@ func (s *sim) batch(at time.Duration) {
 		}
 		if p.Kind == sender.Nothing {
 			s.awake = false
-			if s.engine != nil {
-				s.engine.Rested(at)
+			for _, e := range s.engines {
+				e.Rested(at)
 			}
 			break
 		}
@@ -328,21 +370,45 @@ func (s *sim) batch(at time.Duration) {
 	}
 	s.ledger[slot] += bits
 	s.free = max(s.free, at-time.Millisecond) + time.Duration(bits/s.decision.Rate*float64(time.Second))
-	if s.engine != nil {
-		s.engine.Sent(at, s.sequence, bits)
+	for _, e := range s.engines {
+		e.Sent(at, s.sequence, bits)
 	}
+	s.beside(at, bits)
 	if s.due {
 		s.due = false
 		s.check()
 	}
 }
 
+// beside sends what the clients of MXB 1 get while so many bits of the stream are sent.
+func (s *sim) beside(at time.Duration, bits float64) {
+	if !s.cfg.MXB1 {
+		return
+	}
+	for s.mxb1 += bits / 7; s.mxb1 >= mxb1Bits; s.mxb1 -= mxb1Bits {
+		at := s.throughOwn(at, mxb1Bits)
+		for _, g := range s.groups {
+			g.queue.Pass(at, mxb1Bits)
+		}
+	}
+}
+
+// throughOwn is when so many bits have left the own interface.
+func (s *sim) throughOwn(at time.Duration, bits float64) time.Duration {
+	if s.cfg.Own == 0 {
+		return at
+	}
+	s.ownFree = max(s.ownFree, at) + time.Duration(bits/s.cfg.Own*float64(time.Second))
+	return s.ownFree
+}
+
 // put sends a packet to all groups.
 func (s *sim) put(at time.Duration, p packet, bits float64) {
-	if s.cfg.Own > 0 {
-		s.ownFree = max(s.ownFree, at) + time.Duration(bits/s.cfg.Own*float64(time.Second))
-		at = s.ownFree
+	copies := 1.0
+	if s.cfg.Unicast {
+		copies = float64(len(s.nodes))
 	}
+	at = s.throughOwn(at, copies*bits)
 	for _, g := range s.groups {
 		left, ok := g.queue.Pass(at, bits)
 		if !ok {
@@ -378,7 +444,8 @@ func (s *sim) hear(now time.Duration, m message) {
 	if err != nil {
 		return
 	}
-	need := s.engine != nil
+	e := s.engineOf(m.from)
+	need := e != nil
 	switch kind {
 	case wire.TypeReport:
 		need = false
@@ -392,8 +459,8 @@ func (s *sim) hear(now time.Duration, m message) {
 		}
 		s.sender.HandleReport(now, r)
 		m.from.reports = append(m.from.reports, told{now, r.Counts.Received})
-		if s.engine != nil {
-			s.engine.HandleReport(now, m.from.addr, congestion.FromWire(r))
+		if e != nil {
+			e.HandleReport(now, m.from.addr, congestion.FromWire(r))
 		}
 	case wire.TypeWanted:
 		if p, err := wire.ParseWanted(m.packet); err == nil {
@@ -406,14 +473,14 @@ func (s *sim) hear(now time.Duration, m message) {
 	case wire.TypeGoodbye:
 		if p, err := wire.ParseGoodbye(m.packet); err == nil {
 			s.sender.HandleGoodbye(now, p)
-			if s.engine != nil {
-				s.engine.Leave(p.Receiver)
+			if e != nil {
+				e.Leave(p.Receiver)
 			}
-			m.from.reports = nil
+			m.from.left, m.from.reports = true, nil
 		}
 	}
 	if need {
-		s.engine.Needed(now)
+		e.Needed(now)
 	}
 }
 
