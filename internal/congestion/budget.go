@@ -79,17 +79,19 @@ func (e *Engine) budget(now time.Duration) float64 {
 	if !e.begun || now < e.began+budgetAfter {
 		from, span, least = 0, minRound, startBits
 	}
-	got := e.receivedSince(from)
 	e.proven = e.medianOf(func(p *peer) float64 { return p.history.fastest(from, span) }) * e.cfg.PacketBits
-	return budgetFactor*got + max(least, e.proven) - e.sent.since(from)
-}
-
-// receivedSince is the bits that the median counting receiver reported after a time as
-// received. None has received more of this stream than was sent: a receiver that comes from
-// another stream counts what it received of that one too.
-func (e *Engine) receivedSince(from time.Duration) float64 {
-	packets := e.medianOf(func(p *peer) float64 { return p.history.since(from) }, e.departed...)
-	return min(packets, float64(e.sent.last-e.origin)) * e.cfg.PacketBits
+	if len(e.counting) == 0 && len(e.departed) == 0 {
+		return least - e.sent.since(from)
+	}
+	return max(least, e.proven) + e.medianOf(func(p *peer) float64 {
+		// What was sent before it came, or after it left, it cannot have received; and what
+		// it received of another stream is none of this one.
+		sent := e.sent.since(max(from, p.came))
+		if p.left && len(e.counting) > 0 {
+			sent -= e.sent.since(max(from, p.at))
+		}
+		return budgetFactor*min(p.history.since(from)*e.cfg.PacketBits, sent) - sent
+	}, e.departed...)
 }
 
 // medianOf is that of the counting receivers, but for those whose reports are late, unless

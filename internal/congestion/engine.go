@@ -55,7 +55,8 @@ type Engine struct {
 	departed []*peer // of the sample, that left in the last budgetTime
 	counting []vote
 	votes    []vote
-	voices   map[netip.Addr]bool
+	voices   []*peer
+	byAddr   map[netip.Addr]int // index
 	inSample []*peer
 	values   []weighted
 	medians  []float64
@@ -116,7 +117,7 @@ func New(now time.Duration, cfg Config, origin wire.Sequence) *Engine {
 	e := &Engine{
 		cfg:        cfg,
 		byID:       map[wire.ReceiverID]*peer{},
-		voices:     map[netip.Addr]bool{},
+		byAddr:     map[netip.Addr]int{},
 		probes:     map[wire.ReceiverID]float64{},
 		origin:     uint64(origin),
 		rate:       startRate,
@@ -145,7 +146,7 @@ func (e *Engine) join(now time.Duration, id wire.ReceiverID, from netip.Addr) *p
 			return nil
 		}
 		e.order++
-		p = &peer{id: id, order: e.order, progress: now, at: now}
+		p = &peer{id: id, order: e.order, came: now, progress: now, at: now}
 		e.byID[id] = p
 		e.peers = append(e.peers, p)
 	}
@@ -159,7 +160,7 @@ func (e *Engine) Leave(id wire.ReceiverID) {
 		delete(e.byID, id)
 		delete(e.probes, id)
 		if p.reported && len(e.departed) < sampleSize && slices.Contains(e.members(), p) {
-			p.leftAt = e.now
+			p.left, p.leftAt = true, e.now
 			e.departed = append(e.departed, p)
 		}
 		e.peers = slices.DeleteFunc(e.peers, func(q *peer) bool { return q == p })

@@ -103,7 +103,8 @@ const (
 
 	// The budget: over budgetTime no more is sent than budgetFactor times what the median
 	// counting receiver reported as received, and budgetBits or a second of the rate
-	// that it has proven. It begins budgetAfter the first packet.
+	// that it has proven. It begins budgetAfter the first packet. One that came within that
+	// time is held against what was sent since.
 	budgetTime   = 2 * time.Second
 	budgetFactor = 1.5
 	budgetBits   = 16e6

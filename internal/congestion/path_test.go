@@ -2,6 +2,7 @@ package congestion
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -277,6 +278,58 @@ func TestSampleChanges(t *testing.T) {
 	}
 	if total < 59.9 || total > 60.1 {
 		t.Errorf("the sample stands for %v of 60", total)
+	}
+}
+
+// TestManyDied: however many died before, of one address or of many, the rate is found by
+// those that are there.
+func TestManyDied(t *testing.T) {
+	for _, test := range []struct {
+		address string
+		addr    func(i int) netip.Addr
+	}{
+		{"one address", func(int) netip.Addr { return sameAddress(false) }},
+		{"an address each", func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}) }},
+	} {
+		const died = 60
+		m := model{rate: constant(50e6), queue: 50 * time.Millisecond, packets: 8, receivers: died + 2, tweak: func(i int, r *modelReceiver) {
+			r.addr = test.addr(i)
+			switch {
+			case i < died:
+				r.dead = func(now time.Duration) bool {
+					return now > time.Duration(i)*100*time.Millisecond+500*time.Millisecond
+				}
+			default:
+				r.dead = func(now time.Duration) bool { return now < 6*time.Second }
+			}
+		}}
+		m.run(t, 14*time.Second) // those that died last are late until 9.5 s
+		if m.engine.rate < 40e6 {
+			t.Errorf("%s: %.3g bits/s 8 s after two came, %v", test.address, m.engine.rate, m.engine.reason)
+		}
+	}
+}
+
+// TestStartedAgain: a client that is killed and started again, time after time, gets the
+// stream at its rate, whether or not those that died are still known.
+func TestStartedAgain(t *testing.T) {
+	const life = 450 * time.Millisecond
+	for _, known := range []bool{false, true} {
+		m := model{rate: constant(50e6), queue: 50 * time.Millisecond, packets: 8, receivers: 40, tweak: func(i int, r *modelReceiver) {
+			r.addr = sameAddress(false)
+			r.dead = func(now time.Duration) bool { return now/life != time.Duration(i) }
+		}}
+		m.run(t, 3*time.Second)
+		sent := m.bits
+		for range 80 {
+			m.run(t, 100*time.Millisecond)
+			if left := int((m.now - 1500*time.Millisecond) / life); left > 0 && !known {
+				m.engine.Leave(m.all[left-1].id)
+			}
+		}
+		if share := (m.bits - sent) / (8 * 50e6); share < 0.75 {
+			t.Errorf("known %v: %.3f of what the path carries: %v", known, share, m.engine.reason)
+		}
 	}
 }
 

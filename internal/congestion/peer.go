@@ -44,11 +44,13 @@ type peer struct {
 	id       wire.ReceiverID
 	addr     netip.Addr
 	order    uint64
+	came     time.Duration
 	number   uint32
 	reported bool
 	at       time.Duration // of the last report
 	gap      time.Duration // between reports, smoothed
 	progress time.Duration // when it last had received more
+	left     bool
 	leftAt   time.Duration
 	finished bool
 	share    float64 // of packets lost, since it came

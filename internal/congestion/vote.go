@@ -45,24 +45,40 @@ type round struct {
 	length    time.Duration
 }
 
-// count lists the receivers that count: of each address one (loopback excepted), heard
-// lately, that receives. It is drawn from the sample; those drawn stand for those that
-// are not in it.
+// count lists the receivers that count: of each address one, heard lately, that receives. It
+// is drawn from the sample; those drawn stand for those that are not in it.
 func (e *Engine) count(now time.Duration) {
+	e.voices = e.onePerAddress(now, e.voices[:0], e.members(), func(p *peer) bool {
+		stuck := now-p.progress > goneTime && now-e.lastSent < goneTime && p.late(now)
+		return p.reported && !p.finished && !p.gone(now) && !stuck
+	})
 	e.counting = e.counting[:0]
-	clear(e.voices)
-	for _, p := range e.members() {
-		if !p.reported || p.finished || p.gone(now) || now-p.progress > goneTime && now-e.lastSent < goneTime && p.late(now) {
+	for _, p := range e.voices {
+		e.counting = append(e.counting, vote{peer: p, weight: e.weight(p)})
+	}
+}
+
+// onePerAddress appends to dst those of peers that fit, of each address one, but for
+// loopback: the one that came last, since it may have been started again, unless it is late.
+func (e *Engine) onePerAddress(now time.Duration, dst, peers []*peer, fits func(*peer) bool) []*peer {
+	clear(e.byAddr)
+	for _, p := range peers {
+		if !fits(p) {
 			continue
 		}
 		if !p.addr.IsLoopback() && p.addr.IsValid() {
-			if e.voices[p.addr] {
+			if i, ok := e.byAddr[p.addr]; ok {
+				late, other := p.late(now), dst[i].late(now)
+				if other && !late || other == late && p.order > dst[i].order {
+					dst[i] = p
+				}
 				continue
 			}
-			e.voices[p.addr] = true
+			e.byAddr[p.addr] = len(dst)
 		}
-		e.counting = append(e.counting, vote{peer: p, weight: e.weight(p)})
+		dst = append(dst, p)
 	}
+	return dst
 }
 
 // evaluate fills in the votes.
