@@ -42,6 +42,9 @@ var DefaultGroup = netip.AddrFrom4([4]byte{225, 0, 20, 10})
 type ServerConfig struct {
 	// File is the path of a regular file or a block device of 1 byte to 4 TiB.
 	File string
+	// SkipUnused says what becomes of the parts of File that no file system uses. They are zeros
+	// to all clients, and not read, where that is certain: SkipUnusedAuto.
+	SkipUnused SkipUnusedMode
 	// Source is served in the place of File, called Name. If it is an io.Closer, Run closes it.
 	Source Source
 	Name   string
@@ -92,6 +95,15 @@ type ServerConfig struct {
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger
 }
+
+// SkipUnusedMode says whether an image is served without what its file systems do not use.
+type SkipUnusedMode int
+
+// The modes.
+const (
+	SkipUnusedAuto  SkipUnusedMode = iota // where it is certain that nobody uses it
+	SkipUnusedNever                       // every byte as it is
+)
 
 // UnicastMode reports whether a stream of MXB 2 goes by unicast.
 type UnicastMode int

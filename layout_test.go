@@ -17,7 +17,7 @@ import (
 var mayImport = map[string][]string{
 	".": {"internal/account", "internal/diagnose", "internal/discover", "internal/failure", "internal/fetch", "internal/format", "internal/host",
 		"internal/image", "internal/legacy", "internal/mxb1", "internal/netcheck", "internal/packed", "internal/quote", "internal/reach", "internal/roster", "internal/routes",
-		"internal/session", "internal/startgate", "internal/target", "internal/udp", "internal/wire"},
+		"internal/session", "internal/startgate", "internal/target", "internal/udp", "internal/usedblocks", "internal/wire"},
 	"internal/fetch": {"internal/account", "internal/block", "internal/codec", "internal/discover", "internal/failure", "internal/fec", "internal/memory", "internal/probe",
 		"internal/quote", "internal/reach", "internal/receiver", "internal/seed", "internal/target", "internal/twins", "internal/udp", "internal/wire", "internal/writer"},
 	"internal/discover": {"internal/account", "internal/codec", "internal/failure", "internal/format", "internal/mxb1", "internal/quote", "internal/twins", "internal/udp", "internal/wire"},
@@ -56,12 +56,13 @@ var mayImport = map[string][]string{
 	"internal/routes":      {"internal/wire"},
 	"internal/startgate":   {"internal/wire"},
 	"internal/partition":   {},
+	"internal/usedblocks":  {"internal/image", "internal/partition", "internal/target"},
 	"internal/signature":   {"internal/partition"},
 	"internal/target":      {"internal/block", "internal/codec", "internal/format", "internal/memory", "internal/partition", "internal/quote", "internal/signature"},
 	"internal/progress":    {".", "internal/quote"},
 	"cmd/internal/command": {".", "internal/memory", "internal/progress", "internal/quote"},
 	"cmd/multiserver": {".", "internal/codec", "internal/format", "internal/image", "internal/packed", "internal/progress", "internal/quote",
-		"cmd/internal/command"},
+		"internal/usedblocks", "cmd/internal/command"},
 	"cmd/multiclient": {".", "internal/progress", "internal/quote", "cmd/internal/command"},
 	// For tests and benchmarks only: no program imports them.
 	"internal/simnet":        {},
@@ -85,7 +86,7 @@ var mayImport = map[string][]string{
 // layer above its own.
 var layers = [][]string{
 	{"internal/account", "internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/format", "internal/image", "internal/memory", "internal/packed", "internal/partition",
-		"internal/quote", "internal/signature", "internal/target", "internal/target/loopdev", "internal/twins", "internal/udp", "internal/wire"},
+		"internal/quote", "internal/signature", "internal/target", "internal/target/loopdev", "internal/twins", "internal/udp", "internal/usedblocks", "internal/wire"},
 	engines,
 	{"internal/blockstore", "internal/diagnose", "internal/discover", "internal/fetch", "internal/host", "internal/legacy", "internal/netcheck",
 		"internal/session", "internal/transmit", "internal/writer"},

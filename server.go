@@ -25,6 +25,7 @@ import (
 	"multiserver/internal/startgate"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
+	"multiserver/internal/usedblocks"
 )
 
 // Server serves one image. Make it by NewServer.
@@ -87,7 +88,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) run(ctx context.Context) error {
-	source, err := s.openSource()
+	source, used, err := s.openSource()
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,15 @@ func (s *Server) run(ctx context.Context) error {
 	if m, ok := source.(*packed.Image); ok {
 		about = append(about, "packed", m.PackedSize())
 	}
+	if used != nil {
+		about = append(about, "unused", used.UnusedBytes())
+	}
 	s.cfg.Log.Info(fmt.Sprintf("serving %s to %s", quote.Name(source.Name()), run.fixed.Group), about...)
+	if used != nil {
+		for _, line := range used.Lines() {
+			s.cfg.Log.Info(line)
+		}
+	}
 	s.cautionOf(source)
 	if s.cfg.File != "" {
 		if where := target.MountedAt(s.cfg.File); where != "" {
@@ -151,11 +160,21 @@ func (s *Server) cautionOf(source image.Source) {
 	}
 }
 
-func (s *Server) openSource() (image.Source, error) {
-	if s.cfg.Source == nil {
-		return packed.OpenSource(s.cfg.File)
+// openSource opens what to serve. used is the map of what is used of it, or nil if nobody looked.
+func (s *Server) openSource() (source image.Source, used *usedblocks.Map, err error) {
+	if s.cfg.Source != nil {
+		source, err = image.FromReader(s.cfg.Source, uint64(s.cfg.Source.Size()), s.cfg.Name)
+		return source, nil, err
 	}
-	return image.FromReader(s.cfg.Source, uint64(s.cfg.Source.Size()), s.cfg.Name)
+	source, err = packed.OpenSource(s.cfg.File)
+	if err != nil || s.cfg.SkipUnused == SkipUnusedNever {
+		return source, nil, err
+	}
+	if _, is := source.(*packed.Image); is { // its digests are those of all that it has
+		return source, nil, nil
+	}
+	source, used = usedblocks.Skip(source, s.cfg.File)
+	return source, used, nil
 }
 
 // open binds the control socket, and makes the session and the service over MXB 1.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"multiserver"
 	"multiserver/cmd/internal/command"
 	"multiserver/internal/codec"
 	"multiserver/internal/format"
@@ -16,6 +17,7 @@ import (
 	"multiserver/internal/packed"
 	"multiserver/internal/progress"
 	"multiserver/internal/quote"
+	"multiserver/internal/usedblocks"
 )
 
 const packExamples = `
@@ -55,6 +57,7 @@ const packStatuses = `
 type packOptions struct {
 	output string
 	level  codec.Level
+	skip   multiserver.SkipUnusedMode
 	pack   packed.Options
 	verify bool
 	shown  command.Output
@@ -68,6 +71,8 @@ func addPack(main *command.Command) {
 	sub.Add("What to make", func(f *pflag.FlagSet) {
 		f.StringVarP(&p.output, "output", "o", "", "write the packed image to the file `PATH`")
 		f.Var(command.Value(&p.level, codec.ParseLevel, "LEVEL", p.level.String()), "level", "fastest, default, better or best")
+		f.Var(command.Value(&p.skip, command.ParseSkipUnused, "WHEN", "auto"),
+			"skip-unused", "zero what no file system uses: auto, never")
 		f.BoolVar(&p.pack.NoVerify, "no-verify", false, "do not read back what was written")
 		f.BoolVar(&p.pack.Force, "force", false, "replace a file that is no packed image")
 	})
@@ -140,7 +145,7 @@ func (o *packOptions) runPack(_ *command.Command, args []string) error {
 		if err != nil {
 			return err
 		}
-		defer source.Close()
+		defer func() { source.Close() }()
 		if _, already := source.(*packed.Image); already {
 			return fmt.Errorf("%s is packed already: serve it as it is, or unpack it first", source)
 		}
@@ -150,6 +155,13 @@ func (o *packOptions) runPack(_ *command.Command, args []string) error {
 			return fmt.Errorf("%s is %v, and no disk as it is: %s", source, of, of.Advice())
 		} else if text, advice := format.Caution(of, source.Size()); text != "" {
 			reporter.Logger().Warn(source.String()+" "+text, "advice", advice)
+		}
+		if o.skip == multiserver.SkipUnusedAuto {
+			used, m := usedblocks.Skip(source, path)
+			source = used
+			for _, line := range m.Lines() {
+				reporter.Logger().Info(line)
+			}
 		}
 		p := new(packed.Progress)
 		o.pack.Level, o.pack.Progress = o.level, p

@@ -102,9 +102,13 @@ type packer struct {
 
 	w     *bufio.Writer
 	zeros []block.ID // first and last of the run that is not written yet; empty: none
-	index index
-	seek  seekTable
-	frame []byte // of zeros
+	// zeroBlocks counts the blocks of zeros; unused is the source's way to tell those that
+	// nobody uses, or nil.
+	zeroBlocks uint32
+	unused     func(off, length uint64) bool
+	index      index
+	seek       seekTable
+	frame      []byte // of zeros
 }
 
 // encoded is a block as it will be stored.
@@ -121,6 +125,9 @@ func (p *packer) pack(ctx context.Context, out io.Writer) error {
 	builder, err := codec.NewManifestBuilder(g)
 	if err != nil {
 		return err
+	}
+	if src, ok := p.src.(interface{ IsUnused(off, length uint64) bool }); ok {
+		p.unused = src.IsUnused
 	}
 	p.w = bufio.NewWriterSize(out, writeBuffer)
 	head := p.header.append(nil)
@@ -151,6 +158,7 @@ func (p *packer) pack(ctx context.Context, out io.Writer) error {
 	}, func(id block.ID, e encoded) error {
 		defer p.progress.Done.Add(uint64(g.Size(id)))
 		if e.zero {
+			p.countZero(id)
 			if len(p.zeros) > 0 && uint32(id-p.zeros[0]) < run(g) {
 				p.zeros[1] = id
 			} else if err := p.writeZeros(); err != nil {
@@ -177,6 +185,21 @@ func (p *packer) pack(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	return p.finish(head, builder.Manifest())
+}
+
+// countZero notes in the index whether anybody uses a block of zeros.
+func (p *packer) countZero(id block.ID) {
+	n, g := p.zeroBlocks, p.header.geometry
+	p.zeroBlocks++
+	if p.unused == nil {
+		return
+	}
+	if n%8 == 0 {
+		p.index.unused = append(p.index.unused, 0)
+	}
+	if p.unused(g.Offset(id), uint64(g.Size(id))) {
+		p.index.unused[n/8] |= 1 << (n % 8)
+	}
 }
 
 // writeZeros writes the run of zeros that waits.

@@ -18,6 +18,7 @@ import (
 // multiclient for a ClientConfig, whichever of the two prints it.
 var flagOf = map[string]string{
 	"ServerConfig.File":             "-f",
+	"ServerConfig.SkipUnused":       "--skip-unused",
 	"ServerConfig.Group":            "-g",
 	"ServerConfig.Port":             "-p",
 	"ServerConfig.ControlHost":      "-s",

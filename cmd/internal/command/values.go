@@ -70,6 +70,16 @@ func ParseUnicast(s string) (multiserver.UnicastMode, error) {
 	return m, nil
 }
 
+// ParseSkipUnused accepts the modes of serving only what is used.
+func ParseSkipUnused(s string) (multiserver.SkipUnusedMode, error) {
+	modes := map[string]multiserver.SkipUnusedMode{"auto": multiserver.SkipUnusedAuto, "never": multiserver.SkipUnusedNever}
+	m, ok := modes[s]
+	if !ok {
+		return 0, errors.New("want auto or never")
+	}
+	return m, nil
+}
+
 // ParseMXB1 accepts the modes of MXB 1.
 func ParseMXB1(s string) (multiserver.MXB1Mode, error) {
 	modes := map[string]multiserver.MXB1Mode{

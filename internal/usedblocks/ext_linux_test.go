@@ -1,0 +1,221 @@
+package usedblocks
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// extUsed is how many bytes are used, as dumpe2fs counts.
+func extUsed(t testing.TB, path string) uint64 {
+	text := run(t, "dumpe2fs", "-h", path)
+	number := func(name string) uint64 {
+		m := regexp.MustCompile(`(?m)^` + name + `: +(\d+)`).FindStringSubmatch(text)
+		if m == nil {
+			return 0
+		}
+		n, _ := strconv.ParseUint(m[1], 10, 64)
+		return n
+	}
+	return (number("Block count") - number("Free blocks")) * number("Block size")
+}
+
+// TestExt: each kind of ext2, 3 and 4, filled and half deleted: the map has every block of every
+// file, little more than is used, and what is served has every file and passes e2fsck.
+func TestExt(t *testing.T) {
+	needs(t, "mkfs.ext4", "dumpe2fs", "e2fsck", "partclone.extfs")
+	for _, test := range []struct {
+		name, kind  string
+		mib         int64
+		args        []string
+		noPartclone bool
+	}{
+		{name: "ext2, 1 KiB", kind: "ext2", mib: 96, args: []string{"-t", "ext2", "-b", "1024"}},
+		{name: "ext2, revision 0", kind: "ext2", mib: 64, args: []string{"-t", "ext2", "-r", "0", "-O", "none"}},
+		{name: "ext3, 2 KiB", kind: "ext3", mib: 128, args: []string{"-t", "ext3", "-b", "2048"}},
+		{name: "ext4", kind: "ext4", mib: 512, args: []string{"-t", "ext4"}},
+		{name: "ext4, 1 KiB", kind: "ext4", mib: 256, args: []string{"-t", "ext4", "-b", "1024"}},
+		{name: "ext4, 1 KiB, no flex_bg, 32 bits", kind: "ext4", mib: 256, args: []string{"-t", "ext4", "-b", "1024", "-O", "^flex_bg,^64bit"}},
+		{name: "ext4, no flex_bg", kind: "ext4", mib: 384, args: []string{"-t", "ext4", "-O", "^flex_bg"}},
+		{name: "ext4, uninit_bg", kind: "ext4", mib: 384, args: []string{"-t", "ext4", "-O", "^metadata_csum,uninit_bg"}},
+		{name: "ext4, uninit_bg, 32 bits, no flex_bg", kind: "ext4", mib: 384, args: []string{"-t", "ext4", "-O", "^metadata_csum,uninit_bg,^64bit,^flex_bg"}},
+		{name: "ext4, meta_bg", kind: "ext4", mib: 512, args: []string{"-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"}},
+		{name: "ext4, meta_bg, no flex_bg", kind: "ext4", mib: 384, args: []string{"-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode,^flex_bg"}},
+		{name: "ext4, bigalloc", kind: "ext4", mib: 512, args: []string{"-t", "ext4", "-O", "bigalloc", "-C", "65536"}, noPartclone: true},
+		{name: "ext4, sparse_super2", kind: "ext4", mib: 512, args: []string{"-t", "ext4", "-O", "sparse_super2,^resize_inode"}},
+		{name: "ext4, small groups", kind: "ext4", mib: 256, args: []string{"-t", "ext4", "-g", "1024", "-O", "mmp,metadata_csum_seed"}},
+		{name: "ext4, no checksums", kind: "ext4", mib: 256, args: []string{"-t", "ext4", "-O", "^metadata_csum,^uninit_bg"}},
+		{name: "ext4, odd size", kind: "ext4", mib: 301, args: []string{"-t", "ext4", "-N", "2000", "-b", "1024"}},
+		{name: "ext4, inline_data", kind: "ext4", mib: 256, args: []string{"-t", "ext4", "-I", "512", "-O", "inline_data"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := emptyImage(t, test.mib<<20)
+			run(t, "mkfs.ext4", append(append([]string{"-q", "-F", "-E", "nodiscard"}, test.args...), path)...)
+			frozen := "ro,noload"
+			if test.kind == "ext2" {
+				frozen = "ro"
+			}
+			var before map[string]string
+			var extents []extent
+			mounted(t, path, "rw", func(dir string) { fill(t, dir, int(test.mib)<<20/8) })
+			mounted(t, path, frozen, func(dir string) { before, extents = contents(t, dir), extentsOf(t, dir) })
+			if t.Failed() {
+				return
+			}
+			m := readMap(t, path)
+			p := only(t, m)
+			truth := extUsed(t, path)
+			t.Logf("%d bytes are used, %d truly; %d extents", p.Used, truth, len(extents))
+			if p.Kind != test.kind {
+				t.Errorf("it is %s", p.Kind)
+			}
+			// Blocks smaller than a page: what shares a page with them is used too.
+			edges := 8192.0
+			if !strings.Contains(run(t, "dumpe2fs", "-h", path), "Block size:               4096") {
+				edges += 2 * pageSize * float64(len(extents))
+			}
+			if float64(p.Used) > 1.02*float64(truth)+edges || p.Used < truth/2 {
+				t.Errorf("%d bytes are used, truly %d", p.Used, truth)
+			}
+			for _, x := range extents {
+				if s, bad := overlaps(m.Unused, x.physical, x.physical+x.length); bad {
+					t.Fatalf("%s is at %d, which is unused: %v", x.path, x.physical, s)
+				}
+			}
+			if len(extents) < 10 {
+				t.Errorf("%d extents", len(extents))
+			}
+			if !test.noPartclone {
+				for _, u := range partcloneUsed(t, "partclone.extfs", path) {
+					if s, bad := overlaps(m.Unused, u.Lo, u.Hi); bad {
+						t.Fatalf("partclone saves %v, unused is %v", u, s)
+					}
+				}
+			}
+			served := view(t, path)
+			run(t, "e2fsck", "-f", "-n", served)
+			mounted(t, served, frozen, func(dir string) {
+				if after := contents(t, dir); !maps.Equal(before, after) {
+					t.Error("files are not the same")
+				}
+			})
+		})
+	}
+}
+
+// TestExtFresh: without a mount, for those who are not root.
+func TestExtFresh(t *testing.T) {
+	needs(t, "mkfs.ext4", "dumpe2fs", "e2fsck")
+	for _, kib := range []string{"1024", "2048", "4096"} {
+		path := emptyImage(t, 200<<20)
+		run(t, "mkfs.ext4", "-q", "-F", "-E", "nodiscard", "-b", kib, path)
+		p := only(t, readMap(t, path))
+		if truth := extUsed(t, path); float64(p.Used) > 1.02*float64(truth)+8192 {
+			t.Errorf("blocks of %s: %d bytes are used, truly %d", kib, p.Used, truth)
+		}
+		run(t, "e2fsck", "-f", "-n", view(t, path))
+	}
+}
+
+// TestExtRefuses: each doubt about an ext4 is one that sends all of it.
+func TestExtRefuses(t *testing.T) {
+	needs(t, "mkfs.ext4")
+	path := emptyImage(t, 64<<20)
+	run(t, "mkfs.ext4", "-q", "-F", "-b", "1024", "-O", "mmp", path)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only(t, readMap(t, path))
+	mmp := binary.LittleEndian.Uint64(good[extSuperAt+0x168:]) * 1024
+	gdt := 2048 // with blocks of 1 KiB
+	bitmap := int(binary.LittleEndian.Uint32(good[gdt:])) * 1024
+	set32 := func(at int, v uint32) func([]byte) {
+		return func(b []byte) { binary.LittleEndian.PutUint32(b[extSuperAt+at:], v) }
+	}
+	or32 := func(at int, v uint32) func([]byte) {
+		return func(b []byte) {
+			binary.LittleEndian.PutUint32(b[extSuperAt+at:], binary.LittleEndian.Uint32(b[extSuperAt+at:])|v)
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		damage func(b []byte)
+		sum    bool // the superblock's is made right again
+		want   string
+	}{
+		{"a journal to replay", or32(0x60, extRecover), true, "replayed"},
+		{"not clean", func(b []byte) { b[extSuperAt+0x3A] = 0 }, true, "was not unmounted"},
+		{"errors", func(b []byte) { b[extSuperAt+0x3A] = 3 }, true, "errors"},
+		{"orphans", or32(0x64, extOrphanPresent), true, "was not unmounted"},
+		{"a journal device", or32(0x60, extJournalDev), true, "journal of another"},
+		{"compression", or32(0x60, 1), true, "incompat 0x1"},
+		{"an incompatible feature to come", or32(0x60, 1<<30), true, "incompat 0x40000000"},
+		{"a feature to come", or32(0x64, 1<<30), true, "ro_compat 0x40000000"},
+		{"snapshots", or32(0x64, 0x80), true, "ro_compat 0x80"},
+		{"a compatible feature to come", or32(0x5C, 1<<30), true, "compat 0x40000000"},
+		{"a revision to come", set32(0x4C, 2), true, "revision"},
+		{"a superblock that is damaged", func(b []byte) { b[extSuperAt+0x80] ^= 1 }, false, "checksum of its superblock"},
+		{"blocks of 2^40 bytes", set32(0x18, 30), true, "contradicts itself"},
+		{"no blocks in a group", set32(0x20, 0), true, "contradicts itself"},
+		{"many groups", func(b []byte) { set32(0x20, 8)(b); set32(0x24, 8)(b); set32(4, 1<<30)(b) }, true, "the partition"},
+		{"64 TiB", set32(0x150, 16), true, "the partition"},
+		{"another size of descriptors", func(b []byte) { binary.LittleEndian.PutUint16(b[extSuperAt+0xFE:], 48) }, true, "contradicts itself"},
+		{"a descriptor that is damaged", func(b []byte) { b[gdt+0xC] ^= 1 }, false, "group descriptor 0"},
+		{"a bitmap that is damaged", func(b []byte) { b[bitmap+500] ^= 1 }, false, "bitmap is wrong"},
+		{"mounted elsewhere", func(b []byte) { binary.LittleEndian.PutUint32(b[mmp+4:], 77) }, false, "mounting twice"},
+		{"a mark outside", func(b []byte) { binary.LittleEndian.PutUint64(b[extSuperAt+0x168:], 1<<40) }, true, "outside"},
+		{"the end cut off", nil, false, "the partition"},
+	} {
+		b := append([]byte(nil), good...)
+		if test.damage == nil {
+			b = b[:63<<20]
+		} else {
+			test.damage(b)
+		}
+		if test.sum {
+			binary.LittleEndian.PutUint32(b[extSuperAt+0x3FC:], rawCRC32C(^uint32(0), b[extSuperAt:][:0x3FC]))
+		}
+		whole(t, test.name, Read(readerOf(b), uint64(len(b))), test.want)
+	}
+}
+
+// TestExtCounts: a bitmap that was changed with its checksums absent shows by the count.
+func TestExtCounts(t *testing.T) {
+	needs(t, "mkfs.ext4")
+	path := emptyImage(t, 32<<20)
+	run(t, "mkfs.ext4", "-q", "-F", "-b", "1024", "-O", "^metadata_csum,^uninit_bg", path)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only(t, Read(readerOf(b), uint64(len(b))))
+	bitmap := binary.LittleEndian.Uint32(b[2048:]) * 1024
+	b[bitmap] ^= 1
+	whole(t, "a bit", Read(readerOf(b), uint64(len(b))), "free clusters")
+	b[bitmap] ^= 1
+	binary.LittleEndian.PutUint32(b[2048:], 1<<30)
+	whole(t, "a bitmap elsewhere", Read(readerOf(b), uint64(len(b))), "outside")
+}
+
+// TestExtMounted: a copy that is made while the file system is mounted is sent whole.
+func TestExtMounted(t *testing.T) {
+	needs(t, "mkfs.ext4")
+	path := emptyImage(t, 64<<20)
+	run(t, "mkfs.ext4", "-q", "-F", path)
+	copied := path + ".copy"
+	mounted(t, path, "rw", func(dir string) {
+		if err := os.WriteFile(dir+"/a", make([]byte, 5000), 0o600); err != nil {
+			t.Error(err)
+		}
+		if out := run(t, "sh", "-c", fmt.Sprintf("sync && cp %s %s", path, copied)); out != "" {
+			t.Error(out)
+		}
+	})
+	whole(t, "mounted", readMap(t, copied), "replayed")
+}
