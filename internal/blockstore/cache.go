@@ -1,6 +1,7 @@
 package blockstore
 
 import (
+	"multiserver/internal/codec"
 	"multiserver/internal/memory"
 	"multiserver/internal/sender"
 )
@@ -26,6 +27,9 @@ type encodedBlock struct {
 	first uint32
 	made  int
 }
+
+// raw reports whether the plain bytes stand behind the header.
+func (e *encodedBlock) raw() bool { return codec.Codec(e.buf[0]) == codec.Raw }
 
 // cache keeps the encoded blocks that were used last.
 type cache struct {
@@ -93,6 +97,16 @@ func (c *cache) evict() {
 	}
 	delete(c.blocks, oldest.ref)
 	c.giveBack(oldest.buf)
+}
+
+// drop drops the blocks that are.
+func (c *cache) drop(are func(sender.Ref) bool) {
+	for r, e := range c.blocks {
+		if are(r) {
+			delete(c.blocks, r)
+			c.giveBack(e.buf)
+		}
+	}
 }
 
 // keep puts the encoded block in buf into the cache and fills up its last symbol. It evicts the

@@ -49,6 +49,7 @@ type Load struct {
 	ref        sender.Ref
 	buf        []byte // room for the encoded block
 	digestOnly bool   // the block itself is not needed
+	coded      bool   // as the source stores it, if that is worth it
 	zero       bool
 	digest     codec.Digest
 	err        error
@@ -63,11 +64,20 @@ type Store struct {
 
 	cache    *cache
 	digests  *digests
+	frames   framed // the source, if it stores frames in the blocks' size
+	coded    bool   // blocks of the image are sent as frames; those of wire.Twin never are
 	loading  map[sender.Ref]bool
 	loadedAt time.Time // when a load last ended, or the only one began
 	unread   block.ID  // where to look for blocks that no one has read
 	encoder  fec.Encoder
 	subs     []codec.SubblockDigest
+}
+
+// framed is a Source that stores a zstd frame for each block that is not zeros: a packed image.
+type framed interface {
+	manifested
+	FrameSize(id block.ID) int
+	AppendFrame(dst []byte, id block.ID) ([]byte, error)
 }
 
 // New returns a Store that has read nothing but the manifest that an earlier session kept.
@@ -76,14 +86,27 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{
+	s := &Store{
 		cfg:     cfg,
 		loads:   make(chan *Load, loadsInFlight),
 		loaded:  make(chan *Load, loadsInFlight),
 		cache:   newCache(codec.HeaderSize+int(cfg.Geometry.BlockSize), int(cfg.SymbolSize)),
 		digests: digests,
 		loading: map[sender.Ref]bool{},
-	}, nil
+	}
+	if f, ok := cfg.Source.(framed); ok && f.Manifest().Geometry() == cfg.Geometry {
+		s.frames, s.coded = f, true
+	}
+	return s, nil
+}
+
+// Coded reports whether blocks of the image may be encoded in another way than raw.
+func (s *Store) Coded() bool { return s.coded }
+
+// SendRaw sends all blocks raw from now on, before any was sent. The owner forgets what Ready said.
+func (s *Store) SendRaw() {
+	s.coded = false
+	s.cache.drop(func(r sender.Ref) bool { return r.Object == wire.Image })
 }
 
 // FitMemory adapts the cache to the bytes of memory that are available beside it. It reports whether
@@ -158,14 +181,14 @@ func (s *Store) ReadAhead(upcoming []sender.Ref, idle bool) {
 			s.ready(e)
 			continue
 		}
-		if r.Object == wire.Image && s.digests.isZero(r.Block) {
+		if r.Object != wire.Manifest && s.digests.isZero(r.Block) {
 			s.cfg.Zero(r.Block)
 			continue
 		}
 		if s.skipHole(r) {
 			continue
 		}
-		s.load(&Load{ref: r, buf: s.cache.buffer()})
+		s.load(s.newLoad(r))
 	}
 	// While there is something to send, the disk is for that: the stream comes by most of
 	// what is unread anyway.
@@ -189,6 +212,10 @@ func (s *Store) HandleLoaded(l *Load) error {
 	if l.err != nil {
 		return l.err
 	}
+	if l.coded && !s.coded { // SendRaw came in between
+		s.cache.giveBack(l.buf)
+		return nil
+	}
 	if err := s.record(l); err != nil {
 		return err
 	}
@@ -203,9 +230,9 @@ func (s *Store) HandleLoaded(l *Load) error {
 	return nil
 }
 
-// PutSymbol puts the bytes of a symbol into dst, SymbolSize bytes.
-func (s *Store) PutSymbol(dst []byte, y *wire.Symbol) error {
-	e, err := s.encoded(sender.Ref{Object: y.Object, Block: y.Block})
+// PutSymbol puts the bytes of a symbol of block r into dst, SymbolSize bytes.
+func (s *Store) PutSymbol(dst []byte, r sender.Ref, y *wire.Symbol) error {
+	e, err := s.encoded(r)
 	if err != nil {
 		return err
 	}
@@ -238,8 +265,14 @@ func (s *Store) SubblockDigests(r sender.Ref) (digests []codec.SubblockDigest, k
 	if err != nil {
 		return nil, 0, err
 	}
+	k = s.count(e)
+	if !e.raw() {
+		if e, err = s.encoded(sender.Ref{Object: wire.Twin, Block: r.Block}); err != nil {
+			return nil, 0, err
+		}
+	}
 	s.subs = codec.AppendSubblockDigests(s.subs[:0], e.buf[codec.HeaderSize:][:s.cfg.Geometry.Size(r.Block)])
-	return s.subs, s.count(e), nil
+	return s.subs, k, nil
 }
 
 // encoded returns a block from the cache, or reads it again.
@@ -247,7 +280,7 @@ func (s *Store) encoded(r sender.Ref) (*encodedBlock, error) {
 	if e := s.cache.find(r); e != nil {
 		return e, nil
 	}
-	l := &Load{ref: r, buf: s.cache.buffer()}
+	l := s.newLoad(r)
 	s.read(l)
 	if l.err != nil {
 		return nil, l.err
@@ -256,6 +289,11 @@ func (s *Store) encoded(r sender.Ref) (*encodedBlock, error) {
 		return nil, err
 	}
 	return s.cache.keep(l.ref, l.buf), nil
+}
+
+// newLoad is how block r is read.
+func (s *Store) newLoad(r sender.Ref) *Load {
+	return &Load{ref: r, buf: s.cache.buffer(), coded: s.coded && r.Object == wire.Image}
 }
 
 // load hands a block to the loaders.
@@ -275,6 +313,10 @@ func (s *Store) read(l *Load) {
 		g.ImageSize = uint64(len(s.digests.manifest.Bytes()))
 	}
 	n, off := int(g.Size(l.ref.Block)), g.Offset(l.ref.Block)
+	if l.coded && codec.Saves(s.frames.FrameSize(l.ref.Block), n) {
+		l.err = s.readFrame(l, n)
+		return
+	}
 	l.buf = l.buf[:codec.HeaderSize+n]
 	plain := l.buf[codec.HeaderSize:]
 	if l.ref.Object == wire.Manifest {
@@ -283,17 +325,28 @@ func (s *Store) read(l *Load) {
 		l.err = err
 		return
 	}
-	if l.ref.Object == wire.Image && codec.IsZero(plain) {
+	if l.ref.Object != wire.Manifest && codec.IsZero(plain) {
 		l.zero = true
 		return
 	}
 	l.digest = codec.EncodeHeaderInto(l.buf[:codec.HeaderSize], plain)
 }
 
+// readFrame reads a stored frame, and neither decodes nor digests it: the source checks it, and its
+// digest is the manifest's.
+func (s *Store) readFrame(l *Load, plainSize int) error {
+	id := l.ref.Block
+	l.digest = s.digests.manifest.Digest(id)
+	h := codec.Header{Codec: codec.Zstd, PlainSize: uint32(plainSize), BodySize: uint32(s.frames.FrameSize(id)), Digest: l.digest}
+	var err error
+	l.buf, err = s.frames.AppendFrame(h.AppendTo(l.buf[:0]), id)
+	return err
+}
+
 // skipHole reports whether a block is a hole of the image's file, which need not be read.
 func (s *Store) skipHole(r sender.Ref) bool {
 	g := s.cfg.Geometry
-	if r.Object != wire.Image || !s.cfg.Source.IsHole(g.Offset(r.Block), uint64(g.Size(r.Block))) {
+	if r.Object == wire.Manifest || !s.cfg.Source.IsHole(g.Offset(r.Block), uint64(g.Size(r.Block))) {
 		return false
 	}
 	if s.record(&Load{ref: r, zero: true}) != nil {

@@ -141,7 +141,7 @@ func (r *room) wait() error {
 func (r *room) symbol(ref sender.Ref, id block.SymbolID) []byte {
 	r.Helper()
 	dst := make([]byte, symbolSize)
-	if err := r.PutSymbol(dst, &wire.Symbol{Object: ref.Object, Block: ref.Block, Symbol: id, K: r.k[ref]}); err != nil {
+	if err := r.PutSymbol(dst, ref, &wire.Symbol{Symbol: id, K: r.k[ref]}); err != nil {
 		r.Fatal(err)
 	}
 	return dst
@@ -162,7 +162,7 @@ func TestSymbols(t *testing.T) {
 		for n := range r.k[ref] {
 			encoded = append(encoded, r.symbol(ref, block.SymbolID(n))...)
 		}
-		got, _, err := codec.Decode(encoded[:codec.HeaderSize+len(plain)], len(plain))
+		got, _, err := new(codec.Decoder).Decode(nil, encoded[:codec.HeaderSize+len(plain)], len(plain))
 		if err != nil || !bytes.Equal(got, plain) {
 			t.Fatalf("block %d: its source symbols are another block: %v", id, err)
 		}
@@ -246,7 +246,7 @@ func TestReadsOtherwise(t *testing.T) {
 				t.Fatal(err)
 			}
 			if repair {
-				err = r.PutSymbol(make([]byte, symbolSize), &wire.Symbol{Block: 1, K: 183})
+				err = r.PutSymbol(make([]byte, symbolSize), sender.Ref{Block: 1}, &wire.Symbol{K: 183})
 			} else {
 				err = r.read(1)
 			}
@@ -301,7 +301,7 @@ func TestUnreadable(t *testing.T) {
 	if err := r.read(0); err == nil || !strings.Contains(err.Error(), "offset 0") {
 		t.Errorf("read ahead: %v", err)
 	}
-	if err := r.PutSymbol(make([]byte, symbolSize), &wire.Symbol{K: 183}); err == nil {
+	if err := r.PutSymbol(make([]byte, symbolSize), sender.Ref{}, &wire.Symbol{K: 183}); err == nil {
 		t.Error("for repair: no error")
 	}
 }
@@ -419,7 +419,7 @@ func TestSymbolAllocations(t *testing.T) {
 	y := &wire.Symbol{K: k, Symbol: block.SymbolID(k)}
 	if n := testing.AllocsPerRun(100, func() {
 		y.Symbol++
-		if err := r.PutSymbol(dst, y); err != nil {
+		if err := r.PutSymbol(dst, sender.Ref{}, y); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {

@@ -14,13 +14,31 @@ const HeaderSize = 12 + DigestSize
 // Codec says how a body holds the plain bytes.
 type Codec uint8
 
-// Raw is the one codec that is implemented. The numbers 1 (zstd), 2 (s2) and 3
-// (encrypted) are reserved.
-const Raw Codec = 0
+// The codecs. The numbers 2 (s2) and 3 (encrypted) are reserved.
+const (
+	Raw  Codec = 0 // the plain bytes
+	Zstd Codec = 1 // one zstd frame
+)
+
+// Decodable are the codecs that a Decoder knows, a bit each.
+const Decodable = 1<<Raw | 1<<Zstd
+
+// maxGrowth is how many bytes a body may be longer than the plain bytes.
+const maxGrowth = block.MaxOverhead - HeaderSize
+
+// leastSaving: a body that does not save one byte in so many is not worth decoding.
+const leastSaving = 64
+
+// Saves reports whether a body of bodySize bytes is worth its decoding: it saves 1/64 of the plain
+// bytes at least. A sender sends other blocks raw.
+func Saves(bodySize, plainSize int) bool { return (plainSize-bodySize)*leastSaving >= plainSize }
 
 func (c Codec) String() string {
-	if c == Raw {
+	switch c {
+	case Raw:
 		return "raw"
+	case Zstd:
+		return "zstd"
 	}
 	return fmt.Sprintf("codec %d", uint8(c))
 }
@@ -29,7 +47,7 @@ func (c Codec) String() string {
 type Header struct {
 	Codec     Codec
 	PlainSize uint32 // bytes: 1 .. block.MaxBlockSize
-	BodySize  uint32 // bytes; PlainSize if raw
+	BodySize  uint32 // bytes; PlainSize if raw, PlainSize + 20 at most
 	Digest    Digest // of the plain bytes
 }
 
@@ -57,12 +75,12 @@ func ParseHeader(b []byte) (Header, error) {
 		BodySize:  binary.BigEndian.Uint32(b[8:]),
 		Digest:    Digest(b[12:HeaderSize]),
 	}
-	if h.Codec != Raw {
+	if h.Codec != Raw && h.Codec != Zstd {
 		return Header{}, fmt.Errorf("block encoded as %v: %w", h.Codec, ErrCodec)
 	}
-	// A raw body is as long as its plain bytes: their limit is the lower one.
-	if h.PlainSize == 0 || h.PlainSize > block.MaxBlockSize || h.BodySize != h.PlainSize {
-		return Header{}, fmt.Errorf("raw block of %d plain bytes in %d: %w", h.PlainSize, h.BodySize, ErrShape)
+	if h.PlainSize == 0 || h.PlainSize > block.MaxBlockSize || h.BodySize == 0 || h.BodySize > h.PlainSize+maxGrowth ||
+		h.Codec == Raw && h.BodySize != h.PlainSize {
+		return Header{}, fmt.Errorf("%v block of %d plain bytes in %d: %w", h.Codec, h.PlainSize, h.BodySize, ErrShape)
 	}
 	return h, nil
 }
@@ -86,12 +104,16 @@ func rawHeader(plain []byte) Header {
 	return Header{Codec: Raw, PlainSize: uint32(len(plain)), BodySize: uint32(len(plain)), Digest: Sum(plain)}
 }
 
+// Decoder decodes encoded blocks of all codecs. It is for one goroutine. Its zero value is ready.
+type Decoder struct{ zstd *ZstdDecoder }
+
 // Decode returns the plain bytes of an encoded block and their digest, which it
 // has verified. encoded may go on behind the body: the last symbol's padding. The
-// plain bytes of a raw block are a part of encoded. Decode returns ErrShape if the
-// sizes are not those of a block of plainSize bytes, ErrCodec if the codec is not
-// implemented, and ErrDigest if the bytes are wrong.
-func Decode(encoded []byte, plainSize int) (plain []byte, digest Digest, err error) {
+// plain bytes of a raw block are a part of encoded. Those of other blocks begin at the start of
+// dst, if that has room for plainSize bytes. Decode returns ErrShape if the sizes are not those
+// of a block of plainSize bytes, or if a body is not exactly one zstd frame of these; ErrCodec if
+// the codec is not implemented; and ErrDigest if the bytes are wrong.
+func (d *Decoder) Decode(dst, encoded []byte, plainSize int) (plain []byte, digest Digest, err error) {
 	h, err := ParseHeader(encoded)
 	if err != nil {
 		return nil, Digest{}, err
@@ -103,6 +125,14 @@ func Decode(encoded []byte, plainSize int) (plain []byte, digest Digest, err err
 		return nil, Digest{}, fmt.Errorf("block of %d encoded bytes cut at %d: %w", h.EncodedSize(), len(encoded), ErrShape)
 	}
 	plain = encoded[HeaderSize:h.EncodedSize():h.EncodedSize()]
+	if h.Codec == Zstd {
+		if d.zstd == nil {
+			d.zstd = NewZstdDecoder(false) // the digest decides
+		}
+		if plain, err = d.zstd.Decode(dst, plain, plainSize); err != nil {
+			return nil, Digest{}, err
+		}
+	}
 	if sum := Sum(plain); sum != h.Digest {
 		return nil, Digest{}, fmt.Errorf("block has digest %v instead of %v: %w", sum, h.Digest, ErrDigest)
 	}

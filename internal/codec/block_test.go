@@ -35,7 +35,7 @@ func TestBlockRoundTrip(t *testing.T) {
 		}
 
 		padded := append(buf, make([]byte, rapid.IntRange(0, 2000).Draw(t, "padding"))...)
-		got, gotSum, err := Decode(padded, len(plain))
+		got, gotSum, err := new(Decoder).Decode(nil, padded, len(plain))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,13 @@ func TestDecodeRefuses(t *testing.T) {
 			return b
 		}, ErrShape},
 		{"body size differs", 1000, func(b []byte) []byte { b[11]--; return b }, ErrShape},
-		{"zstd", 1000, func(b []byte) []byte { b[0] = 1; return b }, ErrCodec},
+		{"zstd that is none", 1000, func(b []byte) []byte { b[0] = 1; return b }, ErrShape},
+		{"no body at all", 1000, func(b []byte) []byte { b[0] = 1; clear(b[8:12]); return b }, ErrShape},
+		{"body too long", 1000, func(b []byte) []byte {
+			b[0] = 1
+			binary.BigEndian.PutUint32(b[8:], 1021)
+			return append(b, make([]byte, 100)...)
+		}, ErrShape},
 		{"s2", 1000, func(b []byte) []byte { b[0] = 2; return b }, ErrCodec},
 		{"encrypted", 1000, func(b []byte) []byte { b[0] = 3; return b }, ErrCodec},
 		{"no codec of ours", 1000, func(b []byte) []byte { b[0] = 255; return b }, ErrCodec},
@@ -85,7 +91,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, sum, err := Decode(tt.edit(bytes.Clone(good)), tt.plainSize)
+			got, sum, err := new(Decoder).Decode(nil, tt.edit(bytes.Clone(good)), tt.plainSize)
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("error %v, want %v", err, tt.want)
 			}
@@ -152,7 +158,7 @@ func TestBlockAllocates(t *testing.T) {
 	for name, f := range map[string]func(){
 		"EncodeHeaderInto": func() { EncodeHeaderInto(header, buf[HeaderSize:]) },
 		"Decode": func() {
-			if _, _, err := Decode(buf, 100_000); err != nil {
+			if _, _, err := new(Decoder).Decode(nil, buf, 100_000); err != nil {
 				t.Error(err)
 			}
 		},
@@ -176,7 +182,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(append(Encode(nil, pattern(300)), 0, 0, 0), 300)
 	f.Add(Header{Codec: 1, PlainSize: 9, BodySize: 4}.AppendTo(nil), 9)
 	f.Fuzz(func(t *testing.T, b []byte, plainSize int) {
-		plain, sum, err := Decode(b, plainSize)
+		plain, sum, err := new(Decoder).Decode(nil, b, plainSize)
 		if err != nil {
 			if !errors.Is(err, ErrShape) && !errors.Is(err, ErrDigest) && !errors.Is(err, ErrCodec) {
 				t.Fatalf("untyped error %v", err)
@@ -207,7 +213,7 @@ func BenchmarkDecode(b *testing.B) {
 	buf := Encode(nil, pattern(1<<20))
 	b.SetBytes(1 << 20)
 	for b.Loop() {
-		if _, _, err := Decode(buf, 1<<20); err != nil {
+		if _, _, err := new(Decoder).Decode(nil, buf, 1<<20); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -253,5 +259,60 @@ func BenchmarkIsZero(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// encodeZstd is the encoded block of plain whose body is frame.
+func encodeZstd(plain, frame []byte) []byte {
+	h := Header{Codec: Zstd, PlainSize: uint32(len(plain)), BodySize: uint32(len(frame)), Digest: Sum(plain)}
+	return append(h.AppendTo(nil), frame...)
+}
+
+// TestZstdBlock: a body that is exactly one frame of the plain bytes is decoded into the memory that
+// is there, and no other body is.
+func TestZstdBlock(t *testing.T) {
+	plain := mixed(7, 100_000)
+	frame := NewZstdEncoder(Fastest, false).Append(nil, plain)
+	other := NewZstdEncoder(Fastest, false).Append(nil, mixed(8, 100_000))
+	dst := make([]byte, 0, 100_000)
+	d := new(Decoder)
+	for _, tt := range []struct {
+		name string
+		body []byte
+		want error
+	}{
+		{"the frame", frame, nil},
+		{"with zstd's checksum", NewZstdEncoder(Fastest, true).Append(nil, plain), nil},
+		{"of another block", other, ErrDigest},
+		{"twice", append(bytes.Clone(frame), frame...), ErrShape},
+		{"with a byte behind it", append(bytes.Clone(frame), 0), ErrShape},
+		{"cut", frame[:len(frame)-1], ErrShape},
+		{"a skippable frame before it", append([]byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}, frame...), ErrShape},
+	} {
+		padded := append(encodeZstd(plain, tt.body), make([]byte, 333)...)
+		got, sum, err := d.Decode(dst, padded, len(plain))
+		if !errors.Is(err, tt.want) || err == nil && tt.want != nil {
+			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)
+		}
+		if tt.want != nil {
+			if got != nil {
+				t.Errorf("%s: bytes come with the error", tt.name)
+			}
+			continue
+		}
+		if !bytes.Equal(got, plain) || sum != Sum(plain) || &got[0] != &dst[:1][0] {
+			t.Errorf("%s: another block comes back, or elsewhere", tt.name)
+		}
+	}
+}
+
+func TestSaves(t *testing.T) {
+	for _, tt := range []struct {
+		body, plain int
+		want        bool
+	}{{64, 64, false}, {63, 64, true}, {64, 65, false}, {1 << 20, 1 << 20, false}, {1<<20 - 1<<14, 1 << 20, true}, {1<<20 - 1<<14 + 1, 1 << 20, false}, {1, 1, false}} {
+		if got := Saves(tt.body, tt.plain); got != tt.want {
+			t.Errorf("a body of %d bytes for %d: %v", tt.body, tt.plain, got)
+		}
 	}
 }

@@ -3,8 +3,8 @@
 //
 // A sender reads a block's plain bytes behind HeaderSize reserved bytes, asks
 // IsZero, and else lets EncodeHeaderInto fill the bytes in front; a ManifestBuilder
-// takes the digest. A receiver calls Decode, which verifies, and then compares the
-// digest with its Manifest's.
+// takes the digest. A body that a ZstdEncoder made takes the place of plain bytes if it Saves
+// enough. A receiver's Decoder verifies; the digest is then compared with its Manifest's.
 //
 // Every integer is big-endian. BLAKE3 is meant with 32 bytes of output. Reserved
 // bytes are sent as zero and ignored when received.
@@ -27,8 +27,10 @@
 //	|                      body (body size bytes)                 ...
 //
 //	codec       0 raw: the body is the plain bytes, and body size = plain size.
-//	            1 zstd, 2 s2, 3 encrypted: reserved. A receiver refuses each
-//	            number that it does not implement.
+//	            1 zstd: the body is exactly one zstd frame (RFC 8878), which tells
+//	            its size, the plain size, and needs no dictionary, and a window of
+//	            16 MiB at most. 2 s2, 3 encrypted: reserved. A receiver refuses
+//	            each number that it does not implement.
 //	plain size  bytes of the block, 1 to 2^24. A receiver knows what it must be
 //	            from the object's size and the block's number, and refuses another.
 //	body size   bytes behind the header, 1 to 2^24 + 20.

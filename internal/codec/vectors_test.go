@@ -70,9 +70,13 @@ func TestVectors(t *testing.T) {
 		}
 	}
 
-	plain, _, err := Decode(v["encoded block"], len(v["plain block"]))
+	plain, _, err := new(Decoder).Decode(nil, v["encoded block"], len(v["plain block"]))
 	if err != nil || !bytes.Equal(plain, v["plain block"]) {
 		t.Errorf("encoded block decodes to %q, %v", plain, err)
+	}
+	zstd := bytes.Repeat([]byte("a root file system, mostly; "), 36)
+	if plain, _, err = new(Decoder).Decode(nil, v["zstd block"], len(zstd)); err != nil || !bytes.Equal(plain, zstd) {
+		t.Errorf("zstd block decodes to %q, %v", plain, err)
 	}
 	m, err = ParseManifest(v["manifest"], vectorSizes)
 	if err != nil {

@@ -185,7 +185,7 @@ func (q *Question) appendOffer(dst []byte, mtu int, id wire.ReceiverID, private 
 		Version:       wire.Version,
 		Private:       private,
 		Receiver:      id,
-		Codecs:        1 << codec.Raw,
+		Codecs:        codec.Decodable,
 		LargestPacket: uint16(min(mtu-udp.HeaderBytes(q.Group), wire.MaxPacketSize)),
 		HostName:      []byte(HostName()),
 		Machine:       from.Digest,

@@ -17,17 +17,21 @@ type slots struct {
 	symbolSize int
 	// toSolve goes from rebuild to solve; close closes it. It has room for all slots.
 	toSolve chan int
+	// solve's alone: the decoder, and the memory that the next block is decoded into.
+	decoder codec.Decoder
+	spare   []byte
 }
 
 // slot is the memory of one block. It is the session's goroutine's until rebuild, then solve's
 // until its event, then the session's and the writer's.
 type slot struct {
-	buf        []byte // K whole symbols
+	buf        []byte // K whole symbols; once verified, it holds plain
+	memory     int    // cap(buf), as open saw it: the session's at any time
 	decoder    fec.Decoder
 	object     wire.Object
 	id         block.ID
 	plainBytes int    // that the block has
-	plain      []byte // once verified, of buf
+	plain      []byte // once verified, a part of buf
 	digest     codec.Digest
 }
 
@@ -42,7 +46,7 @@ func newSlots(window int, image block.Geometry, symbolSize int) *slots {
 func (s *slots) held() uint64 {
 	n := 0
 	for i := range s.all {
-		n += cap(s.all[i].buf)
+		n += s.all[i].memory
 	}
 	return uint64(n)
 }
@@ -65,12 +69,18 @@ func (s *slots) open(at int, object wire.Object, id block.ID, k uint16, plainByt
 	p.object, p.id, p.plainBytes = object, id, plainBytes
 	whole := int(k) * s.symbolSize
 	if cap(p.buf) < whole {
-		p.buf = make([]byte, max(whole, s.blockBytes+codec.HeaderSize+s.symbolSize))
+		p.buf = s.memory(whole)
 	}
+	p.memory = cap(p.buf)
 	p.buf = p.buf[:whole]
 	if err := p.decoder.Reset(p.buf, s.symbolSize); err != nil {
 		panic(fmt.Sprintf("fetch: K of %d: %v", k, err))
 	}
+}
+
+// memory returns memory for any block, of least bytes at least.
+func (s *slots) memory(least int) []byte {
+	return make([]byte, max(least, s.blockBytes+codec.HeaderSize+s.symbolSize))
 }
 
 // add puts a symbol, whose size was checked, into a block.
@@ -95,9 +105,15 @@ func (s *slots) solveSlot(at int) event {
 	if err := p.decoder.Solve(); err != nil {
 		return needMoreSymbols{at, max(1, p.decoder.Needed())}
 	}
-	plain, digest, err := codec.Decode(p.buf, p.plainBytes)
+	if s.spare == nil {
+		s.spare = s.memory(0)
+	}
+	plain, digest, err := s.decoder.Decode(s.spare[:0], p.buf, p.plainBytes)
 	if err != nil {
 		return digestFailed{at}
+	}
+	if &plain[0] == &s.spare[0] { // decoded: the encoded block's memory is for the next one
+		p.buf, s.spare = s.spare, p.buf[:cap(p.buf)]
 	}
 	p.plain, p.digest = plain, digest
 	return blockVerified{at}

@@ -51,6 +51,31 @@ func SparseFile(path string, sizeBytes int64, seed uint64, extents ...Extent) (e
 	return nil
 }
 
+// TexturedFile creates or overwrites a file of sizeBytes of which zstd leaves about a third: text and
+// noise by turns, of a length that varies, a MiB of noise in eight, and two of zeros in 16.
+func TexturedFile(path string, sizeBytes int64, seed uint64) error {
+	noise := rand.New(rand.NewPCG(seed, 3))
+	b := make([]byte, sizeBytes)
+	for at := int64(0); at < sizeBytes; {
+		n := min(sizeBytes-at, 1+noise.Int64N(9000))
+		switch part := b[at : at+n]; {
+		case at>>20%8 == 3 || noise.IntN(4) == 0:
+			for i := range part {
+				part[i] = byte(noise.Uint32())
+			}
+		default:
+			for i := range part {
+				part[i] = "a root file system, mostly; "[(i+int(at))%28]
+			}
+		}
+		at += n
+	}
+	for at := int64(6 << 20); at < sizeBytes; at += 16 << 20 {
+		clear(b[at:min(sizeBytes, at+2<<20)])
+	}
+	return os.WriteFile(path, b, 0o600)
+}
+
 // SameBytes returns nil if two files hold the same bytes, and otherwise an
 // error that names the first that differs.
 func SameBytes(pathA, pathB string) error {

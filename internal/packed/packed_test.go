@@ -261,7 +261,7 @@ func TestFlippedByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.appendFrame(nil, 1); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "block 1") {
+	if _, err := m.AppendFrame(nil, 1); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "block 1") {
 		t.Errorf("a damaged frame is handed out: %v", err)
 	}
 	if err := m.ReadScattered([][]byte{make([]byte, 4096)}, 4096); !errors.Is(err, ErrDamaged) {

@@ -264,8 +264,11 @@ func (m *Image) find(id block.ID) frame {
 	return m.frames[n]
 }
 
-// appendFrame appends the stored frame of block id, which is not zeros, to dst, and has checked it.
-func (m *Image) appendFrame(dst []byte, id block.ID) ([]byte, error) {
+// FrameSize is the bytes of the stored frame of block id, which is not zeros.
+func (m *Image) FrameSize(id block.ID) int { return int(m.find(id).size) }
+
+// AppendFrame appends the stored frame of block id, which is not zeros, to dst, and has checked it.
+func (m *Image) AppendFrame(dst []byte, id block.ID) ([]byte, error) {
 	f := m.find(id)
 	if f.zero {
 		panic(fmt.Sprintf("packed: block %d is zeros", id))
@@ -317,7 +320,7 @@ func (m *Image) decode(dst []byte, id block.ID) ([]byte, error) {
 	}
 	defer m.decoders.Put(d)
 	var err error
-	if d.frame, err = m.appendFrame(d.frame[:0], id); err != nil {
+	if d.frame, err = m.AppendFrame(d.frame[:0], id); err != nil {
 		return nil, err
 	}
 	plain, err := d.zstd.Decode(dst, d.frame, m.header.geometry.Size(id))

@@ -275,6 +275,8 @@ func (e *Engine) handleSymbol(s *wire.Symbol) Placement {
 		index += e.image
 	} else if index >= e.image {
 		return Placement{Verdict: Invalid}
+	} else if s.Object == wire.Twin {
+		return Placement{Verdict: Duplicate} // for somebody else
 	}
 	p := e.blockState[index]
 	if p == blockVerified {

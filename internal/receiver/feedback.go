@@ -122,9 +122,10 @@ func (e *Engine) HandleRepairAdv(now time.Duration, o wire.RepairAdv) {
 // slotOf finds a block in the window.
 func (e *Engine) slotOf(o wire.Object, id block.ID) (p uint16, ok bool) {
 	index := uint64(id)
-	if o == wire.Manifest {
+	switch {
+	case o == wire.Manifest:
 		index += uint64(e.image)
-	} else if index >= uint64(e.image) {
+	case o == wire.Twin || index >= uint64(e.image):
 		return 0, false
 	}
 	if index >= uint64(len(e.blockState)) {

@@ -169,6 +169,20 @@ func (e *Engine) Ready(r Ref, k uint16) {
 	}
 }
 
+// Unready takes back what Ready said of the image's blocks, before anything was sent: they will be
+// encoded otherwise.
+func (e *Engine) Unready() {
+	e.jobs.reset()
+	e.stragglerJobs.reset()
+	for i := range e.image {
+		b := &e.blocks[i]
+		if b.repairPending > 0 {
+			e.repairPending.remove(i)
+		}
+		b.k, b.repairPending, b.next = 0, 0, b.next&^symbolMask
+	}
+}
+
 // Learn takes over the state of the image's blocks from another sender of the session: a receiver
 // that comes from there may hold parts of any block.
 func (e *Engine) Learn(from *Engine) {
@@ -234,9 +248,10 @@ func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
 // index finds a block.
 func (e *Engine) index(o wire.Object, id block.ID) (uint32, bool) {
 	i := uint64(id)
-	if o == wire.Manifest {
+	switch {
+	case o == wire.Manifest:
 		i += uint64(e.image)
-	} else if i >= uint64(e.image) {
+	case o == wire.Twin || i >= uint64(e.image):
 		return 0, false
 	}
 	return uint32(i), i < uint64(len(e.blocks))

@@ -82,10 +82,10 @@ func (c *composer) fill(now time.Duration, b *transmit.Batch, st *stream) (fille
 			b.Packets, b.Bytes, b.PacketSize = 1, len(packet), len(packet)
 			return true, nil
 		case next.Kind == sender.Subblocks:
-			return true, c.putSubblocks(b, next.Subblocks)
+			return true, c.putSubblocks(b, st.stored(next.Subblocks))
 		}
 		slot := b.Buf[b.Bytes : b.Bytes+b.PacketSize]
-		if err := c.store.PutSymbol(slot[wire.SymbolHeaderSize:], &next.Symbol); err != nil {
+		if err := c.store.PutSymbol(slot[wire.SymbolHeaderSize:], st.stored(sender.Ref{Object: next.Symbol.Object, Block: next.Symbol.Block}), &next.Symbol); err != nil {
 			return false, err
 		}
 		next.Symbol.PutHeader(slot)

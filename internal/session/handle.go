@@ -59,6 +59,13 @@ func parsed[P any](in packet, parse func([]byte) (P, error), handle func(packet,
 func (l *live) handleOffer(in packet, offer wire.Offer) {
 	l.emptyAt = time.Time{}
 	again := l.board.offer(offer, in)
+	now := l.now()
+	l.streams.lacking.record(now, &offer, l.streams.knows)
+	if l.streams.lacking.has(offer.Receiver) {
+		if err := l.admitLacking(now); err != nil {
+			l.cfg.Log.Warn("cannot serve a client of an earlier version: upgrade it", "client", in.from, "err", err)
+		}
+	}
 	answer := l.describe(offer.Receiver, in.from, in.ifIndex, offer.Private)
 	if err := l.cfg.Conn.Reply(answer, in.from, in.ifIndex); err != nil {
 		l.cfg.Log.Debug("no way to answer", "client", in.from, "err", err)
@@ -122,6 +129,10 @@ func (l *live) handleGoodbye(in packet, p wire.Goodbye) {
 // handleUnicastRequest starts, renews or ends unicast for a receiver.
 func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 	now := l.now()
+	if p.Wanted && l.streams.of(p.Receiver).raw {
+		l.cfg.Log.Warn("a client of an earlier version, which cannot decode zstd, hears nothing of its multicast group: upgrade it, or start it before the stream begins", "client", in.from)
+		return
+	}
 	decision := l.streams.peers.Request(now, p, in.from)
 	switch decision {
 	case routes.Refused:

@@ -74,7 +74,7 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 	l.packetSize = packetSize
 	l.streams = newStreams(cfg, congestion.Config{
 		PacketBits: packetBits, BlockBits: symbols * packetBits, PacketSize: packetSize,
-	}, f.id, f.geometry, f.data, secret, f.now(), b.setNetworks)
+	}, &l.facts, secret, b.setNetworks)
 	l.store, err = blockstore.New(blockstore.Config{
 		Source: cfg.Source, Geometry: f.geometry, SymbolSize: symbolSize, CacheFolder: cfg.CacheFolder,
 		Ready:    l.streams.ready,
@@ -129,11 +129,15 @@ func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort, ifIndex int
 	if l.cfg.Interface != 0 {
 		ifIndex = l.cfg.Interface
 	}
-	engine := l.streams.of(receiver).engine
+	st := l.streams.of(receiver)
+	engine := st.engine
 	d := l.description()
+	if st.raw {
+		d.Codecs, d.Data = 1<<codec.Raw, l.rawData
+	}
 	d.Receiver, d.Token = receiver, l.streams.peers.Token(receiver, to)
 	d.Answer = wire.Answer{
-		Given: true, State: engine.State(), Sequence: engine.Sequence(), Source: l.cfg.Conn.Source(l.data.Addr(), ifIndex),
+		Given: true, State: engine.State(), Sequence: engine.Sequence(), Source: l.cfg.Conn.Source(d.Data.Addr(), ifIndex),
 	}
 	if private {
 		d.Answer.Private = l.streams.peers.Private(receiver)
@@ -158,6 +162,9 @@ func (l *live) description() wire.Description {
 		FileName:       []byte(wire.FileName(l.cfg.Source.Name())),
 		Format:         l.format,
 		LeastDiskSize:  l.leastDisk,
+	}
+	if l.store.Coded() {
+		d.Codecs = codec.Decodable
 	}
 	if l.cfg.Unicast == routes.Always {
 		d.Data = netip.AddrPort{}
@@ -198,8 +205,13 @@ func (l *live) step() (wait time.Duration, err error) {
 // done at once: it measures what was sent, and drops who and what has gone silent.
 func (l *live) tick() {
 	now := l.now()
-	if l.pace.closed && l.pace.openGate(now, l.streams.receivers(), l.board.refused()) {
-		l.sendTrain(now)
+	if l.pace.closed {
+		if l.pace.openGate(now, l.streams.receivers(), l.board.refused()) {
+			l.sendTrain(now)
+		}
+		if !l.pace.closed {
+			l.beginEncoding(now)
+		}
 	}
 	l.streams.setGate(now, l.pace.closed, l.pace.prober.Unreached())
 	l.streams.poll(now)

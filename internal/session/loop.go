@@ -55,20 +55,23 @@ func (s *Session) loaded() <-chan *blockstore.Load {
 	return s.live.store.Loaded()
 }
 
-// sent is where batches of both streams come back.
-func (s *Session) sent() (group, unicast <-chan *transmit.Batch) {
+// sent is where batches of the streams come back.
+func (s *Session) sent() (group, unicast, raw <-chan *transmit.Batch) {
 	if s.live == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if s.live.streams.unicast != nil {
 		unicast = s.live.streams.unicast.queue.Sent()
 	}
-	return s.live.streams.group.queue.Sent(), unicast
+	if s.live.streams.raw != nil {
+		raw = s.live.streams.raw.queue.Sent()
+	}
+	return s.live.streams.group.queue.Sent(), unicast, raw
 }
 
 // receive waits for one event until ctx ends or the timer fires, and takes it in.
 func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
-	group, unicast := s.sent()
+	group, unicast, raw := s.sent()
 	select {
 	case <-ctx.Done():
 	case <-timer:
@@ -90,6 +93,8 @@ func (s *Session) receive(ctx context.Context, timer <-chan time.Time) error {
 		s.live.recycle(s.live.streams.group, b)
 	case b := <-unicast:
 		s.live.recycle(s.live.streams.unicast, b)
+	case b := <-raw:
+		s.live.recycle(s.live.streams.raw, b)
 	}
 	return nil
 }

@@ -114,6 +114,7 @@ type facts struct {
 	leastDisk  uint64 // bytes of the least disk for all of its partitions; 0: unknown
 	format     format.Format
 	data       netip.AddrPort // where the group's stream goes
+	rawData    netip.AddrPort // where the raw stream goes, if there is one
 	origin     time.Time      // of the engines' time
 }
 
@@ -181,6 +182,8 @@ func New(cfg Config) (*Session, error) {
 		group = wire.DataGroup(cfg.Group, s.facts.identity)
 	}
 	s.facts.data = netip.AddrPortFrom(group, cfg.Port)
+	other := sha256.Sum256(append([]byte("raw"), digest[:]...))
+	s.facts.rawData = netip.AddrPortFrom(wire.DataGroup(cfg.Group, wire.Identity(other[:16])), cfg.Port)
 	return s, nil
 }
 

@@ -98,9 +98,10 @@ func newRoom(t *testing.T, d *disk, cfg Config) *room {
 	cfg.Port = cfg.Conn.LocalAddr().Port()
 	transmitter := transmit.New(transmit.Config{Group: cfg.Group, RateBitsPerSec: 300e6, Log: cfg.Log})
 	cfg.Transmitter = transmitter
-	cfg.Source, err = image.FromReader(d, uint64(d.Size()), "an.img")
-	if err != nil {
-		t.Fatal(err)
+	if cfg.Source == nil {
+		if cfg.Source, err = image.FromReader(d, uint64(d.Size()), "an.img"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r := &room{T: t, lo: lo.Index, ended: make(chan error, 1)}
 	cfg.OnReceiver = func(row roster.Row) {
@@ -169,6 +170,12 @@ type peer struct {
 
 func (r *room) join(id wire.ReceiverID) *peer {
 	r.Helper()
+	return r.joinWith(id, 1<<codec.Raw)
+}
+
+// joinWith joins with codecs, in the group that it is described.
+func (r *room) joinWith(id wire.ReceiverID, codecs wire.Codecs) *peer {
+	r.Helper()
 	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		r.Fatal(err)
@@ -177,16 +184,20 @@ func (r *room) join(id wire.ReceiverID) *peer {
 	if err != nil {
 		r.Fatal(err)
 	}
-	stream, err := udp.ListenGroup(udp.ReceiverConfig{Group: r.facts.data, Interfaces: []udp.Interface{lo}})
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.Cleanup(func() { socket.Close(); stream.Close() })
-	p := &peer{room: r, id: id, socket: socket, stream: stream, batch: udp.NewBatch()}
-	p.send(wire.Offer{Version: 1, Receiver: id, Codecs: 1, LargestPacket: 1472, HostName: []byte("pc")}.AppendTo(nil))
+	r.Cleanup(func() { socket.Close() })
+	p := &peer{room: r, id: id, socket: socket, batch: udp.NewBatch()}
+	p.send(wire.Offer{Version: 1, Receiver: id, Codecs: codecs, LargestPacket: 1472, HostName: []byte("pc")}.AppendTo(nil))
 	if p.description, err = wire.ParseDescription(p.read()); err != nil {
 		r.Fatal(err)
 	}
+	group := p.description.Data
+	if !group.IsValid() { // all goes by unicast
+		group = r.facts.data
+	}
+	if p.stream, err = udp.ListenGroup(udp.ReceiverConfig{Group: group, Interfaces: []udp.Interface{lo}}); err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { p.stream.Close() })
 	return p
 }
 
@@ -556,7 +567,7 @@ func newComposer(tb testing.TB, blocks int) *composer {
 	log := slog.New(slog.DiscardHandler)
 	transmitter := transmit.New(transmit.Config{Group: netip.MustParseAddr("239.1.2.3"), Log: log})
 	rates := congestion.Config{PacketBits: 12304, BlockBits: 727 * 12304, PacketSize: 1472}
-	s := newStreams(&Config{Log: log, Transmitter: transmitter}, rates, 5, g, netip.AddrPort{}, nil, 0, func([]int) {})
+	s := newStreams(&Config{Log: log, Transmitter: transmitter}, rates, &facts{id: 5, geometry: g, origin: time.Now()}, nil, func([]int) {})
 	store, err := blockstore.New(blockstore.Config{
 		Source: source, Geometry: g, SymbolSize: symbolSize, Log: log,
 		Ready: s.ready, Zero: s.zero, Complete: func(wire.Completion) {},

@@ -19,6 +19,7 @@ import (
 type stream struct {
 	engine   *sender.Engine
 	unicast  bool              // each of to is one receiver
+	raw      bool              // its blocks of the image are the twins of the others'
 	to       []transmit.Sender // each of them gets all; replaced, never changed
 	data     []transmit.Sender // of to, those that get symbols; replaced, never changed
 	queue    *transmit.Queue
@@ -82,28 +83,35 @@ func (st *stream) send(packet []byte, log *slog.Logger) {
 var unicastPlace = transmit.Place{Rank: 1, OneIn: 20}
 
 // streams are the group's stream and, as soon as one receiver wanted it, the one by
-// unicast: the same symbols, with an engine of its own.
+// unicast: the same symbols, with an engine of its own. In a session with other codecs than raw,
+// there is a third for receivers that came without them when the stream had begun: to a group of
+// its own, which the others do not hear.
 type streams struct {
 	cfg      *Config
 	rates    congestion.Config // of both streams
 	session  wire.SessionID
 	geometry block.Geometry
 	data     netip.AddrPort // the group's stream
+	rawData  netip.AddrPort // the raw stream
 
 	group   *stream
+	raw     *stream   // nil until a receiver needs it
 	unicast *stream   // nil until a receiver asks for it
 	all     []*stream // that exist
 
 	networks    routes.Networks
 	networkWays map[int]transmit.Sender // by interface
-	changed     func(interfaces []int)  // called when the networks change
+	rawWays     map[int]transmit.Sender // of the raw stream
+	lacking     lacking
+	changed     func(interfaces []int) // called when the networks change
 	peers       *routes.Unicast
 	peerWays    map[wire.ReceiverID]transmit.Sender
 	interleave  int // blocks that are sent side by side
 	silent      int // of the receivers by unicast: they get no symbols
 }
 
-func newStreams(cfg *Config, rates congestion.Config, id wire.SessionID, g block.Geometry, data netip.AddrPort, secret []byte, now time.Duration, changed func([]int)) *streams {
+func newStreams(cfg *Config, rates congestion.Config, f *facts, secret []byte, changed func([]int)) *streams {
+	now, id, g := f.now(), f.id, f.geometry
 	group := &stream{
 		engine: sender.New(now, sender.Config{Session: id, Image: g}),
 		queue:  cfg.Transmitter.NewQueue(transmit.FirstInFlight, transmit.Place{}),
@@ -111,10 +119,11 @@ func newStreams(cfg *Config, rates congestion.Config, id wire.SessionID, g block
 	rates.Ceiling = float64(group.queue.Rate())
 	group.control = newControl(now, rates, false)
 	return &streams{
-		cfg: cfg, rates: rates, session: id, geometry: g, data: data,
+		cfg: cfg, rates: rates, session: id, geometry: g, data: f.data, rawData: f.rawData,
 		group: group, all: []*stream{group},
 		networks:    routes.Networks{Fixed: cfg.Interface != 0},
 		networkWays: map[int]transmit.Sender{},
+		lacking:     lacking{},
 		changed:     changed,
 		peers:       routes.NewUnicast(cfg.Unicast, secret),
 		peerWays:    map[wire.ReceiverID]transmit.Sender{},
@@ -131,8 +140,11 @@ func (s *streams) setInterleave(blocks int) {
 
 // of returns the stream of a receiver.
 func (s *streams) of(id wire.ReceiverID) *stream {
-	if s.peers.Serves(id) {
+	switch {
+	case s.peers.Serves(id):
 		return s.unicast
+	case s.raw != nil && s.lacking.has(id):
+		return s.raw
 	}
 	return s.group
 }
@@ -155,8 +167,26 @@ func (s *streams) receivers() probe.Receivers {
 // ready, zero and complete tell all engines what the store has found.
 func (s *streams) ready(r sender.Ref, k uint16) {
 	for _, st := range s.all {
-		st.engine.Ready(r, k)
+		if r.Object == wire.Manifest || (r.Object == wire.Twin) == st.raw {
+			st.engine.Ready(sender.Ref{Object: objectOf(r), Block: r.Block}, k)
+		}
 	}
+}
+
+// objectOf is a block's object as an engine names it.
+func objectOf(r sender.Ref) wire.Object {
+	if r.Object == wire.Twin {
+		return wire.Image
+	}
+	return r.Object
+}
+
+// stored is how the store names what is block r to the engine.
+func (st *stream) stored(r sender.Ref) sender.Ref {
+	if st.raw && r.Object == wire.Image {
+		r.Object = wire.Twin
+	}
+	return r
 }
 
 func (s *streams) zero(id block.ID) {
@@ -173,16 +203,19 @@ func (s *streams) complete(now time.Duration, c wire.Completion) {
 
 // setGate stops or starts the streams. The group's also stays stopped while unreached.
 func (s *streams) setGate(now time.Duration, closed, unreached bool) {
-	s.group.engine.SetGateClosed(now, closed || unreached)
-	if s.unicast != nil {
-		s.unicast.engine.SetGateClosed(now, closed)
+	for _, st := range s.all {
+		st.engine.SetGateClosed(now, closed || unreached && st == s.group)
 	}
 }
 
 // upcoming appends the blocks that the engines will want soon.
 func (s *streams) upcoming(dst []sender.Ref, n int) []sender.Ref {
 	for _, st := range s.all {
+		own := len(dst)
 		dst = st.engine.Upcoming(dst, n)
+		for i := range dst[own:] {
+			dst[own+i] = st.stored(dst[own+i])
+		}
 	}
 	return dst
 }
@@ -210,32 +243,31 @@ func (s *streams) done(now time.Duration, id wire.ReceiverID) {
 // deadline is when an engine has something to send, whatever comes in.
 func (s *streams) deadline() time.Duration {
 	at := s.group.engine.Deadline()
-	if s.unicast != nil {
-		at = min(at, s.unicast.engine.Deadline())
+	for _, st := range s.all {
+		at = min(at, st.engine.Deadline())
 	}
 	return at
 }
 
-// shownRate is what holds the stream back, in words: the group's, if it has receivers.
+// shownRate is what holds the stream back, in words: the first one's that has receivers.
 func (s *streams) shownRate() (limit uint64, reason string) {
-	st := s.group
-	if s.unicast != nil && st.engine.Receivers() == 0 {
-		st = s.unicast
+	for _, st := range s.all {
+		if st.engine.Receivers() > 0 {
+			return st.control.shown(st.bits)
+		}
 	}
-	if st.engine.Receivers() == 0 {
-		return 0, ""
-	}
-	return st.control.shown(st.bits)
+	return 0, ""
 }
 
 // poll lets the controllers of all streams decide. By unicast, receivers that are silent get
 // no symbols.
 func (s *streams) poll(now time.Duration) {
-	s.group.poll(now)
+	for _, st := range s.all {
+		st.poll(now)
+	}
 	if s.unicast == nil {
 		return
 	}
-	s.unicast.poll(now)
 	silent := 0
 	for _, d := range s.unicast.control.destinations {
 		if d.silent(now) {
@@ -262,6 +294,11 @@ func (s *streams) addNetwork(now time.Duration, ifIndex int) error {
 	way, err := s.cfg.Conn.NewSender(s.data, ifIndex, udp.MethodAuto)
 	if err != nil {
 		return err
+	}
+	if s.raw != nil {
+		if s.rawWays[ifIndex], err = s.cfg.Conn.NewSender(s.rawData, ifIndex, udp.MethodAuto); err != nil {
+			return err
+		}
 	}
 	s.networkWays[ifIndex] = way
 	s.networks.Add(now, ifIndex)
@@ -295,7 +332,11 @@ func (s *streams) lapse(now time.Duration) {
 	if s.networks.Lapse(now, s.group.engine.Interval()) {
 		s.redirectGroup()
 	}
-	s.group.control.destinations[0].engine.Retain(s.group.engine.Knows)
+	for _, st := range s.all {
+		if !st.unicast {
+			st.control.destinations[0].engine.Retain(st.engine.Knows)
+		}
+	}
 	if s.unicast == nil {
 		return
 	}
@@ -304,17 +345,27 @@ func (s *streams) lapse(now time.Duration) {
 	}
 }
 
+// redirectGroup lets the multicast streams go out on the networks that there are.
 func (s *streams) redirectGroup() {
 	interfaces := s.networks.Indices(nil)
-	ways := make(map[int]transmit.Sender, len(interfaces))
-	s.group.to = nil
-	for _, each := range interfaces {
-		ways[each] = s.networkWays[each]
-		s.group.to = append(s.group.to, ways[each])
+	s.networkWays = s.group.redirect(interfaces, s.networkWays)
+	if s.raw != nil {
+		s.rawWays = s.raw.redirect(interfaces, s.rawWays)
 	}
-	s.group.data = s.group.to
-	s.networkWays = ways
 	s.changed(interfaces)
+}
+
+// redirect lets the stream go out by those of the ways that lead to these interfaces, and returns
+// them.
+func (st *stream) redirect(interfaces []int, ways map[int]transmit.Sender) map[int]transmit.Sender {
+	left := make(map[int]transmit.Sender, len(interfaces))
+	st.to = nil
+	for _, each := range interfaces {
+		left[each] = ways[each]
+		st.to = append(st.to, ways[each])
+	}
+	st.data = st.to
+	return left
 }
 
 // admitUnicast begins to serve a receiver by unicast.

@@ -243,7 +243,7 @@ func (r *fitReceiver) finish(key blockKey, a *fitBlock) error {
 		r.repaired++
 	}
 	o := &r.objects[key.object]
-	plain, digest, err := codec.Decode(a.encoded, o.geometry.Size(key.id))
+	plain, digest, err := new(codec.Decoder).Decode(nil, a.encoded, o.geometry.Size(key.id))
 	if err != nil {
 		return fmt.Errorf("block %v, of which %d of %d symbols were repaired: %w", key, missing, a.k, err)
 	}

@@ -78,14 +78,17 @@ const UnicastSequence Sequence = 1 << 39
 // Unicast reports whether q is of a unicast stream.
 func (q Sequence) Unicast() bool { return q >= UnicastSequence }
 
-// Object is what a block belongs to. On the wire it is the top bit of the block's
-// 32; the block is the rest.
+// Object is what a block belongs to. On the wire it is two bits of the block's
+// 32: the top bit says the manifest, and bit 26 says a twin.
 type Object uint8
 
 // The objects of a session.
 const (
 	Image    Object = 0
 	Manifest Object = 1
+	// Twin is the image once more, in a session with other codecs than raw: each of its blocks
+	// in its raw encoding. Its symbols are the plain bytes, for who has some of them already.
+	Twin Object = 2
 )
 
 // Errors of all parsers.
@@ -176,14 +179,24 @@ func must(ok bool, what string) {
 	}
 }
 
-// blockRef is a block on the wire: its object in the top bit.
+// twinBit is the lowest bit that no block's index needs.
+const twinBit = block.MaxBlockCount
+
+// blockRef is a block on the wire: its object in the top bit and in twinBit.
 func blockRef(o Object, id block.ID) uint32 {
-	must(o <= Manifest && id < block.MaxBlockCount, "block out of bounds")
+	must(o <= Twin && id < block.MaxBlockCount, "block out of bounds")
+	if o == Twin {
+		return twinBit | uint32(id)
+	}
 	return uint32(o)<<31 | uint32(id)
 }
 
+// parseBlockRef returns a block that is out of bounds if it is not ok.
 func parseBlockRef(ref uint32) (o Object, id block.ID, ok bool) {
 	o, id = Object(ref>>31), block.ID(ref&(1<<31-1))
+	if o == Image && id&^(twinBit-1) == twinBit {
+		return Twin, id &^ twinBit, true
+	}
 	return o, id, id < block.MaxBlockCount
 }
 

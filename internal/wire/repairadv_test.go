@@ -19,7 +19,7 @@ func TestRepairAdv(t *testing.T) {
 	checkRefused(t, "repair advertisement", ParseRepairAdv, []refused{
 		{"sequence", set64(16, uint64(MaxSequence)+1), ErrBounds},
 		{"more entries than bytes", set16(2, 4), ErrLength},
-		{"block over the limit", set32(repairAdvSize, block.MaxBlockCount), ErrBounds},
+		{"block over the limit", set32(repairAdvSize, 2*block.MaxBlockCount), ErrBounds},
 		{"no symbols", set16(repairAdvSize+4, 0), ErrBounds},
 	})
 	o, err := ParseRepairAdv(vectors["repair advertisement"])

@@ -44,6 +44,15 @@ func TestSymbol(t *testing.T) {
 		K:        block.MaxK,
 		Data:     []byte{0},
 	}, parseIntact)
+	checkVector(t, "twin symbol", Symbol{
+		Session:  0x0123456789abcdef,
+		Sequence: 77,
+		Object:   Twin,
+		Block:    0x00abcdef,
+		Symbol:   5,
+		K:        727,
+		Data:     []byte("plain bytes"),
+	}, parseIntact)
 	checkRefused(t, "symbol", parseSymbol, []refused{
 		{"empty", func(b []byte) []byte { return nil }, ErrMagic},
 		{"MXB 1", func(b []byte) []byte { return append([]byte("MXBP"), b[4:]...) }, ErrMagic},
@@ -52,7 +61,8 @@ func TestSymbol(t *testing.T) {
 		{"no bytes", func(b []byte) []byte { return b[:SymbolHeaderSize] }, ErrLength},
 		{"too long", func(b []byte) []byte { return append(b, make([]byte, MaxPacketSize)...) }, ErrLength},
 		{"K 0", set16(2, 0), ErrBounds},
-		{"block over the limit", set32(24, block.MaxBlockCount), ErrBounds},
+		{"block over the limit", set32(24, 2*block.MaxBlockCount), ErrBounds},
+		{"a twin of the manifest", set32(24, 1<<31|block.MaxBlockCount), ErrBounds},
 	})
 }
 
@@ -118,7 +128,7 @@ func TestSymbolToBeSent(t *testing.T) {
 	}
 	for name, change := range map[string]func(*Symbol){
 		"sequence": func(s *Symbol) { s.Sequence++ },
-		"object":   func(s *Symbol) { s.Object++ },
+		"object":   func(s *Symbol) { s.Object = Twin + 1 },
 		"block":    func(s *Symbol) { s.Block++ },
 		"symbol":   func(s *Symbol) { s.Symbol++ },
 		"K":        func(s *Symbol) { s.K-- },

@@ -68,7 +68,8 @@ func (Range) parse(b []byte) (r Range) {
 	return r
 }
 
-func (r Range) valid() bool { return boundedRun(r.First, r.Count) }
+// valid: nobody wants a twin whole.
+func (r Range) valid() bool { return r.Object != Twin && boundedRun(r.First, r.Count) }
 
 func (r Range) follows(p Range) bool {
 	return r.Object > p.Object || r.Object == p.Object && uint32(r.First) >= uint32(p.First)+p.Count

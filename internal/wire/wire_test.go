@@ -213,6 +213,7 @@ var parsers = map[string]func([]byte) error{
 	"announcement":                      func(b []byte) error { _, err := ParseDescription(b); return err },
 	"symbol":                            func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"manifest symbol":                   func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
+	"twin symbol":                       func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"zero run":                          func(b []byte) error { _, err := ParseZeroRun(b); return err },
 	"private offer":                     func(b []byte) error { _, err := ParseOffer(b); return err },
 	"answer with a notice":              func(b []byte) error { _, err := ParseDescription(b); return err },

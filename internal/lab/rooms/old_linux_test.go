@@ -82,18 +82,28 @@ func TestOldAndNew(t *testing.T) {
 		name    string
 		server  lab.Programs
 		clients []lab.Programs // of each job, by turns
+		packed  bool
+		apart   bool // the server sends a stream of its own to old clients
 	}{
-		{"old server, new clients", before, []lab.Programs{present}},
-		{"new server, old clients", present, []lab.Programs{before}},
-		{"old server, both clients", before, []lab.Programs{before, present}},
-		{"new server, both clients", present, []lab.Programs{before, present}},
+		{name: "old server, new clients", server: before, clients: []lab.Programs{present}},
+		{name: "new server, old clients", server: present, clients: []lab.Programs{before}},
+		{name: "old server, both clients", server: before, clients: []lab.Programs{before, present}},
+		{name: "new server, both clients", server: present, clients: []lab.Programs{before, present}},
+		{name: "packed image, old clients", server: present, clients: []lab.Programs{before}, packed: true},
+		{name: "packed image, both clients", server: present, clients: []lab.Programs{before, present}, packed: true},
+		{name: "packed image, old clients come later", server: present, clients: []lab.Programs{present, before}, packed: true, apart: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 6, LossPercent: 1}, 1)
 			r.fill(size)
+			served := r.image
+			if c.packed {
+				r.texture(size)
+				served = r.pack()
+			}
 			serve := func() *process {
-				p := r.prepare(r.Hosts[0], c.server.Server, "--json", "--rate", "200M", "-f", r.image)
+				p := r.prepare(r.Hosts[0], c.server.Server, "--json", "--rate", "200M", "-f", served)
 				r.start(p)
 				server{p}.ready()
 				return p
@@ -124,6 +134,9 @@ func TestOldAndNew(t *testing.T) {
 			for target, p := range targets {
 				p.exits(0)
 				r.same(r.image, target)
+			}
+			if got := s.hasLogged("it gets a stream of its own"); got != c.apart {
+				t.Errorf("a stream for old clients alone: %v, want %v", got, c.apart)
 			}
 			s.signal(syscall.SIGINT)
 			s.exits(130)
