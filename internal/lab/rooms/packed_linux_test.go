@@ -46,7 +46,7 @@ func TestPackedImage(t *testing.T) {
 	t.Run("loss, MXB 1 beside, verify", func(t *testing.T) {
 		t.Parallel()
 		r, packed := packedRoom(t, lab.Config{Hosts: 5, LossPercent: 1}, size)
-		s := r.serveImage(0, packed, "--rate", "200M")
+		s := r.serveImage(0, packed, "--rate", "200M", "--min-receivers", "3")
 		finish(r.receive(1), r.receive(2), r.receive(3, "--verify"))
 		sent := sentOf(s.now())
 		if sent > 0.5 {
