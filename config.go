@@ -45,6 +45,9 @@ type ServerConfig struct {
 	// SkipUnused says what becomes of the parts of File that no file system uses. They are zeros
 	// to all clients, and not read, where that is certain: SkipUnusedAuto.
 	SkipUnused SkipUnusedMode
+	// Compress says whether MXB 2 carries the image compressed, if it is not packed: CompressAuto. A
+	// client of an earlier version gets it as it is.
+	Compress CompressMode
 	// Source is served in the place of File, called Name. If it is an io.Closer, Run closes it.
 	Source Source
 	Name   string
@@ -95,6 +98,16 @@ type ServerConfig struct {
 	// Log takes warnings and what a person may want to know: slog.Default().
 	Log *slog.Logger
 }
+
+// CompressMode says whether an image that is not packed is compressed while it is sent.
+type CompressMode int
+
+// The modes.
+const (
+	CompressAuto   CompressMode = iota // by cores to spare; what is not ready in time goes as it is
+	CompressNever                      // as it is
+	CompressAlways                     // whatever compresses, even if the stream waits for it
+)
 
 // SkipUnusedMode says whether an image is served without what its file systems do not use.
 type SkipUnusedMode int

@@ -15,7 +15,7 @@ import (
 // mayImport is what each folder may import from the project. ARCHITECTURE.md has the layers.
 // Tests may import more, to put things together.
 var mayImport = map[string][]string{
-	".": {"internal/account", "internal/diagnose", "internal/discover", "internal/failure", "internal/fetch", "internal/format", "internal/host",
+	".": {"internal/account", "internal/blockstore", "internal/diagnose", "internal/discover", "internal/failure", "internal/fetch", "internal/format", "internal/host",
 		"internal/image", "internal/legacy", "internal/mxb1", "internal/netcheck", "internal/packed", "internal/quote", "internal/reach", "internal/roster", "internal/routes",
 		"internal/session", "internal/startgate", "internal/target", "internal/udp", "internal/usedblocks", "internal/wire"},
 	"internal/fetch": {"internal/account", "internal/block", "internal/codec", "internal/discover", "internal/failure", "internal/fec", "internal/memory", "internal/probe",

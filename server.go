@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"multiserver/internal/blockstore"
 	"multiserver/internal/diagnose"
 	"multiserver/internal/format"
 	"multiserver/internal/host"
@@ -206,6 +207,7 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 		ExitAfterDone: s.cfg.ExitAfterDone,
 		ClientTimeout: s.cfg.ClientTimeout,
 		Unicast:       routes.Mode(s.cfg.Unicast),
+		Compress:      blockstore.Compress(s.cfg.Compress),
 		CacheFolder:   cacheFolder(),
 		OnReceiver:    s.cfg.emitReceiver,
 		OnRate:        s.cfg.emitRate,

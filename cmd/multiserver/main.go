@@ -69,6 +69,8 @@ func (o *options) command() *command.Command {
 		f.StringVarP(&o.config.File, "file", "f", "", "`IMAGE` to serve: a file or a device; -f is optional")
 		f.Var(command.Value(&o.config.SkipUnused, command.ParseSkipUnused, "WHEN", "auto"),
 			"skip-unused", "zero what no file system uses: auto, never")
+		f.Var(command.Value(&o.config.Compress, command.ParseCompress, "WHEN", "auto"),
+			"compress", "compress what is sent: auto, always, never")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.config.Group, command.ParseGroup, "ADDRESS", multiserver.DefaultGroup.String()),

@@ -19,6 +19,7 @@ func TestSettingsHaveFlags(t *testing.T) {
 		reflect.TypeFor[uint16](): "200", reflect.TypeFor[uint64](): "200M", reflect.TypeFor[time.Duration](): "3s",
 		reflect.TypeFor[netip.Addr](): "239.1.2.3", reflect.TypeFor[multiserver.UnicastMode](): "always",
 		reflect.TypeFor[multiserver.SkipUnusedMode](): "never",
+		reflect.TypeFor[multiserver.CompressMode]():   "never",
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[multiserver.ServerConfig]()) {
 		switch field.Type.Kind() {

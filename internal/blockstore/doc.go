@@ -14,6 +14,9 @@
 //     goes into the manifest or is compared with it: a block that reads differently than before
 //     means that the image has changed. The block goes into the cache, and Ready or Zero report
 //     that it can be sent.
+//     If blocks are compressed, it goes to an encoder first, and comes back through Loaded. What
+//     becomes of a block is pinned before Ready: it never changes in a session. With Hurry the
+//     owner says that a stream waits: a block that is not encoded by then goes raw.
 //  4. PutSymbol and SubblockDigests read from the cache. A block that has left the cache is read
 //     from the image again.
 //
@@ -22,5 +25,6 @@
 // next session with the same file knows all digests before it has read it.
 //
 // Memory: 96 encoded blocks, or fewer where memory is little (FitMemory), and 33 bytes a block of
-// the image.
+// the image. While blocks are compressed, two more and some megabytes for each core but one, and 4
+// bytes a block of the image.
 package blockstore

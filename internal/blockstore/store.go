@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -33,6 +34,8 @@ type Config struct {
 	Source     image.Source
 	Geometry   block.Geometry
 	SymbolSize uint16
+	// Compress says whether blocks are compressed; those of a packed image are.
+	Compress Compress
 	// CacheFolder is where manifests are kept for later sessions; "" keeps none.
 	CacheFolder string
 	// Ready reports that a block can be sent, cut into k source symbols.
@@ -49,7 +52,9 @@ type Load struct {
 	ref        sender.Ref
 	buf        []byte // room for the encoded block
 	digestOnly bool   // the block itself is not needed
-	coded      bool   // as the source stores it, if that is worth it
+	coded      bool   // in another way than raw, if that is worth it
+	frame      []byte // the block as an encoder made it; nil before
+	released   bool   // it was sent raw in the meantime
 	zero       bool
 	digest     codec.Digest
 	err        error
@@ -59,13 +64,14 @@ type Load struct {
 type Store struct {
 	cfg Config
 	// loads go from the owner to the loaders and loaded back; each has room for all loads,
-	// so that neither blocks. Nobody closes them.
+	// and for those that encoders have, so that neither blocks. Nobody closes them.
 	loads, loaded chan *Load
 
 	cache    *cache
 	digests  *digests
 	frames   framed // the source, if it stores frames in the blocks' size
-	coded    bool   // blocks of the image are sent as frames; those of wire.Twin never are
+	encoding *encoding
+	coded    bool // blocks of the image are sent as frames; those of wire.Twin never are
 	loading  map[sender.Ref]bool
 	loadedAt time.Time // when a load last ended, or the only one began
 	unread   block.ID  // where to look for blocks that no one has read
@@ -88,17 +94,22 @@ func New(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg:     cfg,
-		loads:   make(chan *Load, loadsInFlight),
-		loaded:  make(chan *Load, loadsInFlight),
+		loads:   make(chan *Load, loadsInFlight+maxEncoders),
+		loaded:  make(chan *Load, loadsInFlight+2*maxEncoders),
 		cache:   newCache(codec.HeaderSize+int(cfg.Geometry.BlockSize), int(cfg.SymbolSize)),
 		digests: digests,
 		loading: map[sender.Ref]bool{},
 	}
 	if f, ok := cfg.Source.(framed); ok && f.Manifest().Geometry() == cfg.Geometry {
 		s.frames, s.coded = f, true
+	} else if s.encoding = newEncoding(cfg.Compress, runtime.GOMAXPROCS(0), cfg.Geometry); s.encoding != nil {
+		s.coded = true
 	}
 	return s, nil
 }
+
+// Compressing reports whether blocks are compressed, so that Hurry matters.
+func (s *Store) Compressing() bool { return s.coded && s.encoding != nil }
 
 // Coded reports whether blocks of the image may be encoded in another way than raw.
 func (s *Store) Coded() bool { return s.coded }
@@ -106,6 +117,13 @@ func (s *Store) Coded() bool { return s.coded }
 // SendRaw sends all blocks raw from now on, before any was sent. The owner forgets what Ready said.
 func (s *Store) SendRaw() {
 	s.coded = false
+	if c := s.encoding; c != nil {
+		for _, l := range c.queue {
+			delete(s.loading, l.ref)
+			s.cache.giveBack(l.buf)
+		}
+		c.queue = nil
+	}
 	s.cache.drop(func(r sender.Ref) bool { return r.Object == wire.Image })
 }
 
@@ -148,6 +166,9 @@ func (s *Store) Run(ctx context.Context) {
 			}
 		})
 	}
+	if s.encoding != nil {
+		running.Go(func() { s.encoding.run(ctx, s.loaded) })
+	}
 	running.Wait()
 }
 
@@ -159,7 +180,11 @@ func (s *Store) Loaded() <-chan *Load { return s.loaded }
 
 // Full reports whether the loaders are busy, so that ReadAhead would read nothing.
 func (s *Store) Full() bool {
-	return len(s.loading) >= min(loadsInFlight, max(s.cache.most/loadShare, 1))
+	most := loadsInFlight
+	if s.encoding != nil {
+		most += s.encoding.encoders
+	}
+	return len(s.loading) >= min(most, max(s.cache.most/loadShare, 1))
 }
 
 // Stalled reports whether reading the image takes long: its disk does not answer.
@@ -207,6 +232,9 @@ func (s *Store) ReadAhead(upcoming []sender.Ref, idle bool) {
 // HandleLoaded handles a block that came through Loaded. An error ends the session: the image
 // cannot be read, or has changed.
 func (s *Store) HandleLoaded(l *Load) error {
+	if l.frame != nil {
+		return s.handleEncoded(l)
+	}
 	delete(s.loading, l.ref)
 	s.loadedAt = time.Now()
 	if l.err != nil {
@@ -224,6 +252,10 @@ func (s *Store) HandleLoaded(l *Load) error {
 	}
 	if l.zero || l.digestOnly {
 		s.cache.giveBack(l.buf)
+		return nil
+	}
+	if l.coded && s.encoding != nil {
+		s.encode(l)
 		return nil
 	}
 	s.ready(s.cache.keep(l.ref, l.buf))
@@ -288,6 +320,11 @@ func (s *Store) encoded(r sender.Ref) (*encodedBlock, error) {
 	if err := s.record(l); err != nil {
 		return nil, err
 	}
+	if l.coded && s.encoding != nil {
+		if err := s.encodeNow(l); err != nil {
+			return nil, err
+		}
+	}
 	return s.cache.keep(l.ref, l.buf), nil
 }
 
@@ -313,7 +350,7 @@ func (s *Store) read(l *Load) {
 		g.ImageSize = uint64(len(s.digests.manifest.Bytes()))
 	}
 	n, off := int(g.Size(l.ref.Block)), g.Offset(l.ref.Block)
-	if l.coded && codec.Saves(s.frames.FrameSize(l.ref.Block), n) {
+	if l.coded && s.frames != nil && codec.Saves(s.frames.FrameSize(l.ref.Block), n) {
 		l.err = s.readFrame(l, n)
 		return
 	}

@@ -75,14 +75,19 @@ type room struct {
 
 func newRoom(t *testing.T, source image.Source, folder string) *room {
 	t.Helper()
+	return newRoomOf(t, source, folder, CompressNever)
+}
+
+func newRoomOf(t *testing.T, source image.Source, folder string, compress Compress) *room {
+	t.Helper()
 	r := &room{T: t, k: map[sender.Ref]uint16{}, zeros: map[block.ID]bool{}}
 	s, err := New(Config{
 		Source: source, Geometry: block.Geometry{ImageSize: source.Size(), BlockSize: blockSize}, SymbolSize: symbolSize,
-		CacheFolder: folder,
-		Ready:       func(ref sender.Ref, k uint16) { r.k[ref] = k },
-		Zero:        func(id block.ID) { r.zeros[id] = true },
-		Complete:    func(c wire.Completion) { r.complete = c },
-		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
+		CacheFolder: folder, Compress: compress,
+		Ready:    func(ref sender.Ref, k uint16) { r.k[ref] = k },
+		Zero:     func(id block.ID) { r.zeros[id] = true },
+		Complete: func(c wire.Completion) { r.complete = c },
+		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

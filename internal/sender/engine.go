@@ -267,6 +267,12 @@ func (e *Engine) ref(i uint32) Ref {
 // Receivers is the count of those that are not done.
 func (e *Engine) Receivers() int { return len(e.peers.list) }
 
+// Waits reports whether the carousels want a block that is not ready, and how many are under way
+// meanwhile.
+func (e *Engine) Waits() (underWay int, waits bool) {
+	return len(e.regular.members) + len(e.stragglers.members), e.stalled && len(e.peers.list) > 0
+}
+
 // Knows reports whether a receiver is unfinished and sent something lately.
 func (e *Engine) Knows(id wire.ReceiverID) bool { return e.peers.find(id) != nil }
 

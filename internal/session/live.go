@@ -77,6 +77,7 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 	}, &l.facts, secret, b.setNetworks)
 	l.store, err = blockstore.New(blockstore.Config{
 		Source: cfg.Source, Geometry: f.geometry, SymbolSize: symbolSize, CacheFolder: cfg.CacheFolder,
+		Compress: cfg.Compress,
 		Ready:    l.streams.ready,
 		Zero:     l.streams.zero,
 		Complete: func(c wire.Completion) { l.streams.complete(l.now(), c) },
@@ -179,6 +180,7 @@ func (l *live) step() (wait time.Duration, err error) {
 	if l.isOver() {
 		return 0, l.verdict()
 	}
+	l.hurry()
 	if !l.store.Full() {
 		l.ahead = l.streams.upcoming(l.ahead[:0], l.store.Ahead())
 		l.store.ReadAhead(l.ahead, l.compose.idle)
@@ -198,6 +200,19 @@ func (l *live) step() (wait time.Duration, err error) {
 		wait = min(wait, gateTick)
 	}
 	return max(wait, 1), nil // incoming packets go first, whatever is overdue
+}
+
+// hurry does not let a stream wait for the compression of its next block.
+func (l *live) hurry() {
+	if !l.store.Compressing() || l.pace.closed {
+		return
+	}
+	for _, st := range l.streams.all {
+		if underWay, waits := st.engine.Waits(); waits && !st.raw {
+			l.ahead = st.engine.Upcoming(l.ahead[:0], l.store.Ahead())
+			l.store.Hurry(l.ahead, underWay)
+		}
+	}
 }
 
 // tick opens the gate when the receivers that the stream waits for have come and probes

@@ -70,6 +70,8 @@ type Config struct {
 	// ClientTimeout is after how long a receiver that is silent is gone; 0: DefaultClientTimeout.
 	ClientTimeout time.Duration
 	Unicast       routes.Mode
+	// Compress says whether blocks are compressed while they are sent.
+	Compress blockstore.Compress
 	// CacheFolder is where manifests are kept for later sessions; "" keeps none.
 	CacheFolder string
 	Log         *slog.Logger

@@ -19,6 +19,7 @@ import (
 var flagOf = map[string]string{
 	"ServerConfig.File":             "-f",
 	"ServerConfig.SkipUnused":       "--skip-unused",
+	"ServerConfig.Compress":         "--compress",
 	"ServerConfig.Group":            "-g",
 	"ServerConfig.Port":             "-p",
 	"ServerConfig.ControlHost":      "-s",

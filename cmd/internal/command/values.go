@@ -70,6 +70,18 @@ func ParseUnicast(s string) (multiserver.UnicastMode, error) {
 	return m, nil
 }
 
+// ParseCompress accepts the modes of compression.
+func ParseCompress(s string) (multiserver.CompressMode, error) {
+	modes := map[string]multiserver.CompressMode{
+		"auto": multiserver.CompressAuto, "never": multiserver.CompressNever, "always": multiserver.CompressAlways,
+	}
+	m, ok := modes[s]
+	if !ok {
+		return 0, errors.New("want auto, always or never")
+	}
+	return m, nil
+}
+
 // ParseSkipUnused accepts the modes of serving only what is used.
 func ParseSkipUnused(s string) (multiserver.SkipUnusedMode, error) {
 	modes := map[string]multiserver.SkipUnusedMode{"auto": multiserver.SkipUnusedAuto, "never": multiserver.SkipUnusedNever}

@@ -83,6 +83,7 @@ func TestOldAndNew(t *testing.T) {
 		server  lab.Programs
 		clients []lab.Programs // of each job, by turns
 		packed  bool
+		flags   []string // of the server
 		apart   bool // the server sends a stream of its own to old clients
 	}{
 		{name: "old server, new clients", server: before, clients: []lab.Programs{present}},
@@ -92,18 +93,22 @@ func TestOldAndNew(t *testing.T) {
 		{name: "packed image, old clients", server: present, clients: []lab.Programs{before}, packed: true},
 		{name: "packed image, both clients", server: present, clients: []lab.Programs{before, present}, packed: true},
 		{name: "packed image, old clients come later", server: present, clients: []lab.Programs{present, before}, packed: true, apart: true},
+		{name: "compressed, both clients", server: present, clients: []lab.Programs{before, present}, flags: []string{"--compress", "always"}},
+		{name: "compressed, old clients come later", server: present, clients: []lab.Programs{present, before}, flags: []string{"--compress", "always"}, apart: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t, lab.Config{Hosts: 6, LossPercent: 1}, 1)
 			r.fill(size)
 			served := r.image
-			if c.packed {
+			if c.packed || c.flags != nil {
 				r.texture(size)
+			}
+			if c.packed {
 				served = r.pack()
 			}
 			serve := func() *process {
-				p := r.prepare(r.Hosts[0], c.server.Server, "--json", "--rate", "200M", "-f", served)
+				p := r.prepare(r.Hosts[0], c.server.Server, append([]string{"--json", "--rate", "200M", "-f", served}, c.flags...)...)
 				r.start(p)
 				server{p}.ready()
 				return p

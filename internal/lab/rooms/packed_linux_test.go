@@ -136,3 +136,32 @@ func TestPackedImage(t *testing.T) {
 		}
 	})
 }
+
+// TestCompress: an image that is not packed is compressed while it is sent, and nobody gets another
+// one, whoever comes late, loses packets, or begins again.
+func TestCompress(t *testing.T) {
+	t.Parallel()
+	const size = 48*mib - 333
+	for _, c := range []struct {
+		when string
+		most float64 // of the image is sent to clients that begin together
+	}{{"always", 0.5}, {"auto", 1.1}, {"never", 1.1}} {
+		t.Run(c.when, func(t *testing.T) {
+			t.Parallel()
+			r := newRoom(t, lab.Config{Hosts: 4, LossPercent: 1}, 1)
+			r.texture(size)
+			s := r.serve(0, "--rate", "100M", "--compress", c.when, "--min-receivers", "2")
+			a, b := r.receive(1), r.receive(2)
+			finish(a, b)
+			if sent := sentOf(s.now()); sent > c.most || (sent < 0.7) == (c.when == "never") && c.when != "auto" {
+				t.Errorf("%.3f of the image was sent", sent)
+			}
+			late := r.receive(3)
+			r.await("it has some", func() bool { return r.written(late.out) > size/4 })
+			s.kill()
+			s = r.serve(0, "--rate", "200M", "--compress", c.when)
+			finish(late, r.receive(1, "--mxb1"))
+			s.stop()
+		})
+	}
+}
