@@ -84,7 +84,7 @@ func TestOldAndNew(t *testing.T) {
 		clients []lab.Programs // of each job, by turns
 		packed  bool
 		flags   []string // of the server
-		apart   bool // the server sends a stream of its own to old clients
+		apart   bool     // the server sends a stream of its own to old clients
 	}{
 		{name: "old server, new clients", server: before, clients: []lab.Programs{present}},
 		{name: "new server, old clients", server: present, clients: []lab.Programs{before}},
