@@ -18,6 +18,11 @@ const headSize = 68 << 10
 
 var kinds = []kind{
 	{"ext4", isExt, readExt},
+	{"xfs", isXFS, readXFS},
+	{"swap", isSwap, readSwap},
+	{"vfat", isFAT, readFAT},
+	{"exfat", isExFAT, readExFAT},
+	{"ntfs", isNTFS, readNTFS},
 }
 
 // kindOf is what a volume holds; nil if that is nothing known.

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -41,20 +44,20 @@ func run(t testing.TB, name string, args ...string) string {
 	return string(out)
 }
 
-// emptyImage makes a file of garbage, so that what is wrongly taken for zeros shows.
+// emptyImage makes a file for a file system. Up to 64 MiB it is full of garbage, larger ones are
+// sparse.
 func emptyImage(t testing.TB, size int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "disk.img")
-	chunk := bytes.Repeat([]byte{0xA5}, 1<<20)
-	f, err := os.Create(path)
-	if err != nil {
+	var garbage []byte
+	if size <= 64<<20 {
+		garbage = bytes.Repeat([]byte{0xA5}, int(size))
+	}
+	if err := os.WriteFile(path, garbage, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	for left := size; left > 0; left -= int64(len(chunk)) {
-		if _, err := f.Write(chunk[:min(left, int64(len(chunk)))]); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
@@ -107,12 +110,14 @@ func mounted(t testing.TB, path, options string, f func(dir string)) {
 	})
 }
 
+const tinyFiles = 1500
+
 // fill writes files, and deletes half of them, so that free space has garbage between files.
-func fill(t testing.TB, dir string, bytes int) {
-	random := rand.New(rand.NewPCG(1, uint64(bytes)))
+func fill(t testing.TB, dir string, size int) {
+	random := rand.New(rand.NewPCG(1, uint64(size)))
 	var names []string
-	for left := bytes; left > 0; {
-		n := min(left, 1+random.IntN(max(bytes/20, 2)))
+	for left := size; left > 0; {
+		n := min(left, 1+random.IntN(max(size/20, 2)))
 		if random.IntN(3) == 0 {
 			n = min(left, 1+random.IntN(9000))
 		}
@@ -132,7 +137,19 @@ func fill(t testing.TB, dir string, bytes int) {
 		}
 		names = append(names, name)
 	}
-	unix.Sync()
+	// Many that are small, so that trees of free space have several levels.
+	for i := range tinyFiles {
+		name := filepath.Join(dir, fmt.Sprintf("tiny %d", i))
+		if err := os.WriteFile(name, bytes.Repeat([]byte{byte(i)}, 500+2000*(i%2)), 0o644); err != nil {
+			t.Error(err)
+			return
+		}
+		names = append(names, name)
+	}
+	if folder, err := os.Open(dir); err == nil {
+		unix.Syncfs(int(folder.Fd())) // so that what is deleted was on the disk
+		folder.Close()
+	}
 	for i, name := range names {
 		if i%2 == 0 {
 			if err := os.Remove(name); err != nil {
@@ -151,7 +168,7 @@ func fill(t testing.TB, dir string, bytes int) {
 			t.Error(err)
 		}
 	}
-	if err := os.Symlink("sparse", filepath.Join(dir, "link")); err != nil {
+	if err := os.Symlink("sparse", filepath.Join(dir, "link")); err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOSYS) {
 		t.Error(err)
 	}
 }
@@ -346,3 +363,105 @@ func partcloneUsed(t testing.TB, program, path string) (used []partition.Span) {
 	}
 	return used
 }
+
+// fileSystem is one that is made, filled and half deleted.
+type fileSystem struct {
+	kind        string
+	mib         int64
+	mkfs, check []string // commands, to which the image's path is added
+	frozen      string   // options to mount it without writing
+	// write and read open the file system in a folder while f runs; nil: the kernel mounts it.
+	write, read func(t testing.TB, path string, f func(dir string))
+	// used is how many bytes are used by another program's count, and the size of blocks.
+	used      func(t testing.TB, path string) (used, block uint64)
+	partclone string // which takes 2 s; "": it fails, or is not asked
+	// most is what may be used in place of 1.02 x what is.
+	most func(used uint64) uint64
+}
+
+// test holds the map to what other programs say: it has every block of every file, little more
+// than is used, and what is served has every file and passes the file system's own check.
+func (f fileSystem) test(t *testing.T) {
+	t.Parallel()
+	path := emptyImage(t, f.mib<<20)
+	run(t, f.mkfs[0], append(f.mkfs[1:], path)...)
+	var before map[string]string
+	var extents []extent
+	write, read, kernel := f.write, f.read, f.write == nil
+	if kernel {
+		write = func(t testing.TB, path string, f func(dir string)) { mounted(t, path, "rw", f) }
+		read = func(t testing.TB, path string, open func(dir string)) { mounted(t, path, f.frozen, open) }
+	}
+	write(t, path, func(dir string) { fill(t, dir, int(f.mib)<<20/8) })
+	read(t, path, func(dir string) {
+		if before = contents(t, dir); kernel {
+			extents = extentsOf(t, dir)
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	m := readMap(t, path)
+	p := only(t, m)
+	truth, block := f.used(t, path)
+	t.Logf("%d bytes are used, %d truly; %d extents", p.Used, truth, len(extents))
+	if p.Kind != f.kind {
+		t.Errorf("it is %s", p.Kind)
+	}
+	// Blocks smaller than a page: what shares a page with them is used too.
+	most := truth + truth/50 + 2*pageSize
+	if block < pageSize {
+		most += 2 * pageSize * uint64(len(extents))
+	}
+	if f.most != nil {
+		most = f.most(truth)
+	}
+	if p.Used > most || p.Used < truth/2 {
+		t.Errorf("%d bytes are used, truly %d", p.Used, truth)
+	}
+	if truth > uint64(f.mib)<<20*3/4 {
+		t.Errorf("%d bytes of %d MiB are used: too many to tell", truth, f.mib)
+	}
+	for _, x := range extents {
+		if s, bad := overlaps(m.Unused, x.physical, x.physical+x.length); bad {
+			t.Fatalf("%s is at %d, which is unused: %v", x.path, x.physical, s)
+		}
+	}
+	if kernel && len(extents) < 10 {
+		t.Errorf("%d extents", len(extents))
+	}
+	if f.partclone != "" {
+		for _, u := range partcloneUsed(t, f.partclone, path) {
+			if s, bad := overlaps(m.Unused, u.Lo, u.Hi); bad {
+				t.Fatalf("partclone saves %v, unused is %v", u, s)
+			}
+		}
+	}
+	served := view(t, path)
+	run(t, f.check[0], append(f.check[1:], served)...)
+	if len(before) < tinyFiles/2 {
+		t.Errorf("%d files", len(before))
+	}
+	read(t, served, func(dir string) {
+		if after := contents(t, dir); !maps.Equal(before, after) {
+			t.Error("files are not the same")
+		}
+	})
+}
+
+// change is one byte range that a test writes to an image.
+type change struct {
+	at    int
+	bytes []byte
+}
+
+// with is a copy of b with changes.
+func with(b []byte, changes ...change) []byte {
+	b = bytes.Clone(b)
+	for _, c := range changes {
+		copy(b[c.at:], c.bytes)
+	}
+	return b
+}
+
+func readerOf(b []byte) io.ReaderAt { return bytes.NewReader(b) }

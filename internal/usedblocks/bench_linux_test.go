@@ -8,7 +8,9 @@ import (
 
 // BenchmarkRead reads the map of 16 GiB of each file system, as mkfs leaves it.
 func BenchmarkRead(b *testing.B) {
-	for _, mkfs := range [][]string{{"mkfs.ext4", "-q", "-F"}} {
+	for _, mkfs := range [][]string{
+		{"mkfs.ext4", "-q", "-F"}, {"mkfs.xfs", "-q", "-f", "-K"}, {"mkntfs", "-Q", "-F", "-q"}, {"mkfs.fat", "-F", "32"}, {"mkfs.exfat"},
+	} {
 		b.Run(mkfs[0], func(b *testing.B) {
 			needs(b, mkfs[0])
 			path := filepath.Join(b.TempDir(), "disk.img")

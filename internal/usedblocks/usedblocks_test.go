@@ -1,8 +1,0 @@
-package usedblocks
-
-import (
-	"bytes"
-	"io"
-)
-
-func readerOf(b []byte) io.ReaderAt { return bytes.NewReader(b) }
