@@ -90,6 +90,13 @@ type ServerConfig struct {
 	// ClientTimeout is after how long a client that is silent counts as lost. It may still come
 	// back. As long the server waits for one that refused and tries again: DefaultClientTimeout.
 	ClientTimeout time.Duration
+	// MaxTime ends the server that long after its start, whoever is not done: with an *Error of kind
+	// ErrReceiversFailed, of kind ErrTimeLimit if no client came, or with nil. 0: never. Who receives
+	// over MXB 1 does not tell when it is done, and does not count.
+	MaxTime time.Duration
+	// MXB1 says whether clients are served over MXB 1. While MXB 2 has something to send, MXB 1 has
+	// an eighth of the wire at most, and each client one pass over the image.
+	MXB1 MXB1Mode
 	// Unicast reports whether clients that hear nothing of the group are served one by one.
 	Unicast UnicastMode
 	// OnEvent is called when clients join and end, and when the rate changes. A goroutine of Run

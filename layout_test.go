@@ -28,9 +28,9 @@ var mayImport = map[string][]string{
 	"internal/reach":   {"internal/wire"},
 	"internal/seed":    {"internal/block", "internal/codec", "internal/wire"},
 	"internal/host":    {"internal/legacy", "internal/mxb1", "internal/session", "internal/transmit", "internal/udp", "internal/wire"},
-	"internal/session": {"internal/block", "internal/blockstore", "internal/codec", "internal/congestion", "internal/failure", "internal/format", "internal/image",
+	"internal/session": {"internal/block", "internal/blockstore", "internal/codec", "internal/congestion", "internal/failure", "internal/format", "internal/guard", "internal/image",
 		"internal/memory", "internal/partition", "internal/probe", "internal/roster", "internal/routes", "internal/sender", "internal/startgate", "internal/transmit", "internal/twins", "internal/udp", "internal/wire"},
-	"internal/legacy": {"internal/account", "internal/block", "internal/discover", "internal/failure", "internal/image", "internal/mxb1", "internal/quote", "internal/reach",
+	"internal/legacy": {"internal/account", "internal/block", "internal/discover", "internal/failure", "internal/guard", "internal/image", "internal/mxb1", "internal/quote", "internal/reach",
 		"internal/roster", "internal/target", "internal/transmit", "internal/udp", "internal/writer"},
 	"internal/blockstore":  {"internal/block", "internal/codec", "internal/fec", "internal/image", "internal/memory", "internal/sender", "internal/wire"},
 	"internal/transmit":    {"internal/memory", "internal/udp"},
@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"internal/roster":      {"internal/block", "internal/wire"},
 	"internal/routes":      {"internal/wire"},
 	"internal/startgate":   {"internal/wire"},
+	"internal/guard":       {"internal/wire"},
 	"internal/partition":   {},
 	"internal/usedblocks":  {"internal/image", "internal/partition", "internal/target"},
 	"internal/signature":   {"internal/partition"},
@@ -122,7 +123,7 @@ func TestLayers(t *testing.T) {
 // engines are the files that decide and do nothing themselves: no clock, no
 // goroutine, no channel, no socket, no file, no global randomness.
 var engines = []string{"internal/mxb1", "internal/probe", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
-	"internal/seed", "internal/sender", "internal/startgate", "internal/congestion"}
+	"internal/seed", "internal/sender", "internal/startgate", "internal/congestion", "internal/guard"}
 
 func TestLayout(t *testing.T) {
 	seen := map[string]bool{}

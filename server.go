@@ -43,8 +43,8 @@ type serving struct {
 	started time.Time
 	fixed   ServerStats // what does not change
 	host    *host.Host
-	session *session.Session
-	legacy  *legacy.Server
+	session *session.Session // nil with MXB 1 only
+	legacy  *legacy.Server   // nil without MXB 1
 }
 
 // NewServer checks cfg and returns a Server that has opened nothing yet. The error is an
@@ -197,22 +197,10 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 	if err != nil {
 		return run, err
 	}
-	run.session, err = run.host.Serve(session.Config{
-		Source:        source,
-		Port:          s.cfg.Port,
-		DataGroup:     s.cfg.DataGroup,
-		Interface:     only,
-		MTU:           s.cfg.MTU,
-		Gate:          startgate.Gate{MinReceivers: s.cfg.MinReceivers, MinWait: s.cfg.MinWait, MaxWait: s.cfg.MaxWait},
-		ExitAfterDone: s.cfg.ExitAfterDone,
-		ClientTimeout: s.cfg.ClientTimeout,
-		Unicast:       routes.Mode(s.cfg.Unicast),
-		Compress:      blockstore.Compress(s.cfg.Compress),
-		CacheFolder:   cacheFolder(),
-		OnReceiver:    s.cfg.emitReceiver,
-		OnRate:        s.cfg.emitRate,
-	})
-	if err == nil {
+	if s.cfg.MXB1 != MXB1Only {
+		run.session, err = run.host.Serve(s.sessionOf(source, only))
+	}
+	if err == nil && s.cfg.MXB1 != MXB1Never {
 		run.legacy, err = run.host.ServeLegacy(legacy.ServerConfig{Source: source, Port: s.cfg.Port, Interface: only})
 	}
 	if err != nil {
@@ -227,6 +215,26 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 		Control:   run.host.Control(),
 	}
 	return run, nil
+}
+
+// sessionOf configures the session of a source, on one interface only if only is not 0.
+func (s *Server) sessionOf(source image.Source, only int) session.Config {
+	return session.Config{
+		Source:        source,
+		Port:          s.cfg.Port,
+		DataGroup:     s.cfg.DataGroup,
+		Interface:     only,
+		MTU:           s.cfg.MTU,
+		Gate:          startgate.Gate{MinReceivers: s.cfg.MinReceivers, MinWait: s.cfg.MinWait, MaxWait: s.cfg.MaxWait},
+		ExitAfterDone: s.cfg.ExitAfterDone,
+		ClientTimeout: s.cfg.ClientTimeout,
+		MaxTime:       s.cfg.MaxTime,
+		Unicast:       routes.Mode(s.cfg.Unicast),
+		Compress:      blockstore.Compress(s.cfg.Compress),
+		CacheFolder:   cacheFolder(),
+		OnReceiver:    s.cfg.emitReceiver,
+		OnRate:        s.cfg.emitRate,
+	}
 }
 
 // cacheFolder is where manifests are kept for later sessions; "" if there is none.
@@ -246,7 +254,15 @@ func (s *Server) Stats() ServerStats {
 	if run.host == nil {
 		return ServerStats{}
 	}
-	st, h, f, old := run.fixed, run.host.Figures(), run.session.Figures(), run.legacy.Figures()
+	st, h := run.fixed, run.host.Figures()
+	var f session.Figures
+	if run.session != nil {
+		f = run.session.Figures()
+	}
+	var old legacy.ServerFigures
+	if run.legacy != nil {
+		old = run.legacy.Figures()
+	}
 	st.Elapsed = time.Since(run.started)
 	st.PacketsSent, st.ImageBytesSent, st.WireBytesSent, st.SendMethod = h.Sent.Packets, h.Sent.ImageBytes, h.Sent.WireBytes, h.Sent.Method
 	st.Requests, st.ImageBytesPending = old.Requests, old.PendingBytes

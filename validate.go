@@ -48,6 +48,12 @@ func (c *ServerConfig) validate() error {
 	if c.MaxWait > 0 && c.MinWait > c.MaxWait {
 		return failure.Setting("ServerConfig.MinWait", "%v is longer than ServerConfig.MaxWait %v", c.MinWait, c.MaxWait)
 	}
+	if c.MaxTime < 0 {
+		return failure.Setting("ServerConfig.MaxTime", "%v is negative", c.MaxTime)
+	}
+	if c.MXB1 == MXB1Only && (c.MinReceivers > 0 || c.ExitAfterDone || c.MaxTime > 0) {
+		return failure.Setting("ServerConfig.MXB1", "clients of MXB 1 do not tell when they come and when they are done: ServerConfig.MinReceivers, ServerConfig.ExitAfterDone and ServerConfig.MaxTime need MXB 2")
+	}
 	if c.ClientTimeout < 0 {
 		return failure.Setting("ServerConfig.ClientTimeout", "%v is negative", c.ClientTimeout)
 	}

@@ -46,8 +46,10 @@ const statuses = `
   0      --exit-after-done, and every client that came has the image
   1      an error while serving
   2      usage
-  3      no network to serve within --interface-timeout
-  7      --exit-after-done, and not every client that came has the image
+  3      no network to serve within --interface-timeout, or no client
+         within --max-time
+  7      --exit-after-done or --max-time, and not every client that came has
+         the image
   128+n  ended by signal n without an error: 130 after Ctrl-C`
 
 // options are the flags.
@@ -90,6 +92,8 @@ func (o *options) command() *command.Command {
 			"mtu", "packet size in bytes; 9000 for jumbo frames")
 		f.Var(command.Value(&o.config.Unicast, command.ParseUnicast, "WHEN", "auto"),
 			"unicast", "serve by unicast: auto, always, never")
+		f.Var(command.Value(&o.config.MXB1, command.ParseMXB1, "WHEN", "auto"),
+			"mxb1", "serve over MXB 1: never, auto, only")
 		f.Var(command.Value(&o.config.RateBitsPerSec, command.ParseRate, "BITS", ""),
 			"rate", "limit in bits/s: 900M, 1G; or --max-bitrate")
 		f.VarP(command.Value(&o.config.Delay, command.ParseDuration(time.Nanosecond), "TIME", ""),
@@ -105,6 +109,8 @@ func (o *options) command() *command.Command {
 		f.BoolVar(&o.config.ExitAfterDone, "exit-after-done", false, "exit when all clients that came are done or gone")
 		f.Var(command.Value(&o.config.ClientTimeout, command.ParsePositive(time.Second), "TIME", fmt.Sprintf("%gs", multiserver.DefaultClientTimeout.Seconds())),
 			"client-timeout", "count a silent client as lost after this")
+		f.Var(command.Value(&o.config.MaxTime, command.ParsePositive(time.Second), "TIME", ""),
+			"max-time", "end this long after the start, whoever is not done")
 	})
 	c.Add("Messages", o.output.Define)
 	o.addCheck(c)

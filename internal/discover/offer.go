@@ -156,6 +156,10 @@ const (
 	MXB1Only              // nothing but MXB 1, with our servers too
 )
 
+// offerBytes is the size of an offer: as large as most answers, and no larger than any path takes
+// (576 bytes, less IPv6, UDP and the header of the map request).
+const offerBytes = 500
+
 // Question is the map request by which a client asks for a description.
 type Question struct {
 	// Receiver is the number that everybody hears, in questions that go to all. It is for the
@@ -190,6 +194,7 @@ func (q *Question) appendOffer(dst []byte, mtu int, id wire.ReceiverID, private 
 		HostName:      []byte(HostName()),
 		Machine:       from.Digest,
 		Source:        from.Addr,
+		Size:          offerBytes,
 	}
 	return mxb1.AppendMapRequest(dst, offer.AppendTo(nil))
 }

@@ -101,7 +101,7 @@ func (h *Host) Serve(cfg session.Config) (*session.Session, error) {
 var legacyPlace = transmit.Place{Rank: 2, OneIn: 8}
 
 // ServeLegacy adds the service over MXB 1, and fills in Conn, Queue, Group and Log of its
-// configuration. Call it once, before Run.
+// configuration, and Busy. Call it once, after Serve and before Run.
 func (h *Host) ServeLegacy(cfg legacy.ServerConfig) (*legacy.Server, error) {
 	cfg.Conn, cfg.Queue, cfg.Group, cfg.Log = h.conn, h.transmitter.NewQueue(legacy.BatchesInFlight, legacyPlace), h.cfg.Group, h.cfg.Log
 	told := cfg.OnNetwork
@@ -110,6 +110,9 @@ func (h *Host) ServeLegacy(cfg legacy.ServerConfig) (*legacy.Server, error) {
 		if told != nil {
 			told(ifIndex)
 		}
+	}
+	if h.session != nil {
+		cfg.Busy = h.session.Busy
 	}
 	var err error
 	h.legacy, err = legacy.NewServer(cfg)
@@ -152,27 +155,27 @@ func (h *Host) Run(ctx context.Context) error {
 func (h *Host) listen(ctx context.Context) error {
 	buf := make([]byte, 2048)
 	for {
-		n, from, ifIndex, err := h.conn.ReadFrom(buf)
+		n, in, err := h.conn.ReadArrival(buf)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return ctx.Err()
 			}
 			return fmt.Errorf("read requests: %w", err)
 		}
-		h.handle(ctx, buf[:n], from, ifIndex)
+		h.handle(ctx, buf[:n], in)
 	}
 }
 
 // handle dispatches a packet.
-func (h *Host) handle(ctx context.Context, packet []byte, from netip.AddrPort, ifIndex int) {
+func (h *Host) handle(ctx context.Context, packet []byte, in udp.Arrival) {
 	header, payload, err := mxb1.Parse(packet)
 	switch {
 	case err != nil && h.session != nil: // a packet of MXB 2, or of no protocol
-		h.session.Handle(packet, from, ifIndex)
+		h.session.Handle(packet, in)
 	case err == nil && h.session != nil && header.Op == mxb1.OpMapRequest && isOffer(payload):
-		h.session.Handle(payload, from, ifIndex)
+		h.session.Handle(payload, in)
 	case err == nil && h.legacy != nil:
-		h.legacy.Handle(ctx, header, payload, from, ifIndex)
+		h.legacy.Handle(ctx, header, payload, in)
 	default:
 		h.bad.Add(1)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"multiserver/internal/guard"
 	"multiserver/internal/image"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/roster"
@@ -42,6 +43,8 @@ type ServerConfig struct {
 	// that the first request came in on.
 	Interface int
 	Log       *slog.Logger
+	// Busy reports whether MXB 2 has something to send. It may be nil: it never has.
+	Busy func() bool
 	// OnNetwork is called when the blocks go out on another interface; it may be nil.
 	OnNetwork func(ifIndex int)
 }
@@ -80,8 +83,14 @@ type Server struct {
 	table   roster.Requesters
 	figures ServerFigures // without Requesters
 
+	// Owned by the goroutine that calls Handle:
+	answers guard.Answers
+	links   udp.Links
+	began   time.Time // of guard's times; nobody changes it
+
 	// Owned by Run:
 	network network
+	passes  *guard.Passes
 	slots   [][]byte // scratch: where blocks are read to
 }
 
@@ -102,6 +111,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		moved:      make(chan int, 1),
 		toOriginal: description.AppendTo(nil),
 		network:    network{fixed: cfg.Interface != 0},
+		passes:     guard.NewPasses(mxb1.BlockCount(cfg.Source.Size())),
+		began:      time.Now(),
 	}
 	description.HasTrailer, description.Identity = true, identity.Sum64()
 	s.toOthers = description.AppendTo(nil)
@@ -124,7 +135,7 @@ func (s *Server) Figures() ServerFigures {
 
 // Handle takes in a packet of MXB 1 from the control socket. While the queue of requests is
 // full it waits, until ctx ends.
-func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, from netip.AddrPort, ifIndex int) {
+func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, in udp.Arrival) {
 	switch h.Op {
 	case mxb1.OpMapRequest:
 		if s.cfg.Source.Changed() != nil { // its description is wrong by now
@@ -134,8 +145,12 @@ func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, from
 		if mxb1.IsOffer(payload) {
 			answer = s.toOthers
 		}
-		if err := s.cfg.Conn.Reply(answer, from, ifIndex); err != nil {
-			s.cfg.Log.Debug("no way to answer", "client", from, "err", err)
+		from := in.From.Addr()
+		if !from.IsLoopback() && !s.answers.May(time.Since(s.began), from, s.links.Local(from, in.IfIndex), in.Size, len(answer)) {
+			return
+		}
+		if err := s.cfg.Conn.Reply(answer, in); err != nil {
+			s.cfg.Log.Debug("no way to answer", "client", in.From, "err", err)
 		}
 	case mxb1.OpBlockRequest:
 		blocks, err := mxb1.ParseBlockRequest(payload)
@@ -144,7 +159,7 @@ func (s *Server) Handle(ctx context.Context, h mxb1.Header, payload []byte, from
 			return
 		}
 		select {
-		case s.requests <- request{blocks, from, ifIndex}:
+		case s.requests <- request{blocks, in.From, in.IfIndex}:
 		case <-ctx.Done():
 		}
 	default:
@@ -200,10 +215,22 @@ func (s *Server) Run(ctx context.Context) error {
 
 // handleRequest hands a request to the engine.
 func (s *Server) handleRequest(now time.Time, q request) {
+	beside := s.cfg.Busy != nil && s.cfg.Busy()
+	if beside {
+		left := s.passes.Left(now.Sub(s.began), q.from.Addr())
+		if left == 0 {
+			return // it asks again
+		}
+		q.blocks.Last = uint32(min(uint64(q.blocks.Last), uint64(q.blocks.First)+left-1))
+	}
 	if !s.follow(now, q) {
 		return
 	}
+	before := s.engine.Pending()
 	blocks, err := s.engine.Request(q.blocks)
+	if beside {
+		s.passes.Spend(now.Sub(s.began), q.from.Addr(), s.engine.Pending()-before)
+	}
 	if err != nil {
 		s.countBad()
 		return

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"multiserver/internal/guard"
 	"multiserver/internal/image"
 	"multiserver/internal/mxb1"
 	"multiserver/internal/transmit"
@@ -108,7 +109,7 @@ func (r *room) ask(packet []byte) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.Handle(r.Context(), h, payload, r.client.LocalAddr().(*net.UDPAddr).AddrPort(), r.lo.Index)
+	r.Handle(r.Context(), h, payload, udp.Arrival{From: r.client.LocalAddr().(*net.UDPAddr).AddrPort(), IfIndex: r.lo.Index})
 }
 
 func (r *room) askBlocks(first, last uint32) {
@@ -241,6 +242,35 @@ func TestUseInterface(t *testing.T) {
 	for limit := time.Now().Add(testTimeout); r.Figures().Network != r.lo.Name; time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("it sends on %q", r.Figures().Network)
+		}
+	}
+}
+
+// TestBesideMXB2: while MXB 2 has something to send, who asks again and again gets one pass, and
+// later as many as he likes.
+func TestBesideMXB2(t *testing.T) {
+	const blocks = 1000
+	content := make([]byte, blocks*mxb1.BlockSize)
+	source, err := image.FromReader(bytes.NewReader(content), uint64(len(content)), "an.img")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, busy := range []bool{true, false} {
+		s := &Server{
+			cfg:    ServerConfig{Source: source, Busy: func() bool { return busy }, Log: slog.New(slog.DiscardHandler)},
+			engine: mxb1.NewSender(source.Size()), passes: guard.NewPasses(blocks), network: network{fixed: true}, began: time.Now(),
+		}
+		sent := 0
+		hog := request{blocks: mxb1.BlockRequest{Last: blocks - 1}, from: netip.MustParseAddrPort("10.0.0.9:40000")}
+		for n := range 10 {
+			hog.from = netip.AddrPortFrom(hog.from.Addr(), uint16(40000+n)) // the port does not matter
+			s.handleRequest(s.began, hog)
+			for run := s.engine.Next(blocks); run.Len() > 0; run = s.engine.Next(blocks) {
+				sent += int(run.Len())
+			}
+		}
+		if want := map[bool]int{true: blocks + blocks/8, false: 10 * blocks}[busy]; sent != want {
+			t.Errorf("beside MXB 2 %v: %d blocks are sent, want %d", busy, sent, want)
 		}
 	}
 }

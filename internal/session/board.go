@@ -81,7 +81,7 @@ func (b *board) setRate(waiting bool, limit uint64, reason string) {
 func (b *board) offer(o wire.Offer, in packet) (again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.table.OfferMachine(o, in.from.Addr(), in.ifIndex)
+	b.table.OfferMachine(o, in.From.Addr(), in.IfIndex)
 	return b.table.Offer(o.Receiver, string(o.HostName))
 }
 

@@ -18,19 +18,19 @@ func (l *live) dispatch(kind wire.Type, in packet) error {
 	case wire.TypeWanted:
 		return parsed(in, wire.ParseWanted, func(in packet, p wire.Wanted) {
 			l.streams.of(p.Receiver).engine.HandleWanted(l.now(), p)
-			l.streams.needs(l.now(), p.Receiver, in.from.Addr())
+			l.streams.needs(l.now(), p.Receiver, in.From.Addr())
 			l.record(in, p.Receiver, nil)
 		})
 	case wire.TypeWantedSymbols:
 		return parsed(in, wire.ParseWantedSymbols, func(in packet, p wire.WantedSymbols) {
 			l.streams.of(p.Receiver).engine.HandleWantedSymbols(l.now(), p)
-			l.streams.needs(l.now(), p.Receiver, in.from.Addr())
+			l.streams.needs(l.now(), p.Receiver, in.From.Addr())
 			l.record(in, p.Receiver, nil)
 		})
 	case wire.TypeWantedSubblocks:
 		return parsed(in, wire.ParseWantedSubblocks, func(in packet, p wire.WantedSubblocks) {
 			l.streams.of(p.Receiver).engine.HandleWantedSubblocks(l.now(), p)
-			l.streams.needs(l.now(), p.Receiver, in.from.Addr())
+			l.streams.needs(l.now(), p.Receiver, in.From.Addr())
 			l.record(in, p.Receiver, nil)
 		})
 	case wire.TypeGoodbye:
@@ -57,25 +57,30 @@ func parsed[P any](in packet, parse func([]byte) (P, error), handle func(packet,
 // handleOffer answers an offer with the session's description. The client becomes a receiver
 // only with its first packet in the session: anybody can send offers in others' names.
 func (l *live) handleOffer(in packet, offer wire.Offer) {
+	now, from := l.now(), in.From.Addr()
+	local := from.IsLoopback() || l.links.Local(from, in.IfIndex)
+	answer := l.describe(offer.Receiver, in.From, in.IfIndex, offer.Private)
+	if !from.IsLoopback() && !l.answers.May(now, from, local, in.Size, len(answer)) {
+		return
+	}
 	l.emptyAt = time.Time{}
 	again := l.board.offer(offer, in)
-	now := l.now()
 	l.streams.lacking.record(now, &offer, l.streams.knows)
 	if l.streams.lacking.has(offer.Receiver) {
 		if err := l.admitLacking(now); err != nil {
-			l.cfg.Log.Warn("cannot serve a client of an earlier version: upgrade it", "client", in.from, "err", err)
+			l.cfg.Log.Warn("cannot serve a client of an earlier version: upgrade it", "client", in.From, "err", err)
 		}
 	}
-	answer := l.describe(offer.Receiver, in.from, in.ifIndex, offer.Private)
-	if err := l.cfg.Conn.Reply(answer, in.from, in.ifIndex); err != nil {
-		l.cfg.Log.Debug("no way to answer", "client", in.from, "err", err)
+	answer = l.describe(offer.Receiver, in.From, in.IfIndex, offer.Private)
+	if err := l.cfg.Conn.Reply(answer, in.Arrival); err != nil {
+		l.cfg.Log.Debug("no way to answer", "client", in.From, "err", err)
 	}
-	if again && !offer.Private && in.from.Addr().Is4() {
+	if again && !offer.Private && from.Is4() && l.answers.MayBroadcast(now, local) {
 		// If the ARP request for the client's hardware address is lost, the system repeats it
 		// only after a second. A broadcast needs no such address.
-		to := netip.AddrPortFrom(udp.LimitedBroadcast, in.from.Port())
-		if err := l.cfg.Conn.WriteTo(answer, to, in.ifIndex); err != nil {
-			l.cfg.Log.Debug("answer by broadcast", "client", in.from, "err", err)
+		to := netip.AddrPortFrom(udp.LimitedBroadcast, in.From.Port())
+		if err := l.cfg.Conn.WriteTo(answer, to, in.IfIndex); err != nil {
+			l.cfg.Log.Debug("answer by broadcast", "client", in.From, "err", err)
 		}
 	}
 }
@@ -86,7 +91,7 @@ func (l *live) handleReport(in packet, p wire.Report) {
 		l.pace.prober.Reached()
 	}
 	st.engine.HandleReport(now, p)
-	st.control.report(now, in.from.Addr(), p)
+	st.control.report(now, in.From.Addr(), p)
 	l.record(in, p.Receiver, func(t *roster.Table) { t.Report(p) })
 }
 
@@ -114,15 +119,15 @@ func (l *live) handleGoodbye(in packet, p wire.Goodbye) {
 	}
 	l.streams.done(now, p.Receiver)
 	l.pace.gate.Record(now, p.Receiver)
-	l.streams.recordNetwork(now, in.ifIndex)
-	l.board.goodbye(p, in.from)
+	l.streams.recordNetwork(now, in.IfIndex)
+	l.board.goodbye(p, in.From)
 	if known {
 		return
 	}
 	ack := wire.GoodbyeAck{Session: l.id}
 	ack.Receivers = ack.Receivers.Append(p.Receiver)
-	if err := l.cfg.Conn.Reply(ack.AppendTo(nil), in.from, in.ifIndex); err != nil {
-		l.cfg.Log.Debug("no way to acknowledge a goodbye", "client", in.from, "err", err)
+	if err := l.cfg.Conn.Reply(ack.AppendTo(nil), in.Arrival); err != nil {
+		l.cfg.Log.Debug("no way to acknowledge a goodbye", "client", in.From, "err", err)
 	}
 }
 
@@ -130,10 +135,10 @@ func (l *live) handleGoodbye(in packet, p wire.Goodbye) {
 func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 	now := l.now()
 	if p.Wanted && l.streams.of(p.Receiver).raw {
-		l.cfg.Log.Warn("a client of an earlier version, which cannot decode zstd, hears nothing of its multicast group: upgrade it, or start it before the stream begins", "client", in.from)
+		l.cfg.Log.Warn("a client of an earlier version, which cannot decode zstd, hears nothing of its multicast group: upgrade it, or start it before the stream begins", "client", in.From)
 		return
 	}
-	decision := l.streams.peers.Request(now, p, in.from)
+	decision := l.streams.peers.Request(now, p, in.From)
 	switch decision {
 	case routes.Refused:
 		l.board.countBad()
@@ -142,21 +147,21 @@ func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 		l.streams.endUnicast(now, p.Receiver)
 		return
 	case routes.Full:
-		l.cfg.Log.Warn("too many clients hear nothing of the multicast group; this one is not served", "client", in.from)
+		l.cfg.Log.Warn("too many clients hear nothing of the multicast group; this one is not served", "client", in.From)
 		return
 	case routes.Renewed:
 		return
 	}
-	ifIndex := in.ifIndex
-	if l.cfg.Conn.WriteTo(l.describe(p.Receiver, in.from, ifIndex, true), in.from, ifIndex) != nil {
-		ifIndex = 0 // as Reply does
+	to := in.Arrival
+	if l.cfg.Conn.ReplyBy(l.describe(p.Receiver, in.From, to.IfIndex, true), to) != nil {
+		to.IfIndex = 0 // as Reply does
 	}
-	if err := l.streams.admitUnicast(now, p.Receiver, in.from, ifIndex, l.pace.closed, l.store.Completion()); err != nil {
-		l.cfg.Log.Warn("cannot send by unicast", "client", in.from, "err", err)
+	if err := l.streams.admitUnicast(now, p.Receiver, to, l.pace.closed, l.store.Completion()); err != nil {
+		l.cfg.Log.Warn("cannot send by unicast", "client", in.From, "err", err)
 		return
 	}
 	if decision == routes.New && l.cfg.Unicast == routes.Auto {
-		l.cfg.Log.Info("a client hears nothing of the multicast group and is served by unicast", "client", in.from)
+		l.cfg.Log.Info("a client hears nothing of the multicast group and is served by unicast", "client", in.From)
 	}
 }
 
@@ -164,6 +169,6 @@ func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
 func (l *live) record(in packet, id wire.ReceiverID, change func(*roster.Table)) {
 	now := l.now()
 	l.pace.gate.Record(now, id)
-	l.streams.recordNetwork(now, in.ifIndex)
-	l.board.record(id, in.from, change)
+	l.streams.recordNetwork(now, in.IfIndex)
+	l.board.record(id, in.From, change)
 }

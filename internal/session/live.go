@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"multiserver/internal/blockstore"
 	"multiserver/internal/codec"
 	"multiserver/internal/congestion"
 	"multiserver/internal/failure"
+	"multiserver/internal/guard"
 	"multiserver/internal/image"
 	"multiserver/internal/memory"
 	"multiserver/internal/routes"
@@ -28,6 +30,8 @@ const (
 	// lingerTime is how long the session stays when all are done: a receiver repeats its
 	// goodbye if the acknowledgement is lost.
 	lingerTime = 500 * time.Millisecond
+	// longestLinger is how long those that ask anew keep it, and then do not join.
+	longestLinger = 3 * time.Second
 	// fitEvery is how often the memory is looked at.
 	fitEvery = time.Second
 	// lastWords is how often the end of a session is announced.
@@ -39,6 +43,7 @@ type live struct {
 	cfg *Config
 	facts
 	board   *board
+	busy    *atomic.Bool // the session's
 	streams *streams
 	store   *blockstore.Store
 	pace    *pace
@@ -46,7 +51,11 @@ type live struct {
 
 	packetSize int // bytes of a full packet
 
-	emptyAt   time.Time     // since when nobody is unfinished
+	answers guard.Answers
+	links   udp.Links
+
+	emptyAt   time.Time     // since when nobody is unfinished, or asks
+	doneAt    time.Time     // since when nobody is unfinished
 	noticedAt time.Duration // when twins were last told
 	fittedAt  time.Duration // when the memory was last looked at
 	stalled   bool          // reading the image takes long, and that was said
@@ -55,7 +64,7 @@ type live struct {
 
 // newLive makes the engine and the store, for packets that fill the MTU of the interface
 // that the first offer came in on.
-func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
+func newLive(cfg *Config, f facts, b *board, busy *atomic.Bool, ifIndex int) (*live, error) {
 	if cfg.Interface != 0 {
 		ifIndex = cfg.Interface
 	}
@@ -67,7 +76,7 @@ func newLive(cfg *Config, f facts, b *board, ifIndex int) (*live, error) {
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}
-	l := &live{cfg: cfg, facts: f, board: b}
+	l := &live{cfg: cfg, facts: f, board: b, busy: busy}
 	packetSize := wire.SymbolHeaderSize + int(symbolSize)
 	packetBits := float64(8 * udp.PacketWireBytes(cfg.Group, packetSize))
 	symbols := float64(codec.HeaderSize+int(f.geometry.BlockSize)) / float64(symbolSize)
@@ -173,10 +182,14 @@ func (l *live) description() wire.Description {
 	return d
 }
 
+// isBusy reports whether the stream has begun and has receivers: MXB 1 then gets less.
+func (l *live) isBusy() bool { return !l.pace.closed && l.streams.unfinished() > 0 }
+
 // step does what is due. It returns how long nothing will be due unless something comes in; 0
 // if there is more to send.
 func (l *live) step() (wait time.Duration, err error) {
 	l.tick()
+	l.busy.Store(l.isBusy())
 	if l.isOver() {
 		return 0, l.verdict()
 	}
@@ -321,13 +334,16 @@ func (l *live) rateTaken(begun time.Time, bytes int, bits float64) float64 {
 // moment, in case the last goodbye is repeated.
 func (l *live) isOver() bool {
 	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > 0 || l.board.waits(l.cfg.Gate.MinReceivers > 0) {
-		l.emptyAt = time.Time{}
+		l.emptyAt, l.doneAt = time.Time{}, time.Time{}
 		return false
 	}
 	if l.emptyAt.IsZero() {
 		l.emptyAt = time.Now()
 	}
-	return time.Since(l.emptyAt) > lingerTime
+	if l.doneAt.IsZero() {
+		l.doneAt = l.emptyAt
+	}
+	return time.Since(l.emptyAt) > lingerTime || time.Since(l.doneAt) > longestLinger
 }
 
 // verdict is the error that a session with ExitAfterDone ends with.
@@ -335,6 +351,18 @@ func (l *live) verdict() error {
 	failed, all := l.board.verdict()
 	if failed > 0 {
 		return failure.New(failure.ErrReceiversFailed, "%d of %d clients did not get the image", failed, all)
+	}
+	return ErrAllDone
+}
+
+// outOfTime is the error that a session ends with after Config.MaxTime.
+func (b *board) outOfTime(limit time.Duration) error {
+	failed, all := b.verdict()
+	switch {
+	case all == 0:
+		return failure.New(failure.ErrTimeLimit, "ServerConfig.MaxTime of %s has passed, and no client came", limit)
+	case failed > 0:
+		return failure.New(failure.ErrReceiversFailed, "ServerConfig.MaxTime of %s has passed: %d of %d clients did not get the image", limit, failed, all)
 	}
 	return ErrAllDone
 }

@@ -9,12 +9,16 @@ import (
 	"multiserver/internal/wire"
 )
 
+// maxTaken is how many events are taken in before the session sends again: a flood of packets does
+// not keep it from that.
+const maxTaken = 256
+
 // loop serves until ctx or the session ends.
 func (s *Session) loop(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		for s.pending() && ctx.Err() == nil {
+		for n := 0; n < maxTaken && s.pending() && ctx.Err() == nil; n++ {
 			if err := s.receive(ctx, nil); err != nil {
 				return err
 			}
@@ -23,11 +27,17 @@ func (s *Session) loop(ctx context.Context) error {
 			return ctx.Err()
 		}
 		wait := time.Hour // until the first offer
+		if limit := s.cfg.MaxTime; limit > 0 {
+			if wait = min(wait, limit-s.facts.now()); wait <= 0 {
+				return s.board.outOfTime(limit)
+			}
+		}
 		if s.live != nil {
-			var err error
-			if wait, err = s.live.step(); err != nil {
+			due, err := s.live.step()
+			if err != nil {
 				return err
 			}
+			wait = min(wait, due)
 		}
 		if wait > 0 {
 			timer.Reset(wait)
@@ -107,7 +117,7 @@ func (s *Session) handle(in packet) error {
 			return err
 		}
 		if s.live == nil {
-			if s.live, err = newLive(&s.cfg, s.facts, s.board, in.ifIndex); err != nil {
+			if s.live, err = newLive(&s.cfg, s.facts, s.board, &s.busy, in.IfIndex); err != nil {
 				return err
 			}
 			s.begun <- s.live.store

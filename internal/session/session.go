@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -67,6 +68,8 @@ type Config struct {
 	Gate startgate.Gate
 	// ExitAfterDone ends the session when every receiver that came is done or gone.
 	ExitAfterDone bool
+	// MaxTime ends the session after that time, whoever is not done; 0: never.
+	MaxTime time.Duration
 	// ClientTimeout is after how long a receiver that is silent is gone; 0: DefaultClientTimeout.
 	ClientTimeout time.Duration
 	Unicast       routes.Mode
@@ -102,9 +105,8 @@ type Figures struct {
 
 // packet is a packet of MXB 2, or the offer in a map request, as it came in.
 type packet struct {
-	bytes   []byte
-	from    netip.AddrPort
-	ifIndex int
+	udp.Arrival
+	bytes []byte
 }
 
 // facts are what never changes in a session.
@@ -141,6 +143,9 @@ type Session struct {
 	// moved goes from UseInterface to loop: the index that the configured interface has now. It has
 	// room for one, the newest. Nobody closes it.
 	moved chan int
+
+	// busy: the stream goes on. loop sets it, and Busy reads it.
+	busy atomic.Bool
 
 	live *live // nil before the first offer; loop's
 }
@@ -194,9 +199,9 @@ func (s *Session) ID() wire.SessionID { return s.facts.id }
 
 // Handle takes in a packet of MXB 2, or the offer in a map request, from the control socket.
 // It keeps a copy, and never waits.
-func (s *Session) Handle(b []byte, from netip.AddrPort, ifIndex int) {
+func (s *Session) Handle(b []byte, from udp.Arrival) {
 	select {
-	case s.inbox <- packet{append([]byte(nil), b...), from, ifIndex}:
+	case s.inbox <- packet{from, append([]byte(nil), b...)}:
 	default: // lost, as any packet may be
 	}
 }
@@ -220,12 +225,16 @@ func (s *Session) UseInterface(ifIndex int) {
 	s.moved <- ifIndex
 }
 
+// Busy reports whether the stream has begun, and has receivers that are not done. Any goroutine may
+// call it.
+func (s *Session) Busy() bool { return s.busy.Load() }
+
 // Figures returns the present state.
 func (s *Session) Figures() Figures { return s.board.show() }
 
 // Run serves until ctx or the session ends, and tells the receivers why. It returns after all
-// of its goroutines have ended: with ctx's error, ErrAllDone, an error of kind
-// ReceiversFailed, or the image's error.
+// of its goroutines have ended: with ctx's error, ErrAllDone, an error of kind ReceiversFailed or
+// TimeLimit, or the image's error.
 func (s *Session) Run(ctx context.Context) error {
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.watch(inner) })
@@ -243,7 +252,7 @@ func (s *Session) Run(ctx context.Context) error {
 		switch {
 		case inner.Err() != nil:
 			cause = context.Cause(inner)
-		case errors.Is(err, ErrAllDone) || errors.Is(err, failure.ErrReceiversFailed):
+		case errors.Is(err, ErrAllDone) || errors.Is(err, failure.ErrReceiversFailed) || errors.Is(err, failure.ErrTimeLimit):
 			cause = context.Canceled
 		}
 		if s.live != nil {

@@ -203,7 +203,14 @@ func (r *room) joinWith(id wire.ReceiverID, codecs wire.Codecs) *peer {
 
 func (p *peer) addr() netip.AddrPort { return p.socket.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-func (p *peer) send(packet []byte) { p.Handle(packet, p.addr(), p.lo) }
+func (p *peer) arrival() udp.Arrival { return p.from(p.addr().String()) }
+
+// from is the way of a packet from an address.
+func (r *room) from(addr string) udp.Arrival {
+	return udp.Arrival{From: netip.MustParseAddrPort(addr), IfIndex: r.lo}
+}
+
+func (p *peer) send(packet []byte) { p.Handle(packet, p.arrival()) }
 
 // read returns the next packet that came to the peer's own address.
 func (p *peer) read() []byte {
@@ -338,7 +345,7 @@ func TestFailedReceiver(t *testing.T) {
 func TestOtherSession(t *testing.T) {
 	r := newRoom(t, newDisk(5000), Config{})
 	stray := wire.Report{Session: r.ID(), Receiver: 9, Number: 1}
-	r.Handle(stray.AppendTo(nil), netip.MustParseAddrPort("127.0.0.1:9"), r.lo)
+	r.Handle(stray.AppendTo(nil), r.from("127.0.0.1:9"))
 	r.until("a packet before the first offer", func(f Figures) bool { return f.BadPackets == 1 })
 	p := r.join(7)
 	stray.Session++
@@ -416,7 +423,7 @@ func TestUnicast(t *testing.T) {
 	r.until("a forged token", func(f Figures) bool { return f.BadPackets == 1 })
 	request := forged
 	request.Token--
-	r.Handle(request.AppendTo(nil), netip.MustParseAddrPort("127.0.0.1:9"), r.lo) // from another address
+	r.Handle(request.AppendTo(nil), r.from("127.0.0.1:9")) // from another address
 	r.until("another's token", func(f Figures) bool { return f.BadPackets == 2 })
 	p.send(request.AppendTo(nil))
 	if d, err := wire.ParseDescription(p.read()); err != nil || d.Session != r.ID() {
@@ -506,7 +513,7 @@ func TestChangedBeforeJoin(t *testing.T) {
 		defer socket.Close()
 		addr := socket.LocalAddr().(*net.UDPAddr).AddrPort()
 		d.changed.Store(true)
-		r.Handle(wire.Offer{Version: 1, Receiver: 8, Codecs: 1, LargestPacket: 1472}.AppendTo(nil), addr, r.lo)
+		r.Handle(wire.Offer{Version: 1, Receiver: 8, Codecs: 1, LargestPacket: 1472}.AppendTo(nil), r.from(addr.String()))
 		if err := r.end(); !errors.Is(err, image.ErrChanged) {
 			t.Errorf("%s: it ends with %v", name, err)
 		}
@@ -540,7 +547,7 @@ func TestFullInbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // which ends a Handle that waits for ever
 		s := &Session{inbox: make(chan packet, 2)}
 		for range 3 {
-			s.Handle([]byte("packet"), netip.AddrPort{}, 1)
+			s.Handle([]byte("packet"), udp.Arrival{IfIndex: 1})
 		}
 		if len(s.inbox) != 2 {
 			t.Errorf("%d packets wait", len(s.inbox))

@@ -369,8 +369,8 @@ func (st *stream) redirect(interfaces []int, ways map[int]transmit.Sender) map[i
 }
 
 // admitUnicast begins to serve a receiver by unicast.
-func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, addr netip.AddrPort, ifIndex int, closed bool, c wire.Completion) error {
-	way, err := s.cfg.Conn.NewSender(addr, ifIndex, udp.MethodAuto)
+func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, to udp.Arrival, closed bool, c wire.Completion) error {
+	way, err := s.cfg.Conn.NewReplier(to, udp.MethodAuto)
 	if err != nil {
 		return err
 	}
@@ -387,12 +387,12 @@ func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, addr netip
 		s.unicast.engine.SetGateClosed(now, closed)
 		s.all = append(s.all, s.unicast)
 	}
-	s.peers.Admit(now, id, addr)
+	s.peers.Admit(now, id, to.From)
 	s.peerWays[id] = way
 	s.group.engine.Leave(id)
 	s.group.control.leave(id)
 	s.unicast.engine.Join(now, id)
-	s.unicast.control.add(now, id, addr.Addr(), s.unicast.sequence)
+	s.unicast.control.add(now, id, to.From.Addr(), s.unicast.sequence)
 	s.redirectUnicast(now)
 	return nil
 }

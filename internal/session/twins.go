@@ -5,6 +5,7 @@ import (
 
 	"multiserver/internal/roster"
 	"multiserver/internal/twins"
+	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
 
@@ -23,7 +24,7 @@ func (l *live) warnOfTwins(now time.Duration) {
 			l.cfg.Log.Warn(twins.Text(each.Addr.Addr(), each.Name, each.OtherName))
 		}
 		notice := l.describe(each.Receiver, each.Addr, each.Link, true)
-		if err := l.cfg.Conn.Reply(notice, each.Addr, each.Link); err != nil {
+		if err := l.cfg.Conn.Reply(notice, udp.Arrival{From: each.Addr, IfIndex: each.Link}); err != nil {
 			l.cfg.Log.Debug("tell a client that another machine has its address", "client", each.Addr, "err", err)
 		}
 	}

@@ -144,19 +144,17 @@ func (c *Conn) clearErrors() {
 	})
 }
 
-// ReadFrom receives one datagram into b and cuts off what does not fit. ifIndex is
-// the interface that it arrived by.
-func (c *Conn) ReadFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, err error) {
+func (c *Conn) readFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, at netip.Addr, err error) {
 	for r := (retry{conn: c}); ; {
 		n, controlSize, _, src, err := c.udp.ReadMsgUDPAddrPort(b, c.readControl)
 		if err != nil && r.again(err) {
 			continue
 		}
 		if err != nil {
-			return 0, netip.AddrPort{}, 0, err
+			return 0, netip.AddrPort{}, 0, at, err
 		}
 		_, ifIndex := parseControl(c.readControl[:controlSize])
-		return n, unmap(src), ifIndex, nil
+		return n, unmap(src), ifIndex, parseDestination(c.readControl[:controlSize]), nil
 	}
 }
 
@@ -167,8 +165,12 @@ func (c *Conn) WriteTo(b []byte, dst netip.AddrPort, ifIndex int) error {
 	if err := c.validateDestination(dst); err != nil {
 		return err
 	}
+	return c.writeFrom(b, dst, ifIndex, c.source(dst.Addr(), ifIndex))
+}
+
+// writeFrom is WriteTo from a source address.
+func (c *Conn) writeFrom(b []byte, dst netip.AddrPort, ifIndex int, source netip.Addr) error {
 	var space [controlSize]byte
-	source := c.source(dst.Addr(), ifIndex)
 	err := c.write(b, appendPacketInfo(space[:0], ifIndex, source), dst, ifIndex)
 	if !NetworkLost(err) {
 		return err

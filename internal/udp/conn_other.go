@@ -68,21 +68,20 @@ func (c *Conn) begin(config ConnConfig) error {
 	return err
 }
 
-// ReadFrom receives one datagram into b and cuts off what does not fit. ifIndex is
-// the interface that it arrived by.
-func (c *Conn) ReadFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, err error) {
+// readFrom does not know the address that a datagram was sent to.
+func (c *Conn) readFrom(b []byte) (n int, src netip.AddrPort, ifIndex int, at netip.Addr, err error) {
 	for r := (retry{conn: c}); ; {
 		n, info, addr, err := c.packets.ReadFrom(b)
 		if err != nil && r.again(err) {
 			continue
 		}
 		if err != nil {
-			return 0, netip.AddrPort{}, 0, err
+			return 0, netip.AddrPort{}, 0, at, err
 		}
 		if info != nil {
 			ifIndex = info.IfIndex
 		}
-		return n, unmap(addr.(*net.UDPAddr).AddrPort()), ifIndex, nil
+		return n, unmap(addr.(*net.UDPAddr).AddrPort()), ifIndex, at, nil
 	}
 }
 
@@ -114,6 +113,11 @@ func (c *Conn) writeOnce(b []byte, dst netip.AddrPort, ifIndex int) error {
 	}
 	_, err := c.udp.WriteToUDPAddrPort(b, dst)
 	return err
+}
+
+// writeFrom leaves the source to the system.
+func (c *Conn) writeFrom(b []byte, dst netip.AddrPort, ifIndex int, _ netip.Addr) error {
+	return c.WriteTo(b, dst, ifIndex)
 }
 
 // clearErrors does nothing: a reported error is gone here.

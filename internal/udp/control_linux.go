@@ -52,6 +52,29 @@ func appendControl(dst []byte, level, kind int32, data []byte) []byte {
 	return append(dst, padding[:unix.CmsgSpace(len(data))-unix.CmsgLen(len(data))]...)
 }
 
+// parseDestination reads which address of this host a datagram was sent to; not valid if it was
+// none (IP_PKTINFO has the local address, and the one in the datagram's header).
+func parseDestination(control []byte) (at netip.Addr) {
+	for len(control) >= unix.SizeofCmsghdr {
+		header, data, rest, err := unix.ParseOneSocketControlMessage(control)
+		if err != nil {
+			break
+		}
+		switch {
+		case header.Level == unix.IPPROTO_IP && header.Type == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
+			if local := [4]byte(data[4:8]); local == [4]byte(data[8:12]) {
+				at = netip.AddrFrom4(local)
+			}
+		case header.Level == unix.IPPROTO_IPV6 && header.Type == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
+			if to := netip.AddrFrom16([16]byte(data[:16])); !to.IsMulticast() {
+				at = to
+			}
+		}
+		control = rest
+	}
+	return at
+}
+
 // parseControl reads what the kernel tells of a datagram: the size of the segments
 // that it joined (0: it joined none) and the interface that it arrived by (0: not
 // told). Messages of other kinds are skipped, a broken one ends it.

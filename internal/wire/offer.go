@@ -30,6 +30,10 @@ import (
 //	+---------------------------------------------------------------+ +8
 //	|                       source (16 bytes)                       |
 //	+---------------------------------------------------------------+ +24
+//	|  zeros ...
+//	+-----------
+//
+// The zeros make the question as large as its answer: a sender answers no more than it was sent.
 //
 // Unlike in other packets, an unknown version is no error if it is a later one:
 // later versions add fields at the end only, and a sender answers in the latest
@@ -46,6 +50,9 @@ type Offer struct {
 	// receiver's interface: its MTU less IP and UDP headers.
 	LargestPacket uint16
 	HostName      []byte // Text, may be empty
+	// Size is how many bytes the offer has with its zeros, at most MaxControlSize; fewer than it
+	// needs are no zeros. ParseOffer does not set it.
+	Size int
 	// Machine tells one machine from another that has the same address: opaque, another one after
 	// each boot. 0, unknown, is not sent, and neither is Source then.
 	Machine uint64
@@ -73,6 +80,7 @@ func (o Offer) AppendTo(dst []byte) []byte {
 	must(o.Version > 0, "offer without a version")
 	must(o.LargestPacket >= minLargestPacket && o.LargestPacket <= MaxPacketSize, "largest packet out of bounds")
 	must(validText(o.HostName), "host name is no Text")
+	must(o.Size <= MaxControlSize, "offer too large")
 	start := len(dst)
 	dst = binary.BigEndian.AppendUint32(dst, offerMagic)
 	flags := byte(0)
@@ -85,13 +93,16 @@ func (o Offer) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(o.Receiver))
 	dst = append(dst, byte(len(o.HostName)))
 	dst = append(dst, o.HostName...)
-	if o.Machine != 0 {
+	if o.Machine != 0 || o.Size > len(dst)-start {
 		dst = binary.BigEndian.AppendUint64(dst, o.Machine)
 		var source [16]byte
-		if o.Source.IsValid() {
+		if o.Machine != 0 && o.Source.IsValid() {
 			source = o.Source.As16()
 		}
 		dst = append(dst, source[:]...)
+	}
+	if zeros := o.Size - (len(dst) - start); zeros > 0 {
+		dst = append(dst, make([]byte, zeros)...)
 	}
 	b := dst[start:]
 	binary.BigEndian.PutUint32(b[offerChecksumAt:], checksum(b, offerChecksumAt))

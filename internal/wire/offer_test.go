@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -18,6 +19,18 @@ func TestOffer(t *testing.T) {
 	checkVector(t, "machine offer", machine, ParseOffer)
 	checkTaken(t, "machine offer", ParseOffer, func(b []byte) []byte { return append(b, "of a later version"...) })
 	checkTaken(t, "offer", ParseOffer, func(b []byte) []byte { return append(b, make([]byte, 99)...) })
+	for _, each := range []Offer{o, private, machine} {
+		each.Size = 500
+		b := each.AppendTo(nil)
+		each.Size = 0
+		if got, err := ParseOffer(b); err != nil || len(b) != 500 || !reflect.DeepEqual(got, each) {
+			t.Errorf("%+v with zeros has %d bytes: %+v, %v", each, len(b), got, err)
+		}
+		each.Size = 20 // no room for zeros
+		if b := each.AppendTo(nil); len(b) > 56 {
+			t.Errorf("%+v has %d bytes", each, len(b))
+		}
+	}
 	for cut := 1; cut <= machineSize; cut++ {
 		whole := vectors["machine offer"]
 		if got, err := ParseOffer(sealed(bytes.Clone(whole[:len(whole)-cut]))); err != nil || got.Machine != 0 || got.Source.IsValid() {

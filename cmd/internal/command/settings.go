@@ -37,6 +37,8 @@ var flagOf = map[string]string{
 	"ServerConfig.ExitAfterDone":    "--exit-after-done",
 	"ServerConfig.ClientTimeout":    "--client-timeout",
 	"ServerConfig.Unicast":          "--unicast",
+	"ServerConfig.MaxTime":          "--max-time",
+	"ServerConfig.MXB1":             "--mxb1",
 
 	"ClientConfig.Output":         "-o",
 	"ClientConfig.Disk":           "--target",
