@@ -175,7 +175,7 @@ func (k clientChecker) group(ctx context.Context, conn *udp.Conn, found discover
 		return false
 	}
 	defer stream.Close()
-	t := trainListener{found: found, id: k.id}
+	t := trainListener{found: found, id: found.Session.Receiver}
 	if err := t.listen(ctx, conn, stream); err != nil {
 		k.wrong("group", "try again", "%v", err)
 		return false
@@ -212,6 +212,12 @@ func (t *trainListener) listen(ctx context.Context, conn *udp.Conn, stream *udp.
 	in := udp.NewBatch()
 	t.began = time.Now()
 	defer func() { t.took = time.Since(t.began) }()
+	if d := t.found.Session; d.Answer.Proof != 0 { // only those that prove their address get trains
+		proof := wire.AddressProof{Session: d.Session, Receiver: t.id, Proof: d.Answer.Proof, Digest: d.Answer.Private.Digest(t.id)}
+		if err := conn.WriteTo(proof.AppendTo(nil), t.found.Server, t.found.AskFrom); err != nil {
+			return err
+		}
+	}
 	question := wire.ProbeReport{Session: t.found.Session.Session, Receiver: t.id}.AppendTo(nil)
 	for asks := 0; asks < checkAsks && len(t.trains) < checkTrains; asks++ {
 		if err := conn.WriteTo(question, t.found.Server, t.found.AskFrom); err != nil {

@@ -358,6 +358,9 @@ func TestQuestion(t *testing.T) {
 			t.Fatalf("it asks with %+v, %v", h, err)
 		}
 		offer, err := wire.ParseOffer(payload)
+		if mode != MXB1Only && len(payload) != offerBytes { // so that the answer is no larger
+			t.Errorf("the offer has %d bytes", len(payload))
+		}
 		if offered := err == nil && offer.Receiver == us && offer.LargestPacket == 1472; offered == only {
 			t.Errorf("only MXB 1: %v; it offers %+v, %v", only, offer, err)
 		}

@@ -53,7 +53,7 @@ func (f *finding) ask(now time.Time) {
 	for _, each := range s.Interfaces {
 		mtu = min(mtu, each.MTU)
 	}
-	if err := f.conn.WriteTo(s.AppendPrivate(nil, mtu, s.private, f.found.Server.Addr()), f.found.Server, f.found.AskFrom); err != nil {
+	if err := f.conn.WriteTo(s.AppendPrivate(nil, mtu, s.private, 0, f.found.Server.Addr()), f.found.Server, f.found.AskFrom); err != nil {
 		s.Log.Debug("ask the server that was found", "server", f.found.Server, "err", err)
 	}
 }

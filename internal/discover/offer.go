@@ -172,16 +172,17 @@ type Question struct {
 // AppendTo appends the request that goes to all, for an interface of that MTU. Unless it keeps to
 // MXB 1, it offers MXB 2.
 func (q *Question) AppendTo(dst []byte, mtu int) []byte {
-	return q.appendOffer(dst, mtu, q.Receiver, false, twins.Machine{})
+	return q.appendOffer(dst, mtu, q.Receiver, 0, false, twins.Machine{})
 }
 
 // AppendPrivate appends the request that goes to the address of one server, with a number that nobody
-// else hears, and with this machine as the server sees it.
-func (q *Question) AppendPrivate(dst []byte, mtu int, id wire.ReceiverID, server netip.Addr) []byte {
-	return q.appendOffer(dst, mtu, id, true, twins.Toward(server))
+// else hears, and with this machine as the server sees it. private is the private number that the
+// client has of the session; 0 if it has none yet.
+func (q *Question) AppendPrivate(dst []byte, mtu int, id wire.ReceiverID, private wire.PrivateNumber, server netip.Addr) []byte {
+	return q.appendOffer(dst, mtu, id, private.Digest(id), true, twins.Toward(server))
 }
 
-func (q *Question) appendOffer(dst []byte, mtu int, id wire.ReceiverID, private bool, from twins.Machine) []byte {
+func (q *Question) appendOffer(dst []byte, mtu int, id wire.ReceiverID, digest wire.PrivateDigest, private bool, from twins.Machine) []byte {
 	if q.MXB1 == MXB1Only {
 		return mxb1.AppendMapRequest(dst, mxb1.Offer())
 	}
@@ -194,6 +195,7 @@ func (q *Question) appendOffer(dst []byte, mtu int, id wire.ReceiverID, private 
 		HostName:      []byte(HostName()),
 		Machine:       from.Digest,
 		Source:        from.Addr,
+		Digest:        digest,
 		Size:          offerBytes,
 	}
 	return mxb1.AppendMapRequest(dst, offer.AppendTo(nil))

@@ -62,6 +62,13 @@ func (r *Reader) Follow(server netip.AddrPort) {
 	r.mu.Unlock()
 }
 
+// TakeNumber records that the session has another number.
+func (r *Reader) TakeNumber(id wire.ReceiverID) {
+	r.mu.Lock()
+	r.number = id
+	r.mu.Unlock()
+}
+
 func (r *Reader) state() (server netip.AddrPort, seeking bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +108,10 @@ func (r *Reader) Run(fail func(error)) {
 		if err != nil || r.divert != nil && r.divert(from, buf[:n]) {
 			continue
 		}
-		o, err := r.search.parse(buf[:n], r.number)
+		r.mu.Lock()
+		number := r.number
+		r.mu.Unlock()
+		o, err := r.search.parse(buf[:n], number)
 		if err != nil {
 			r.search.Account.BadAnswer()
 			continue

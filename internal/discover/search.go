@@ -266,7 +266,7 @@ func (s *Search) ask(conn *udp.Conn, host netip.Addr, step int) time.Duration {
 	}
 	var packet []byte
 	if host.IsValid() {
-		packet = s.AppendPrivate(nil, mtu, s.private, host)
+		packet = s.AppendPrivate(nil, mtu, s.private, 0, host)
 	} else {
 		packet = s.Question.AppendTo(nil, mtu)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"multiserver/internal/discover"
 	"multiserver/internal/failure"
 	"multiserver/internal/target"
 	"multiserver/internal/wire"
@@ -15,13 +16,19 @@ var errSocketClosed = errors.New("the control socket was closed")
 
 // goodbye reports the outcome to the server, until it is acknowledged or given up. While nothing
 // can be sent because this machine's network is interrupted, it waits for that.
-func (s *session) goodbye(err error) {
+func (s *session) goodbye(err error, answers <-chan discover.Offer) {
 	outcome, reason := outcomeOf(err)
 	s.engine.Leave(s.now(), outcome, string(wire.Text(reason)))
 	s.leaving = true
 	begun := time.Now()
+	asked := begun
 	for limit := begun.Add(goodbyeTime); !s.engine.Gone() && time.Now().Before(limit) && !s.over; {
 		s.sendFeedback()
+		if time.Since(asked) > askAfterGoodbye { // perhaps its number counts from elsewhere
+			asked = time.Now()
+			s.send(s.appendQuestion(nil))
+		}
+		s.handleLate(answers)
 		if s.network.unsent && time.Since(begun) < offlineTime {
 			limit = time.Now().Add(goodbyeTime)
 		}
@@ -30,8 +37,8 @@ func (s *session) goodbye(err error) {
 			return
 		}
 		for _, packet := range packets {
-			if a, err := wire.ParseGoodbyeAck(packet); err == nil && a.Session == s.description.Session {
-				s.engine.HandleGoodbyeAck(s.now(), a)
+			if a, err := wire.ParseGoodbyeAck(packet); err == nil {
+				s.handleAck(s.now(), a)
 			}
 		}
 	}

@@ -109,6 +109,7 @@ func Run(ctx context.Context, cfg Config) error {
 		work.Wait()
 	}()
 
+	s.proveAddress(&s.description)
 	err = s.loop(ctx, answers.Answers())
 	if err == nil {
 		err = s.finish(ctx, answers.Answers())
@@ -125,9 +126,9 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		s.goodbye(context.Cause(ctx))
+		s.goodbye(context.Cause(ctx), answers.Answers())
 	} else {
-		s.goodbye(err)
+		s.goodbye(err, answers.Answers())
 	}
 	cfg.Conn.Close()
 	for range answers.Answers() { // until Run has ended

@@ -92,7 +92,7 @@ func (s *session) isServers(o *discover.Offer) bool {
 		return false
 	}
 	if !o.Private { // it may be anybody's: ask there, with the number that only the server knows
-		packet := s.cfg.Search.AppendPrivate(nil, packetMTU(d, s.cfg.Search.Group), s.receiver(), o.Server.Addr())
+		packet := s.cfg.Search.AppendPrivate(nil, packetMTU(d, s.cfg.Search.Group), s.receiver(), d.Answer.Private, o.Server.Addr())
 		if err := s.cfg.Conn.WriteTo(packet, o.Server, o.IfIndex); err != nil {
 			s.cfg.Log.Debug("ask at another address", "server", o.Server, "err", err)
 		}

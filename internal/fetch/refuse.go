@@ -43,6 +43,11 @@ func (r *Refusal) Send(ctx context.Context) bool {
 	packet := wire.Goodbye{
 		Session: d.Session, Receiver: d.Receiver, Outcome: outcome, Reason: wire.Text(reason), Again: r.Again,
 	}.AppendTo(nil)
+	if proof := addressProof(d, d); proof != nil {
+		if err := r.Conn.WriteTo(proof, r.Offer.Server, r.Offer.AskFrom); err != nil {
+			r.Log.Debug("prove the address", "err", err)
+		}
+	}
 	buf := make([]byte, wire.MaxPacketSize)
 	spread := min(time.Duration(d.Receivers)*refusalSpread, maxRefusalSpread)
 	next, pause := time.Now().Add(rand.N(spread+1)), refusalRetry
@@ -67,7 +72,7 @@ func (r *Refusal) Send(ctx context.Context) bool {
 		if err != nil || from != r.Offer.Server {
 			continue
 		}
-		if a, err := wire.ParseGoodbyeAck(buf[:n]); err == nil && a.Session == d.Session && a.Names(d.Receiver) {
+		if a, err := wire.ParseGoodbyeAck(buf[:n]); err == nil && a.Session == d.Session && !a.Refusal && a.Names(d.Receiver) {
 			r.Log.Debug("the server knows that this client ends, and why", "server", r.Offer.Server)
 			return true
 		}

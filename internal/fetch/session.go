@@ -38,6 +38,7 @@ type session struct {
 	events chan event
 
 	stepped time.Duration // when the last step began
+	renamed time.Duration // when it last took a new number
 
 	network   network
 	reader    *discover.Reader
@@ -202,6 +203,8 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 			if err := s.handleEvent(e); err != nil {
 				return err
 			}
+		case a := <-s.streams.acks:
+			s.handleAck(s.now(), a)
 		case o, ok := <-answers:
 			if !ok {
 				return errSocketClosed
@@ -274,6 +277,10 @@ func (s *session) end(state wire.SenderState) {
 // ends the session.
 func (s *session) handleAnswer(o *discover.Offer) error {
 	d, old := o.Session, &s.description
+	if d.Answer.Notice == wire.NumberTaken {
+		s.takeNumber(o)
+		return nil
+	}
 	if d.Session == old.Session && old.Answer.Private != 0 && !s.cfg.Offer.IsOfSameServer(o) {
 		s.blocks.counts.Strangers++
 		return nil
@@ -291,6 +298,7 @@ func (s *session) handleAnswer(o *discover.Offer) error {
 	now := s.now()
 	s.reach.Answered(now)
 	s.warnOfTwin(d)
+	s.proveAddress(d)
 	if d.Session == old.Session {
 		return s.handleDescription(now, d)
 	}
@@ -316,6 +324,9 @@ func (s *session) handleAnswer(o *discover.Offer) error {
 func (s *session) handleDescription(now time.Duration, d *wire.Description) error {
 	old := &s.description
 	old.Token = d.Token
+	if old.Answer.Private == 0 { // of a new number
+		old.Answer.Private, s.cfg.Offer.Session.Answer.Private = d.Answer.Private, d.Answer.Private
+	}
 	if old.Completion.ManifestSize == 0 && d.Completion.ManifestSize != 0 {
 		old.Completion = d.Completion
 		s.blocks.proof.expect(d.Completion)
@@ -356,7 +367,7 @@ func (s *session) sendProbeReport(r wire.ProbeReport) {
 
 // appendQuestion appends the offer by which the server tells the session as it is now.
 func (s *session) appendQuestion(dst []byte) []byte {
-	return s.cfg.Search.AppendPrivate(dst, packetMTU(&s.description, s.cfg.Search.Group), s.receiver(), s.cfg.Offer.Server.Addr())
+	return s.cfg.Search.AppendPrivate(dst, packetMTU(&s.description, s.cfg.Search.Group), s.receiver(), s.description.Answer.Private, s.cfg.Offer.Server.Addr())
 }
 
 // send sends a packet to the server. A failure is not final: the engines repeat packets. After one
@@ -426,7 +437,7 @@ func (s *session) handlePacket(now time.Duration, b []byte) {
 	case wire.TypeGoodbyeAck:
 		var a wire.GoodbyeAck
 		if a, err = wire.ParseGoodbyeAck(b); err == nil {
-			s.engine.HandleGoodbyeAck(now, a)
+			s.handleAck(now, a)
 		}
 	case wire.TypeProbe:
 		var p wire.Probe

@@ -17,6 +17,8 @@ import (
 const (
 	// unicastRoom is for packets that come by unicast while the session is busy.
 	unicastRoom = 4096
+	// acksRoom is for acknowledgements of goodbyes that come by unicast, and for refusals.
+	acksRoom = 8
 	// maxJoined is how many packets the kernel joins to one datagram at most. It drops
 	// such a datagram as one (net/ipv4/udp_offload.c, UDP_GRO_CNT_MAX).
 	maxJoined = 64
@@ -37,6 +39,8 @@ type streams struct {
 
 	// unicast goes from divert to receive. Packets that do not fit are dropped and counted.
 	unicast chan []byte
+	// acks goes from divert to the session; those that do not fit are dropped. Nobody closes it.
+	acks    chan wire.GoodbyeAck
 	wanted  atomic.Bool // by unicast
 	dropped atomic.Uint64
 }
@@ -47,7 +51,7 @@ func newStreams(cfg *Config, byUnicast bool) (*streams, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &streams{iface: iface, source: cfg.Offer.Source(), conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom)}
+	s := &streams{iface: iface, source: cfg.Offer.Source(), conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom), acks: make(chan wire.GoodbyeAck, acksRoom)}
 	s.server.Store(&cfg.Offer.Server)
 	if byUnicast {
 		s.wanted.Store(true)
@@ -75,10 +79,20 @@ func (s *streams) follow(o *discover.Offer) error {
 // divert takes a packet of the stream that came to the control socket. It runs on that
 // socket's reading goroutine.
 func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
-	if from != *s.server.Load() || !s.wanted.Load() {
+	if from != *s.server.Load() {
 		return false
 	}
-	if kind, _, err := wire.Peek(packet); err != nil || kind == wire.TypeDescription {
+	kind, _, err := wire.Peek(packet)
+	if err == nil && kind == wire.TypeGoodbyeAck {
+		if a, err := wire.ParseGoodbyeAck(bytes.Clone(packet)); err == nil {
+			select {
+			case s.acks <- a:
+			default:
+			}
+		}
+		return true
+	}
+	if err != nil || kind == wire.TypeDescription || !s.wanted.Load() {
 		return false
 	}
 	select {

@@ -199,6 +199,9 @@ func (s *Sender) HandleReport(now time.Duration, r wire.ProbeReport, multicast, 
 	return false
 }
 
+// Forget drops what a receiver has reported: it was a stranger's.
+func (s *Sender) Forget(id wire.ReceiverID) { delete(s.reports, id) }
+
 // Taken records at what rate, in bits a second, the own interface took the last train; 0 if
 // at once, or if that is not known.
 func (s *Sender) Taken(bitsPerSec float64) { s.taken = bitsPerSec }

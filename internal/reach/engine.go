@@ -129,7 +129,10 @@ func (e *Engine) Foreign() { e.foreign = true }
 
 // Answered records a description of the session. It came to the control socket, so it says
 // nothing about the stream.
-func (e *Engine) Answered(now time.Duration) { e.answered, e.heard, e.moved = now, now, false }
+func (e *Engine) Answered(now time.Duration) {
+	e.answered, e.heard, e.moved = now, now, false
+	e.question.again = false
+}
 
 // Restarted records that the server was started again and its session goes on.
 func (e *Engine) Restarted(now time.Duration) {

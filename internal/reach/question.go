@@ -29,13 +29,14 @@ const (
 type question struct {
 	news  bool             // whether it has read the image
 	doubt bool             // how far its stream is
+	again bool             // whether it knows this client
 	ended wire.SenderState // whether it has ended the session; 0 if nobody says so
 	at    time.Duration    // when to ask next
 	tries int
 	rand  *rand.Rand
 }
 
-func (q *question) open() bool { return q.news || q.doubt || q.ended != 0 }
+func (q *question) open() bool { return q.news || q.doubt || q.again || q.ended != 0 }
 
 // begin has the question asked soon, after a random part of what all clients together take.
 func (q *question) begin(now time.Duration, clients uint32) {
@@ -69,6 +70,12 @@ func (e *Engine) News(now time.Duration, clients uint32) {
 func (e *Engine) Doubt(now time.Duration, clients uint32) {
 	e.question.begin(now, clients)
 	e.question.doubt = true
+}
+
+// Unknown records that the server does not take this client's packets.
+func (e *Engine) Unknown(now time.Duration) {
+	e.question.begin(now, 0)
+	e.question.again = true
 }
 
 // Ended records that the session seems to be over.

@@ -44,10 +44,23 @@ func (e *Engine) Leave(now time.Duration, o wire.Outcome, reason string) {
 	e.rearm()
 }
 
+// TakeNumber goes on with another number: another address has the one before. A goodbye begins anew.
+func (e *Engine) TakeNumber(now time.Duration, id wire.ReceiverID) {
+	e.cfg.Receiver = id
+	switch b := &e.bye; b.state {
+	case byeNone:
+		e.SwitchStream(now) // the sender knows nothing of it
+	case byeGoing:
+		b.last.Receiver, b.tries, b.at, b.retry = id, 0, now, goodbyeRetry
+		e.rearm()
+	case byeGone:
+	}
+}
+
 // HandleGoodbyeAck ends the goodbye if this receiver is named.
 func (e *Engine) HandleGoodbyeAck(now time.Duration, g wire.GoodbyeAck) {
 	e.heard = now
-	if e.bye.state == byeGoing && g.Names(e.cfg.Receiver) {
+	if e.bye.state == byeGoing && !g.Refusal && g.Names(e.cfg.Receiver) {
 		e.bye.state, e.bye.at = byeGone, never
 		e.rearm()
 	}

@@ -27,4 +27,5 @@ const besideTime = 2 * time.Second
 const (
 	maxRefusals          = MaxRows / 4
 	maxRefusalsOfAddress = 16
+	maxRowsOfAddress     = 64
 )

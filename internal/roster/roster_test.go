@@ -122,9 +122,37 @@ func TestRow(t *testing.T) {
 	}
 }
 
+// join lets a receiver come, and end.
+func (t *Table) join(id wire.ReceiverID, from netip.AddrPort, o wire.Outcome) *Row {
+	t.RecordPacket(start, id, from)
+	t.Goodbye(start, wire.Goodbye{Receiver: id, Outcome: o}, from)
+	return t.byID[id]
+}
+
+// TestDisplace: a row that was a stranger's is its receiver's, with nothing that the stranger said.
+func TestDisplace(t *testing.T) {
+	table, stranger, us := New(geometry), netip.MustParseAddrPort("10.0.0.9:5000"), netip.MustParseAddrPort("10.0.0.1:5000")
+	table.Offer(7, "evil")
+	table.RecordPacket(start, 7, stranger)
+	table.Report(wire.Report{Receiver: 7, BlocksDone: 6, Counts: wire.PacketCounts{Received: 3, Lost: 2, Dropped: 1}, Limit: 200})
+	table.Goodbye(start, wire.Goodbye{Receiver: 7, Outcome: wire.OutcomeFailed, Reason: []byte("evil")}, stranger)
+	table.Offer(7, "pc7")
+	table.Displace(seconds(1), 7, us)
+	if got, want := table.Rows(), (Row{Name: "pc7", Addr: us, FirstSeen: seconds(1), LastSeen: seconds(1), id: 7, since: seconds(1)}); len(got) != 1 || got[0] != want {
+		t.Errorf("the rows are %+v, want %+v", got, want)
+	}
+	table.Displace(seconds(1), 8, us)
+	if table.Len() != 1 {
+		t.Error("one that has no row gets one")
+	}
+}
+
 // TestBounds: neither table, nor the names from offers, grow with who claims to be there.
 func TestBounds(t *testing.T) {
-	table, from := New(geometry), netip.MustParseAddrPort("10.0.0.1:5000")
+	table := New(geometry)
+	from := func(id wire.ReceiverID) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(id >> 8), byte(id)}), 5000)
+	}
 	for id := wire.ReceiverID(1); id <= MaxRows+10; id++ {
 		table.Offer(id, "pc")
 		if len(table.names) > MaxRows {
@@ -132,10 +160,30 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	for id := wire.ReceiverID(1); id <= MaxRows+10; id++ {
-		table.RecordPacket(start, id, from)
+		table.RecordPacket(start, id, from(id))
 	}
 	if table.Len() != MaxRows || len(table.byID) != MaxRows {
 		t.Errorf("%d rows, %d by ID, want %d", table.Len(), len(table.byID), MaxRows)
+	}
+
+	// One address has fewer, and its ended ones make room; so do those that are lost and had nothing.
+	table = New(geometry)
+	done := table.join(1, from(1), wire.OutcomeDone)
+	for id := wire.ReceiverID(2); id <= 3*maxRowsOfAddress; id++ {
+		table.join(id, from(2), wire.OutcomeFailed)
+	}
+	if table.Len() != maxRowsOfAddress+1 || len(table.byID) != table.Len() || table.byID[1] != done {
+		t.Errorf("an address has %d rows, %d by ID, want %d", table.Len()-1, len(table.byID)-1, maxRowsOfAddress)
+	}
+	for id := wire.ReceiverID(1000); id < 1000+MaxRows; id++ {
+		table.RecordPacket(start, id, from(id))
+	}
+	if table.RecordPacket(start, 1, from(1)); table.Len() != MaxRows {
+		t.Errorf("%d rows, want %d", table.Len(), MaxRows)
+	}
+	table.EndSilent(seconds(100), time.Minute, nobody)
+	if table.RecordPacket(seconds(100), 9000, from(9000)); table.byID[9000] == nil || table.byID[1] != done || table.Len() != MaxRows {
+		t.Error("those that are lost and had nothing make no room")
 	}
 
 	var requesters Requesters

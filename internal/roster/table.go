@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -83,12 +84,56 @@ func (t *Table) Offer(id wire.ReceiverID, name string) (again bool) {
 	return again
 }
 
+// makeRoom makes room for a row of an address, if necessary in the place of one that has ended. One
+// address has maxRowsOfAddress at most, but for loopback.
+func (t *Table) makeRoom(addr netip.Addr) bool {
+	if len(t.rows) < min(maxRowsOfAddress, MaxRows) {
+		return true
+	}
+	oldest, lost, ofAddress := -1, -1, 0
+	for i, r := range t.rows {
+		if r.Addr.Addr() == addr {
+			ofAddress++
+			if oldest < 0 && r.Outcome != Pending {
+				oldest = i
+			}
+		}
+		if lost < 0 && r.Outcome == Lost && r.BytesDone == 0 {
+			lost = i
+		}
+	}
+	switch {
+	case ofAddress >= maxRowsOfAddress && !addr.IsLoopback():
+		return t.drop(oldest)
+	case len(t.rows) >= MaxRows:
+		return t.drop(lost)
+	}
+	return true
+}
+
+// drop removes row i, if there is one.
+func (t *Table) drop(i int) bool {
+	if i < 0 {
+		return false
+	}
+	r := t.rows[i]
+	t.forgetMachine(r)
+	for id, other := range t.byID { // an earlier number of the machine may have it too
+		if other == r {
+			delete(t.byID, id)
+		}
+	}
+	t.rows = slices.Delete(t.rows, i, i+1)
+	t.changed = slices.DeleteFunc(t.changed, func(other *Row) bool { return other == r })
+	return true
+}
+
 // RecordPacket records that a receiver sent a packet in the session, from an address. Beyond
 // MaxRows it makes no row.
 func (t *Table) RecordPacket(now time.Time, id wire.ReceiverID, from netip.AddrPort) {
 	r := t.byID[id]
 	if r == nil {
-		if len(t.rows) >= MaxRows {
+		if !t.makeRoom(from.Addr()) {
 			return
 		}
 		r = &Row{Name: t.names[id], Addr: from, FirstSeen: now}
@@ -107,6 +152,20 @@ func (t *Table) RecordPacket(now time.Time, id wire.ReceiverID, from netip.AddrP
 		t.set(r, Pending)
 	}
 	t.findTwin(now, r)
+}
+
+// Displace gives a receiver's row to the one whose number it is. What it says so far is a stranger's.
+func (t *Table) Displace(now time.Time, id wire.ReceiverID, to netip.AddrPort) {
+	r := t.byID[id]
+	if r == nil {
+		return
+	}
+	t.forgetMachine(r)
+	name := cmp.Or(t.names[id], r.Name)
+	delete(t.names, id)
+	*r = Row{Name: name, Addr: to, FirstSeen: now, LastSeen: now, id: id}
+	t.move(now, id, r)
+	t.change(r)
 }
 
 // Report records a receiver's report of itself, if it has a row.

@@ -53,6 +53,15 @@ func (u *Unicast) Token(id wire.ReceiverID, addr netip.AddrPort) wire.Token {
 	return wire.Token(binary.BigEndian.Uint64(h.Sum(nil)))
 }
 
+// Proof returns what a receiver proves by that it gets packets at an address, whether or not
+// unicast is offered. It is never 0.
+func (u *Unicast) Proof(id wire.ReceiverID, addr netip.AddrPort) wire.Token {
+	h := hmac.New(sha256.New, u.secret)
+	h.Write(binary.BigEndian.AppendUint64([]byte("proof"), uint64(id)))
+	h.Write([]byte(addr.String()))
+	return max(1, wire.Token(binary.BigEndian.Uint64(h.Sum(nil))))
+}
+
 // Private returns the number that a receiver and the server share: the same at each address of
 // the receiver, and known to nobody else.
 func (u *Unicast) Private(id wire.ReceiverID) wire.PrivateNumber {
@@ -105,6 +114,9 @@ func (u *Unicast) Serves(id wire.ReceiverID) bool {
 	_, ok := u.peers[id]
 	return ok
 }
+
+// Drop removes a receiver.
+func (u *Unicast) Drop(id wire.ReceiverID) { delete(u.peers, id) }
 
 // Lapse removes the receivers that have not renewed their request for so long that they count as
 // gone, and appends them to dst. interval is their report interval.

@@ -34,7 +34,8 @@ type Engine struct {
 	image    uint32 // blocks of the image
 	manifest uint32 // blocks of the manifest, 0 while unknown
 
-	interleave int // how many blocks are sent side by side
+	largestK   uint16 // of the blocks so far
+	interleave int    // how many blocks are sent side by side
 
 	blocks   []state       // those of the image, then those of the manifest
 	sequence wire.Sequence // the last
@@ -162,6 +163,7 @@ func (e *Engine) Ready(r Ref, k uint16) {
 	}
 	if b := &e.blocks[i]; b.k == 0 && !b.has(flagZero) {
 		b.k = k
+		e.largestK = max(e.largestK, k)
 		b.next |= uint32(k)
 		if i < e.image {
 			e.subblocks.ready(i, false)

@@ -21,6 +21,12 @@ func (e *Engine) Leave(id wire.ReceiverID) {
 	}
 }
 
+// Forget drops all that is known of a receiver, its goodbye too: it was a stranger's.
+func (e *Engine) Forget(id wire.ReceiverID) {
+	e.Leave(id)
+	delete(e.peers.gone, id)
+}
+
 // recordReceiver returns a receiver, which it adds if necessary: a receiver that was dropped may
 // come again. It returns nil for one that has said goodbye, and if there are too many.
 func (e *Engine) recordReceiver(now time.Duration, id wire.ReceiverID) *peer {
@@ -30,6 +36,7 @@ func (e *Engine) recordReceiver(now time.Duration, id wire.ReceiverID) *peer {
 			return nil
 		}
 		p = e.peers.add(now, id)
+		p.growth.at, p.growth.time = e.sequence, now
 		e.most = max(e.most, len(e.peers.list))
 		if len(e.peers.list) == 1 {
 			e.beat(now)
@@ -55,6 +62,7 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	p.number = r.Number
 	e.measure(now, r.Clock, r.ClockHeld)
 	p.limit = r.Limit
+	e.grew(now, p, r.BlocksDone)
 	p.count(r.Counts)
 	p.noStream = e.sequence > max(r.Highest, e.origin)+max(noStreamLag, wire.Sequence(e.rate/4))
 	e.classify(now, p)
@@ -63,7 +71,7 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	}
 	for k := range r.NACKs.Len() {
 		n := r.NACKs.At(k)
-		if i, ok := e.index(n.Object, n.Block); ok {
+		if i, ok := e.index(n.Object, n.Block); ok && e.mayRepair(now, p) {
 			e.handleNACK(now, p, i, int(n.Symbols), r.Highest)
 		}
 	}
@@ -118,7 +126,7 @@ func (e *Engine) classify(now time.Duration, p *peer) {
 	median, ok := e.peers.medianLoss(now)
 	spent := p.caused / float64(max(e.sequence-p.streamed, minSpent))
 	bad := (p.loss > stragglerLoss || spent > stragglerSpent) && max(p.loss, spent) > stragglerFactor*median
-	straggler := p.limit == wire.LimitDisk || p.noStream || ok && bad
+	straggler := p.limit == wire.LimitDisk || p.noStream || e.stuck(now, p) || ok && bad
 	if straggler == p.straggler {
 		return
 	}
@@ -214,6 +222,7 @@ func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 		}
 		want = append(want, block.Range{Lo: lo, Hi: hi})
 	}
+	want = append(want[:before], e.hear(now, p, want[before:])...)
 	added := slices.Clone(want[before:])
 	e.peers.setWant(p, normalize(want))
 	coming := e.coming(w.Highest, e.todo(p))
@@ -300,7 +309,7 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 	}
 	for r := range w.Ranges.All() {
 		i, ok := e.index(r.Object, r.Block)
-		if !ok {
+		if !ok || !e.mayRepair(now, p) {
 			continue
 		}
 		b := &e.blocks[i]

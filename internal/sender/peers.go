@@ -24,6 +24,8 @@ type peer struct {
 	caused    float64 // symbols that were pending because of it, fading with
 	streamed  wire.Sequence
 
+	growth growth
+
 	generation uint32
 	want       []block.Range // ascending
 }

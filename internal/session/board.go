@@ -96,6 +96,14 @@ func (b *board) record(id wire.ReceiverID, from netip.AddrPort, change func(*ros
 	b.reportChanges()
 }
 
+// displace gives the row of a receiver to the one whose number it is.
+func (b *board) displace(id wire.ReceiverID, to netip.AddrPort) {
+	b.mu.Lock()
+	b.table.Displace(time.Now(), id, to)
+	b.mu.Unlock()
+	b.reportChanges()
+}
+
 // goodbye records how a receiver ended.
 func (b *board) goodbye(p wire.Goodbye, from netip.AddrPort) {
 	b.mu.Lock()

@@ -4,8 +4,10 @@ import (
 	"net/netip"
 	"time"
 
+	"multiserver/internal/guard"
 	"multiserver/internal/roster"
 	"multiserver/internal/routes"
+	"multiserver/internal/sender"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
 )
@@ -17,32 +19,78 @@ func (l *live) dispatch(kind wire.Type, in packet) error {
 		return parsed(in, wire.ParseReport, l.handleReport)
 	case wire.TypeWanted:
 		return parsed(in, wire.ParseWanted, func(in packet, p wire.Wanted) {
-			l.streams.of(p.Receiver).engine.HandleWanted(l.now(), p)
-			l.streams.needs(l.now(), p.Receiver, in.From.Addr())
-			l.record(in, p.Receiver, nil)
+			l.handleNeed(in, p.Receiver, func(e *sender.Engine, now time.Duration) { e.HandleWanted(now, p) })
 		})
 	case wire.TypeWantedSymbols:
 		return parsed(in, wire.ParseWantedSymbols, func(in packet, p wire.WantedSymbols) {
-			l.streams.of(p.Receiver).engine.HandleWantedSymbols(l.now(), p)
-			l.streams.needs(l.now(), p.Receiver, in.From.Addr())
-			l.record(in, p.Receiver, nil)
+			l.handleNeed(in, p.Receiver, func(e *sender.Engine, now time.Duration) { e.HandleWantedSymbols(now, p) })
 		})
 	case wire.TypeWantedSubblocks:
 		return parsed(in, wire.ParseWantedSubblocks, func(in packet, p wire.WantedSubblocks) {
-			l.streams.of(p.Receiver).engine.HandleWantedSubblocks(l.now(), p)
-			l.streams.needs(l.now(), p.Receiver, in.From.Addr())
-			l.record(in, p.Receiver, nil)
+			l.handleNeed(in, p.Receiver, func(e *sender.Engine, now time.Duration) { e.HandleWantedSubblocks(now, p) })
 		})
 	case wire.TypeGoodbye:
-		return parsed(in, wire.ParseGoodbye, func(in packet, p wire.Goodbye) {
-			l.handleGoodbye(in, p)
-		})
+		return parsed(in, wire.ParseGoodbye, l.handleGoodbye)
 	case wire.TypeUnicastRequest:
 		return parsed(in, wire.ParseUnicastRequest, l.handleUnicastRequest)
 	case wire.TypeProbeReport:
 		return parsed(in, wire.ParseProbeReport, l.handleProbeReport)
+	case wire.TypeAddressProof:
+		return parsed(in, wire.ParseAddressProof, l.handleAddressProof)
 	}
 	return wire.ErrType
+}
+
+// counts reports whether a packet of a receiver counts, which it does from one address only. joins
+// says that it makes its sender a receiver. A receiver that hears that its packet did not asks.
+func (l *live) counts(in packet, id wire.ReceiverID, joins bool) bool {
+	if l.numbers.Packet(l.now(), id, in.From, joins) == guard.Counts {
+		return true
+	}
+	l.refuse(in, id)
+	return false
+}
+
+// refuse tells a receiver that its packet does not count, as if it had said goodbye.
+func (l *live) refuse(in packet, id wire.ReceiverID) {
+	l.board.countBad()
+	ack := wire.GoodbyeAck{Session: l.id}
+	ack.Receivers, ack.Refusal = ack.Receivers.Append(id), true
+	if err := l.cfg.Conn.Reply(ack.AppendTo(nil), in.Arrival); err != nil {
+		l.cfg.Log.Debug("no way to say that a packet does not count", "client", in.From, "err", err)
+	}
+}
+
+// handleNeed handles what a receiver asks for.
+func (l *live) handleNeed(in packet, id wire.ReceiverID, handle func(*sender.Engine, time.Duration)) {
+	if !l.counts(in, id, true) {
+		return
+	}
+	handle(l.streams.of(id).engine, l.now())
+	l.streams.needs(l.now(), id, in.From.Addr())
+	l.record(in, id, nil)
+}
+
+// handleAddressProof binds a number to the address that its receiver has proved.
+func (l *live) handleAddressProof(in packet, p wire.AddressProof) {
+	if p.Proof != l.streams.peers.Proof(p.Receiver, in.From) {
+		l.board.countBad()
+		return
+	}
+	switch l.numbers.Prove(l.now(), p.Receiver, in.From, l.knowsPrivate(p.Receiver, p.Digest)) {
+	case guard.Refused:
+		l.refuse(in, p.Receiver)
+	case guard.Displaces:
+		l.streams.forget(l.now(), p.Receiver)
+		l.pace.prober.Forget(p.Receiver)
+		l.board.displace(p.Receiver, in.From)
+	case guard.Counts:
+	}
+}
+
+// knowsPrivate reports whether a digest is that of a receiver's private number.
+func (l *live) knowsPrivate(id wire.ReceiverID, digest wire.PrivateDigest) bool {
+	return digest != 0 && digest == l.streams.peers.Private(id).Digest(id)
 }
 
 // parsed hands a packet to handle if it can be parsed.
@@ -72,6 +120,12 @@ func (l *live) handleOffer(in packet, offer wire.Offer) {
 		}
 	}
 	answer = l.describe(offer.Receiver, in.From, in.IfIndex, offer.Private)
+	// The number in a question to all is for the search only, but for receivers of earlier versions,
+	// which do not fill their offers.
+	binds := offer.Private || len(answer) > in.Size
+	if binds && !l.numbers.Offer(now, offer.Receiver, in.From, l.knowsPrivate(offer.Receiver, offer.Digest)) {
+		answer = l.describeTaken(offer.Receiver, in)
+	}
 	if err := l.cfg.Conn.Reply(answer, in.Arrival); err != nil {
 		l.cfg.Log.Debug("no way to answer", "client", in.From, "err", err)
 	}
@@ -86,6 +140,9 @@ func (l *live) handleOffer(in packet, offer wire.Offer) {
 }
 
 func (l *live) handleReport(in packet, p wire.Report) {
+	if !l.counts(in, p.Receiver, true) {
+		return
+	}
 	now, st := l.now(), l.streams.of(p.Receiver)
 	if st == l.streams.group && p.Counts.Received > 0 {
 		l.pace.prober.Reached()
@@ -97,8 +154,17 @@ func (l *live) handleReport(in packet, p wire.Report) {
 
 // handleProbeReport handles a receiver's report of a train. A receiver that got nothing asks for
 // a train; so does `check`, which is no receiver.
-func (l *live) handleProbeReport(_ packet, p wire.ProbeReport) {
+func (l *live) handleProbeReport(in packet, p wire.ProbeReport) {
 	now, group := l.now(), l.streams.group
+	counts := l.numbers.Packet(now, p.Receiver, in.From, false) == guard.Counts
+	if p.Steps.Len() == 0 && !(counts && l.numbers.Proven(p.Receiver)) {
+		if l.trainAt != 0 && now-l.trainAt < otherTrains || !l.links.Local(in.From.Addr(), in.IfIndex) {
+			return
+		}
+	} else if !counts {
+		l.refuse(in, p.Receiver)
+		return
+	}
 	multicast, known := l.streams.of(p.Receiver) == group, l.streams.knows(p.Receiver)
 	if l.pace.prober.HandleReport(now, p, multicast, known) {
 		l.sendTrain(now)
@@ -114,6 +180,11 @@ func (l *live) handleProbeReport(_ packet, p wire.ProbeReport) {
 // the acknowledgement goes to it by unicast too, since it need not hear the group.
 func (l *live) handleGoodbye(in packet, p wire.Goodbye) {
 	now, known := l.now(), false
+	if l.numbers.Packet(now, p.Receiver, in.From, false) != guard.Counts {
+		l.board.countBad() // an acknowledgement would end it
+		return
+	}
+	l.numbers.Leave(p.Receiver)
 	for _, st := range l.streams.all { // a late packet must not bring it back in either
 		known = st.engine.HandleGoodbye(now, p) || known
 	}
@@ -133,6 +204,9 @@ func (l *live) handleGoodbye(in packet, p wire.Goodbye) {
 
 // handleUnicastRequest starts, renews or ends unicast for a receiver.
 func (l *live) handleUnicastRequest(in packet, p wire.UnicastRequest) {
+	if !l.counts(in, p.Receiver, p.Wanted) {
+		return
+	}
 	now := l.now()
 	if p.Wanted && l.streams.of(p.Receiver).raw {
 		l.cfg.Log.Warn("a client of an earlier version, which cannot decode zstd, hears nothing of its multicast group: upgrade it, or start it before the stream begins", "client", in.From)

@@ -32,6 +32,8 @@ const (
 	lingerTime = 500 * time.Millisecond
 	// longestLinger is how long those that ask anew keep it, and then do not join.
 	longestLinger = 3 * time.Second
+	// otherTrains is how often hosts that have not proved their address get a train of probes.
+	otherTrains = 2 * time.Second
 	// fitEvery is how often the memory is looked at.
 	fitEvery = time.Second
 	// lastWords is how often the end of a session is announced.
@@ -51,12 +53,14 @@ type live struct {
 
 	packetSize int // bytes of a full packet
 
+	numbers *guard.Numbers
 	answers guard.Answers
 	links   udp.Links
 
 	emptyAt   time.Time     // since when nobody is unfinished, or asks
 	doneAt    time.Time     // since when nobody is unfinished
 	noticedAt time.Duration // when twins were last told
+	trainAt   time.Duration // when the last train of probes went out
 	fittedAt  time.Duration // when the memory was last looked at
 	stalled   bool          // reading the image takes long, and that was said
 	ahead     []sender.Ref  // scratch
@@ -76,7 +80,7 @@ func newLive(cfg *Config, f facts, b *board, busy *atomic.Bool, ifIndex int) (*l
 	if _, err := rand.Read(secret); err != nil {
 		return nil, err
 	}
-	l := &live{cfg: cfg, facts: f, board: b, busy: busy}
+	l := &live{cfg: cfg, facts: f, board: b, busy: busy, numbers: guard.NewNumbers()}
 	packetSize := wire.SymbolHeaderSize + int(symbolSize)
 	packetBits := float64(8 * udp.PacketWireBytes(cfg.Group, packetSize))
 	symbols := float64(codec.HeaderSize+int(f.geometry.BlockSize)) / float64(symbolSize)
@@ -150,9 +154,17 @@ func (l *live) describe(receiver wire.ReceiverID, to netip.AddrPort, ifIndex int
 		Given: true, State: engine.State(), Sequence: engine.Sequence(), Source: l.cfg.Conn.Source(d.Data.Addr(), ifIndex),
 	}
 	if private {
-		d.Answer.Private = l.streams.peers.Private(receiver)
+		d.Answer.Private, d.Answer.Proof = l.streams.peers.Private(receiver), l.streams.peers.Proof(receiver, to)
 		l.board.notice(receiver, &d)
 	}
+	return d.AppendTo(nil)
+}
+
+// describeTaken is the answer to a receiver whose number another address has proved.
+func (l *live) describeTaken(receiver wire.ReceiverID, in packet) []byte {
+	d := l.description()
+	d.Receiver, d.Token = receiver, l.streams.peers.Token(receiver, in.From)
+	d.Answer = wire.Answer{Given: true, State: l.streams.group.engine.State(), Sequence: l.streams.group.engine.Sequence(), Notice: wire.NumberTaken}
 	return d.AppendTo(nil)
 }
 
@@ -251,6 +263,7 @@ func (l *live) tick() {
 		st.measure(since)
 	}
 	l.streams.lapse(now)
+	l.numbers.Retain(l.streams.knows)
 	l.fitMemory(now)
 	l.warnOfStall()
 	if l.pace.prober.SeekDue(now, l.streams.group.engine.Receivers()) {
@@ -291,6 +304,7 @@ func (l *live) warnOfStall() {
 // sendTrain sends one train of probes to the data group, and measures at what rate the own
 // interface takes it.
 func (l *live) sendTrain(now time.Duration) {
+	l.trainAt = now
 	small, full := l.pace.prober.Train(now)
 	l.streams.group.send(small, l.cfg.Log)
 	begun := time.Now()

@@ -240,6 +240,18 @@ func (s *streams) done(now time.Duration, id wire.ReceiverID) {
 	}
 }
 
+// forget drops all that is known of a receiver: it was a stranger's.
+func (s *streams) forget(now time.Duration, id wire.ReceiverID) {
+	if s.peers.Serves(id) {
+		s.peers.Drop(id)
+		s.endUnicast(now, id)
+	}
+	for _, st := range s.all {
+		st.engine.Forget(id)
+		st.control.leave(id)
+	}
+}
+
 // deadline is when an engine has something to send, whatever comes in.
 func (s *streams) deadline() time.Duration {
 	at := s.group.engine.Deadline()

@@ -60,6 +60,8 @@ import (
 //	+---------------------------------------------------------------+ +33
 //	|     notice    |  name length  |  other machine's name ...
 //	+---------------+---------------+---------
+//	|                        proof (8 bytes)
+//	+-----------------------------------------
 type Description struct {
 	Session SessionID
 	// Receiver is that of the offer: whoever did not hear the offer cannot forge the
@@ -109,6 +111,8 @@ type Answer struct {
 	Notice Notice
 	// OtherName is the host's name, Text, of the machine that Notice is about; it may be empty.
 	OtherName []byte
+	// Proof is what the receiver proves its address by, with an AddressProof. 0 asks for none.
+	Proof Token
 }
 
 // PrivateNumber is what a receiver and its sender share, and nobody else.
@@ -121,6 +125,7 @@ type Notice uint8
 const (
 	NoNotice      Notice = iota
 	SharedAddress        // another machine has the receiver's address too
+	NumberTaken          // the receiver's number is another address's: it takes a new one
 )
 
 // Identity tells, across restarts of the sender, whether an image is the same one:
@@ -202,9 +207,12 @@ func (a *Answer) appendTo(dst []byte) []byte {
 		source = a.Source.As16()
 	}
 	dst = append(dst, source[:]...)
-	if a.Notice != NoNotice {
+	if a.Notice != NoNotice || a.Proof != 0 {
 		dst = append(dst, byte(a.Notice), byte(len(a.OtherName)))
 		dst = append(dst, a.OtherName...)
+	}
+	if a.Proof != 0 {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(a.Proof))
 	}
 	return dst
 }
@@ -217,7 +225,7 @@ func parseAnswer(b []byte) Answer {
 	if source := [16]byte(b[17:answerSize]); source != [16]byte{} {
 		a.Source = netip.AddrFrom16(source).Unmap()
 	}
-	a.Notice, a.OtherName = parseNotice(b[answerSize:])
+	a.parseNotice(b[answerSize:])
 	return a
 }
 
@@ -267,14 +275,19 @@ func ParseDescription(b []byte) (Description, error) {
 	return d, nil
 }
 
-// parseNotice reads what is behind the source of the stream. One that is cut short, or not known,
-// is none.
-func parseNotice(b []byte) (Notice, []byte) {
-	if len(b) < 2 || Notice(b[0]) != SharedAddress || len(b) < 2+int(b[1]) {
-		return NoNotice, nil
+// parseNotice reads what is behind the source of the stream. A notice that is cut short, or not
+// known, is none.
+func (a *Answer) parseNotice(b []byte) {
+	if len(b) < 2 || len(b) < 2+int(b[1]) {
+		return
 	}
 	end := 2 + int(b[1])
-	return SharedAddress, b[2:end:end]
+	if notice := Notice(b[0]); notice == SharedAddress || notice == NumberTaken {
+		a.Notice, a.OtherName = notice, b[2:end:end]
+	}
+	if b = b[end:]; len(b) >= 8 {
+		a.Proof = Token(binary.BigEndian.Uint64(b))
+	}
 }
 
 func (d *Description) bounded() bool {
@@ -301,7 +314,7 @@ func (a *Answer) bounded() bool {
 	if a.Source.IsValid() && (a.Source.IsMulticast() || a.Source.Zone() != "") {
 		return false
 	}
-	return a.Sequence <= MaxSequence && a.Notice <= SharedAddress && (a.Notice != NoNotice || len(a.OtherName) == 0) && validText(a.OtherName)
+	return a.Sequence <= MaxSequence && a.Notice <= NumberTaken && (a.Notice != NoNotice || len(a.OtherName) == 0) && validText(a.OtherName)
 }
 
 // sectorSizeLog is 0 for sizes that a packet cannot tell.

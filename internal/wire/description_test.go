@@ -75,8 +75,15 @@ func testNotice() Description {
 }
 
 func TestDescription(t *testing.T) {
+	proof := testAnswer()
+	proof.Answer.Notice, proof.Answer.OtherName, proof.Answer.Proof = NumberTaken, []byte{}, 0x99aabbccddeeff01
+	checkVector(t, "answer with a proof", proof, ParseDescription)
+	checkCommon(t, "answer with a proof", ParseDescription)
+	whole := vectors["answer with a proof"]
+	if got, err := ParseDescription(sealed(bytes.Clone(whole[:len(whole)-1]))); err != nil || got.Answer.Proof != 0 || got.Answer.Notice != NumberTaken {
+		t.Errorf("a proof that is cut short: %+v, %v", got.Answer, err)
+	}
 	checkVector(t, "answer with a notice", testNotice(), ParseDescription)
-	checkCommon(t, "answer with a notice", ParseDescription)
 	const noticeAt = descriptionSize + 10 + 9 + answerSize
 	checkRefused(t, "answer with a notice", ParseDescription, []refused{
 		{"other machine's name of controls", set8(noticeAt+2, '\n'), ErrBounds},
@@ -198,7 +205,7 @@ func TestNoticeNotKnown(t *testing.T) {
 			t.Errorf("%d bytes less: %+v, %v", cut, got.Answer, err)
 		}
 	}
-	if got, err := ParseDescription(sealed(set8(len(whole)-6, 2)(bytes.Clone(whole)))); err != nil || got.Answer.Notice != NoNotice {
+	if got, err := ParseDescription(sealed(set8(len(whole)-6, 3)(bytes.Clone(whole)))); err != nil || got.Answer.Notice != NoNotice {
 		t.Errorf("another number: %+v, %v", got.Answer, err)
 	}
 	d := testNotice()

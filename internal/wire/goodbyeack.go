@@ -9,10 +9,18 @@ import "encoding/binary"
 //	|      header (type 6), its two bytes: count of receivers       |
 //	+---------------------------------------------------------------+ 16
 //	|  receivers of 8 bytes ...
-//	+-------------------------
+//	+---------------+---------
+//	|    refusal    |
+//	+---------------+
+//
+// The refusal, 1, is left out otherwise.
 type GoodbyeAck struct {
 	Session   SessionID
 	Receivers List[ReceiverID] // at most MaxGoodbyeAcks, in any order
+	// Refusal: the sender has no Goodbye. It does not take the receivers' packets, because their
+	// numbers are those of other addresses, or because it does not know them: they ask. Receivers
+	// of earlier versions that have not said goodbye ignore the packet.
+	Refusal bool
 }
 
 const (
@@ -47,6 +55,9 @@ func (g GoodbyeAck) AppendTo(dst []byte) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, TypeGoodbyeAck, uint16(g.Receivers.Len()), g.Session)
 	dst = appendList(dst, g.Receivers, MaxGoodbyeAcks)
+	if g.Refusal {
+		dst = append(dst, 1)
+	}
 	return seal(dst, start)
 }
 
@@ -58,6 +69,9 @@ func ParseGoodbyeAck(b []byte) (g GoodbyeAck, err error) {
 	g.Session = SessionID(binary.BigEndian.Uint64(b[8:]))
 	if g.Receivers, err = parseList[ReceiverID](b[goodbyeAckSize:], binary.BigEndian.Uint16(b[2:]), MaxGoodbyeAcks); err != nil {
 		return GoodbyeAck{}, err
+	}
+	if behind := b[goodbyeAckSize+g.Receivers.Len()*receiverIDSize:]; len(behind) > 0 {
+		g.Refusal = behind[0] == 1
 	}
 	return g, nil
 }

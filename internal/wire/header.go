@@ -58,6 +58,7 @@ const (
 	TypeGoodbye         Type = 0x85
 	TypeUnicastRequest  Type = 0x86
 	TypeWantedSubblocks Type = 0x87
+	TypeAddressProof    Type = 0x88
 )
 
 // SessionID is the random number of a session, new at each start of a sender.

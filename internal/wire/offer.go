@@ -30,6 +30,8 @@ import (
 //	+---------------------------------------------------------------+ +8
 //	|                       source (16 bytes)                       |
 //	+---------------------------------------------------------------+ +24
+//	|               digest of the private number (8 bytes)          |
+//	+---------------------------------------------------------------+ +32
 //	|  zeros ...
 //	+-----------
 //
@@ -59,6 +61,8 @@ type Offer struct {
 	// Source is the address that the offer is sent from, by the receiver's knowledge, without a
 	// zone. It is not valid if that is unknown.
 	Source netip.Addr
+	// Digest is of the private number that the receiver has of the session; 0 if it has none.
+	Digest PrivateDigest
 }
 
 // Codecs is a set of the codecs of encoded blocks: bit n stands for number n.
@@ -93,13 +97,16 @@ func (o Offer) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(o.Receiver))
 	dst = append(dst, byte(len(o.HostName)))
 	dst = append(dst, o.HostName...)
-	if o.Machine != 0 || o.Size > len(dst)-start {
+	if o.Machine != 0 || o.Digest != 0 || o.Size > len(dst)-start {
 		dst = binary.BigEndian.AppendUint64(dst, o.Machine)
 		var source [16]byte
 		if o.Machine != 0 && o.Source.IsValid() {
 			source = o.Source.As16()
 		}
 		dst = append(dst, source[:]...)
+	}
+	if o.Digest != 0 {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(o.Digest))
 	}
 	if zeros := o.Size - (len(dst) - start); zeros > 0 {
 		dst = append(dst, make([]byte, zeros)...)
@@ -141,6 +148,9 @@ func ParseOffer(b []byte) (Offer, error) {
 		o.Machine = binary.BigEndian.Uint64(behind)
 		if source := [16]byte(behind[8:]); o.Machine != 0 && source != [16]byte{} {
 			o.Source = netip.AddrFrom16(source).Unmap()
+		}
+		if behind = behind[machineSize:]; len(behind) >= 8 {
+			o.Digest = PrivateDigest(binary.BigEndian.Uint64(behind))
 		}
 	}
 	return o, nil

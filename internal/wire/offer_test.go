@@ -17,9 +17,12 @@ func TestOffer(t *testing.T) {
 	machine := o
 	machine.Machine, machine.Source = 0x1020304050607080, netip.MustParseAddr("10.0.0.7")
 	checkVector(t, "machine offer", machine, ParseOffer)
-	checkTaken(t, "machine offer", ParseOffer, func(b []byte) []byte { return append(b, "of a later version"...) })
 	checkTaken(t, "offer", ParseOffer, func(b []byte) []byte { return append(b, make([]byte, 99)...) })
-	for _, each := range []Offer{o, private, machine} {
+	digest := machine
+	digest.Private, digest.Digest = true, PrivateNumber(0x99).Digest(o.Receiver)
+	checkVector(t, "digest offer", digest, ParseOffer)
+	checkTaken(t, "digest offer", ParseOffer, func(b []byte) []byte { return append(b, "of a later version"...) })
+	for _, each := range []Offer{o, private, machine, digest} {
 		each.Size = 500
 		b := each.AppendTo(nil)
 		each.Size = 0
@@ -27,7 +30,7 @@ func TestOffer(t *testing.T) {
 			t.Errorf("%+v with zeros has %d bytes: %+v, %v", each, len(b), got, err)
 		}
 		each.Size = 20 // no room for zeros
-		if b := each.AppendTo(nil); len(b) > 56 {
+		if b := each.AppendTo(nil); len(b) > 64 {
 			t.Errorf("%+v has %d bytes", each, len(b))
 		}
 	}

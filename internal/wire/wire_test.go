@@ -228,6 +228,7 @@ var parsers = map[string]func([]byte) error{
 	},
 	"heartbeat":   func(b []byte) error { _, err := ParseHeartbeat(b); return err },
 	"probe":       func(b []byte) error { _, err := ParseProbe(b); return err },
+	"refusal":     func(b []byte) error { _, err := ParseGoodbyeAck(b); return err },
 	"goodbye ack": func(b []byte) error { _, err := ParseGoodbyeAck(b); return err },
 	"heartbeat with a sample": func(b []byte) error {
 		h, err := ParseHeartbeat(b)
@@ -264,6 +265,9 @@ var parsers = map[string]func([]byte) error{
 	"goodbye":                                func(b []byte) error { _, err := ParseGoodbye(b); return err },
 	"goodbye of a receiver that tries again": func(b []byte) error { _, err := ParseGoodbye(b); return err },
 	"unicast request":                        func(b []byte) error { _, err := ParseUnicastRequest(b); return err },
+	"address proof":                          func(b []byte) error { _, err := ParseAddressProof(b); return err },
+	"answer with a proof":                    func(b []byte) error { _, err := ParseDescription(b); return err },
+	"digest offer":                           func(b []byte) error { _, err := ParseOffer(b); return err },
 }
 
 var sink uint64
