@@ -19,6 +19,9 @@ import "time"
 // MaxRows bounds each table.
 const MaxRows = 4096
 
+// idleTimeouts: see GiveUp.
+const idleTimeouts = 10
+
 // besideTime tells a machine that comes again, once somebody has seen to its target, from another
 // client that starts on it at the same time, for another target.
 const besideTime = 2 * time.Second

@@ -98,7 +98,7 @@ func TestRow(t *testing.T) {
 	}
 	want := Row{
 		Name: "pc7", Addr: from, FirstSeen: seconds(1), LastSeen: seconds(1),
-		BytesDone: geometry.ImageSize, Received: 3, LostOnWire: 2, Dropped: 1, Limit: "disk", id: 7, since: seconds(1),
+		BytesDone: geometry.ImageSize, Received: 3, LostOnWire: 2, Dropped: 1, Limit: "disk", grown: seconds(1), id: 7, since: seconds(1),
 	}
 	if got := table.Rows()[0]; got != want {
 		t.Errorf("the row is %+v, want %+v", got, want)
@@ -138,12 +138,48 @@ func TestDisplace(t *testing.T) {
 	table.Goodbye(start, wire.Goodbye{Receiver: 7, Outcome: wire.OutcomeFailed, Reason: []byte("evil")}, stranger)
 	table.Offer(7, "pc7")
 	table.Displace(seconds(1), 7, us)
-	if got, want := table.Rows(), (Row{Name: "pc7", Addr: us, FirstSeen: seconds(1), LastSeen: seconds(1), id: 7, since: seconds(1)}); len(got) != 1 || got[0] != want {
+	if got, want := table.Rows(), (Row{Name: "pc7", Addr: us, FirstSeen: seconds(1), LastSeen: seconds(1), grown: seconds(1), id: 7, since: seconds(1)}); len(got) != 1 || got[0] != want {
 		t.Errorf("the rows are %+v, want %+v", got, want)
 	}
 	table.Displace(seconds(1), 8, us)
 	if table.Len() != 1 {
 		t.Error("one that has no row gets one")
+	}
+}
+
+// TestGiveUp: who gets nothing of what is sent is not waited for; nor who asks for nothing, once
+// nobody gets on for long. Who has all of it is.
+func TestGiveUp(t *testing.T) {
+	from := func(id wire.ReceiverID) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(id))
+	}
+	for _, c := range []struct {
+		name   string
+		stuck  bool
+		blocks uint32
+		grows  int // seconds, when it last does
+		at     int
+		want   bool
+	}{
+		{"stuck, at first", true, 0, 0, 59, false},
+		{"stuck", true, 0, 0, 60, true},
+		{"stuck, and it has got on", true, 2, 30, 89, false},
+		{"not stuck", false, 0, 0, 599, false},
+		{"nobody gets on", false, 2, 0, 600, true},
+		{"it has all", false, 6, 0, 6000, false},
+		{"it has all, and says that it is stuck", true, 6, 0, 6000, false},
+	} {
+		table := New(geometry)
+		table.RecordPacket(seconds(0), 7, from(7))
+		table.RecordPacket(seconds(c.grows), 7, from(7))
+		table.Report(wire.Report{Receiver: 7, BlocksDone: c.blocks})
+		n := table.GiveUp(seconds(c.at), minute, func(wire.ReceiverID) bool { return c.stuck })
+		if waits := table.Waits(seconds(c.at), minute, true); (n == 1) != c.want || waits == c.want {
+			t.Errorf("%s: %d are given up, and the session waits: %v", c.name, n, waits)
+		}
+		if failed, all := table.Verdict(); failed != 1 || all != 1 || (table.Rows()[0].Reason != "") != c.want {
+			t.Errorf("%s: %d of %d failed: %q", c.name, failed, all, table.Rows()[0].Reason)
+		}
 	}
 }
 

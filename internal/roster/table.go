@@ -36,6 +36,10 @@ type Row struct {
 	// again: it refused, and its program tries again of itself.
 	again bool
 
+	// inVain: it has got nothing for so long that nobody waits for it any more.
+	inVain bool
+	grown  time.Time // when it last had more of the image, or came
+
 	id      wire.ReceiverID
 	since   time.Time // when it was first heard at its address
 	machine machine
@@ -65,6 +69,7 @@ type Table struct {
 	names    map[wire.ReceiverID]string // from offers, until the first packet in the session
 	changed  []*Row
 	twins    twins
+	grown    time.Time // when any receiver last had more, came or ended
 }
 
 // New returns an empty table for an image of that geometry.
@@ -136,7 +141,8 @@ func (t *Table) RecordPacket(now time.Time, id wire.ReceiverID, from netip.AddrP
 		if !t.makeRoom(from.Addr()) {
 			return
 		}
-		r = &Row{Name: t.names[id], Addr: from, FirstSeen: now}
+		r = &Row{Name: t.names[id], Addr: from, FirstSeen: now, grown: now}
+		t.grown = now
 		delete(t.names, id)
 		t.byID[id] = r
 		t.rows = append(t.rows, r)
@@ -163,7 +169,7 @@ func (t *Table) Displace(now time.Time, id wire.ReceiverID, to netip.AddrPort) {
 	t.forgetMachine(r)
 	name := cmp.Or(t.names[id], r.Name)
 	delete(t.names, id)
-	*r = Row{Name: name, Addr: to, FirstSeen: now, LastSeen: now, id: id}
+	*r = Row{Name: name, Addr: to, FirstSeen: now, LastSeen: now, grown: now, id: id}
 	t.move(now, id, r)
 	t.change(r)
 }
@@ -171,7 +177,12 @@ func (t *Table) Displace(now time.Time, id wire.ReceiverID, to netip.AddrPort) {
 // Report records a receiver's report of itself, if it has a row.
 func (t *Table) Report(p wire.Report) {
 	if r := t.byID[p.Receiver]; r != nil {
+		had := r.BytesDone
 		t.count(r, p.Counts, p.BlocksDone)
+		if r.BytesDone > had {
+			t.Progress(r.LastSeen)
+			r.grown = r.LastSeen
+		}
 		r.Limit = [...]string{"", "wire", "socket", "cpu", "disk"}[min(p.Limit, wire.LimitDisk)]
 	}
 }
@@ -186,6 +197,7 @@ func (t *Table) Goodbye(now time.Time, p wire.Goodbye, from netip.AddrPort) {
 		return
 	}
 	t.count(r, p.Counts, p.BlocksDone)
+	t.Progress(now)
 	if reason := string(p.Reason); r.Reason != reason {
 		r.Reason = reason
 		if r.Outcome == Refused {
@@ -223,6 +235,23 @@ func (t *Table) EndSilent(now time.Time, timeout time.Duration, knows func(wire.
 	}
 }
 
+// Progress records that the session gets on, or that nobody can.
+func (t *Table) Progress(now time.Time) { t.grown = now }
+
+// GiveUp looks for receivers that nobody need wait for, since they may be made up: they lack some of
+// the image, and have got nothing for that timeout, although it was sent, as stuck tells; or nobody
+// at all has got on for ten times as long. It returns how many of them are not silent.
+func (t *Table) GiveUp(now time.Time, timeout time.Duration, stuck func(wire.ReceiverID) bool) (n int) {
+	idle := now.Sub(t.grown) >= idleTimeouts*timeout
+	for id, r := range t.byID {
+		r.inVain = r.Outcome == Pending && r.BytesDone < t.geometry.ImageSize && (idle || now.Sub(r.grown) >= timeout && stuck(id))
+		if r.inVain && !r.Silent {
+			n++
+		}
+	}
+	return n
+}
+
 // Waits reports whether a session should go on for receivers that may still get the image: one
 // without an outcome, or one that refused and tries again, for that timeout. A session in which
 // nobody has come but some that refused waits as long for others, unless they are as many as it
@@ -231,6 +260,8 @@ func (t *Table) Waits(now time.Time, timeout time.Duration, enough bool) bool {
 	joined, last := false, time.Time{}
 	for _, r := range t.rows {
 		switch {
+		case r.inVain && r.Outcome == Pending:
+			joined = true
 		case r.Outcome == Pending || r.Outcome == Refused && !r.isFinal(now, timeout):
 			return true
 		case r.Outcome == Refused:
@@ -260,6 +291,9 @@ func (t *Table) Refused(now time.Time, timeout time.Duration) (n int) {
 func (t *Table) Verdict() (failed, all int) {
 	for _, r := range t.rows {
 		if r.Outcome == Pending {
+			if r.inVain {
+				r.Reason = "it went on asking, and took none of what was sent"
+			}
 			t.end(r, Lost)
 		}
 		switch r.Outcome {

@@ -127,6 +127,16 @@ func (b *board) refused() int {
 	return b.table.Refused(time.Now(), b.clientTimeout)
 }
 
+// giveUp is how many unfinished receivers nobody waits for. on says that the stream goes on.
+func (b *board) giveUp(on bool, stuck func(wire.ReceiverID) bool) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !on {
+		b.table.Progress(time.Now())
+	}
+	return b.table.GiveUp(time.Now(), b.clientTimeout, stuck)
+}
+
 // waits reports whether anybody may still get the image, or nobody has come. enough: it does not
 // matter that those who came have refused.
 func (b *board) waits(enough bool) bool {

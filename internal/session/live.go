@@ -59,6 +59,7 @@ type live struct {
 
 	emptyAt   time.Time     // since when nobody is unfinished, or asks
 	doneAt    time.Time     // since when nobody is unfinished
+	inVain    int           // unfinished receivers that nobody waits for
 	noticedAt time.Duration // when twins were last told
 	trainAt   time.Duration // when the last train of probes went out
 	fittedAt  time.Duration // when the memory was last looked at
@@ -272,6 +273,9 @@ func (l *live) tick() {
 	limit, reason := l.streams.shownRate()
 	l.board.setRate(!l.pace.gate.Opened(), limit, reason)
 	l.board.endSilent(l.streams.knows)
+	l.inVain = l.board.giveUp(!l.pace.closed && !l.store.Stalled(), func(id wire.ReceiverID) bool {
+		return l.streams.of(id).engine.Stuck(now, id)
+	})
 	l.warnOfTwins(now)
 }
 
@@ -347,7 +351,7 @@ func (l *live) rateTaken(begun time.Time, bytes int, bits float64) float64 {
 // isOver reports whether the session is over because all receivers are done or gone. It stays for a
 // moment, in case the last goodbye is repeated.
 func (l *live) isOver() bool {
-	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > 0 || l.board.waits(l.cfg.Gate.MinReceivers > 0) {
+	if !l.cfg.ExitAfterDone || !l.pace.gate.Opened() || l.streams.unfinished() > l.inVain || l.board.waits(l.cfg.Gate.MinReceivers > 0) {
 		l.emptyAt, l.doneAt = time.Time{}, time.Time{}
 		return false
 	}
