@@ -38,6 +38,7 @@ func (cfg Server) Check(ctx context.Context, tell func(Finding)) error {
 	if cfg.File != "" {
 		k.file()
 	}
+	k.ok("protection", "accidents, and hosts that do not forge addresses; nothing is encrypted or signed: serve in a network whose hosts you trust")
 	if interfaces := k.network(cfg.Interface, cfg.Group); interfaces != nil {
 		querier := k.listenForQuerier(limited, interfaces, cfg.Group)
 		k.control(interfaces)
