@@ -57,7 +57,7 @@ func (c *Client) Stats() ClientStats {
 	return ClientStats{
 		Phase: ClientPhase(f.Phase), Name: f.Name, Output: f.Output, SizeBytes: f.SizeBytes,
 		Server: f.Server, Protocol: f.Protocol, Interface: f.Interface, Elapsed: f.Elapsed, Streaming: f.Streaming,
-		BytesDone: f.BytesDone, BytesKept: f.BytesKept, BytesVerified: f.BytesVerified, Verified: f.Verified, AlteredBytes: f.AlteredBytes, CutBytes: f.CutBytes,
+		BytesDone: f.BytesDone, BytesKept: f.BytesKept, BytesVerified: f.BytesVerified, Verified: f.Verified, AlteredBytes: f.AlteredBytes, CutBytes: f.CutBytes, Discarded: f.Discarded,
 		AskedAgainBytes: f.AskedAgainBytes, PacketsReceived: f.PacketsReceived, Duplicates: f.Duplicates,
 		Strangers: f.Strangers, BadPackets: f.BadPackets, SocketDrops: f.SocketDrops, MemoryDrops: f.MemoryDrops,
 		WaitingFor: f.WaitingFor,
@@ -219,7 +219,9 @@ func (m *meeting) join(i udp.Interface, log *slog.Logger) {
 func (c *Client) receive(ctx context.Context, m *meeting) error {
 	leaveOthers(m, &c.cfg)
 	onInterface := udp.InterfaceName(m.offer.IfIndex)
+	_, discarded := m.out.(*target.Null)
 	c.account.Update(func(f *account.Figures) {
+		f.Discarded = discarded
 		f.Protocol = m.offer.Protocol()
 		f.Phase, f.Name, f.Output, f.SizeBytes = account.Receiving, m.offer.Name, m.out.Name(), m.offer.SizeBytes
 		f.Server, f.Interface, f.WaitingFor = m.offer.Server, onInterface, ""
@@ -358,6 +360,12 @@ func (c *Client) pickDisk() (path string, err error) {
 
 // openPath opens a file or a device. served says that the server named it.
 func (c *Client) openPath(path string, served bool) (target.Target, error) {
+	if null, ok := target.OpenNull(path); ok && !served {
+		if c.cfg.Verify {
+			return nil, failure.New(ErrTargetRefused, "%s is refused: it keeps nothing, so that nothing could be read back", quote.Name(path))
+		}
+		return null, nil
+	}
 	file, err := target.Open(target.Options{Path: path, Served: served, Allocate: c.cfg.Allocate, Force: c.cfg.Force,
 		WipeRest: c.cfg.WipeRest, FitGPT: c.cfg.FitGPT, TruncateUnused: c.cfg.TruncateUnused})
 	if err != nil {

@@ -78,6 +78,7 @@ const (
 	OutputFile    OutputKind = "file"     // that is there
 	OutputNewFile OutputKind = "new file" // that is not there yet, or is empty
 	OutputStream  OutputKind = "stream"
+	OutputNull    OutputKind = "null" // the null device: nothing is kept
 )
 
 // planOf makes the checks that need the image's size, and returns the plan.
@@ -95,8 +96,11 @@ func planOf(offer *discover.Offer, out target.Target) (Plan, error) {
 	if err := target.FitsFormat(out, offer.Format()); err != nil {
 		return Plan{}, err
 	}
-	if file, ok := out.(*target.File); ok {
-		p.describe(file)
+	switch out := out.(type) {
+	case *target.File:
+		p.describe(out)
+	case *target.Null:
+		p.Kind = OutputNull
 	}
 	return p, nil
 }
@@ -180,6 +184,8 @@ func (p Plan) String() string {
 		b.WriteString(", a new file.")
 	case OutputStream:
 		b.WriteString(".")
+	case OutputNull:
+		b.WriteString(", which keeps nothing.")
 	}
 	b.WriteString("\nThis was a dry run: nothing is written.")
 	return b.String()

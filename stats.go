@@ -146,6 +146,8 @@ type ClientStats struct {
 	// CutBytes are those of the image's end, in no partition, that ClientConfig.TruncateUnused left
 	// out because the target is smaller. They were received and verified.
 	CutBytes uint64 `json:"cut_bytes"`
+	// Discarded: the target is the null device. The image is received and verified, and not kept.
+	Discarded bool `json:"discarded"`
 	// AskedAgainBytes counts the image's bytes that were requested after the first request, each
 	// time that they were.
 	AskedAgainBytes uint64 `json:"asked_again_bytes"`

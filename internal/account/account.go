@@ -53,6 +53,7 @@ type Figures struct {
 	Counts
 	BytesVerified uint64 // read back
 	Verified      bool   // all was read back, and is the image
+	Discarded     bool   // the target keeps nothing
 	AlteredBytes  uint64 // of the target, after it was verified, because that was asked for
 	CutBytes      uint64 // of the image's end, for which a smaller target has no place
 	WaitingFor    string // what stays away, and the likely cause

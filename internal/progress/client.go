@@ -116,6 +116,9 @@ func (c client) summary() []string {
 	if c.Verified {
 		lines = append(lines, quote.Line(quote.Name(c.Output)+" was read back: every byte is the image's"))
 	}
+	if c.Discarded {
+		lines[0] = strings.Replace(lines[0], " is on "+quote.Name(c.Output)+": ", " was received: ", 1)
+	}
 	if c.CutBytes > 0 {
 		lines = append(lines, quote.Line(fmt.Sprintf("the last %s of %s, in no partition, were left out: %s is smaller", countText(c.CutBytes, "byte"), quote.Name(c.Name), c.Output)))
 	}
@@ -134,6 +137,13 @@ func (c client) summary() []string {
 	}
 	if c.BadPackets > 0 {
 		lines = append(lines, countText(c.BadPackets, "bad packet")+" ignored")
+	}
+	if c.Discarded {
+		what := "nothing was kept: the output is " + quote.Name(c.Output)
+		if c.Protocol == "mxb2" {
+			what = "every block was verified, and " + what
+		}
+		lines = append(lines, what)
 	}
 	return lines
 }

@@ -109,6 +109,17 @@ func TestClientSummary(t *testing.T) {
 			"/dev/sda was read back: every byte is the image's",
 		}},
 		{"MXB 2 asks for no given block", with(done, func(s *multiserver.ClientStats) { s.Protocol = "mxb2" }), []string{clean}},
+		{"into nothing", with(done, func(s *multiserver.ClientStats) {
+			s.Protocol, s.Output, s.Discarded, s.BadPackets = "mxb2", "/dev/null", true, 2
+		}), []string{
+			"debian.img was received: 4294967296 bytes (4.3 GB, 4.0 GiB) in 36.6 s, 117.3 MB/s; 38.1 s in all",
+			"2 bad packets ignored",
+			"every block was verified, and nothing was kept: the output is /dev/null",
+		}},
+		{"into nothing over MXB 1", with(done, func(s *multiserver.ClientStats) { s.Output, s.Discarded = "/dev/null", true }), []string{
+			"debian.img was received: 4294967296 bytes (4.3 GB, 4.0 GiB) in 36.6 s, 117.3 MB/s; 38.1 s in all, nothing asked again",
+			"nothing was kept: the output is /dev/null",
+		}},
 		{"no time at all", with(done, func(s *multiserver.ClientStats) { s.Streaming, s.Elapsed = 0, time.Millisecond }),
 			[]string{"debian.img is on /dev/sda: 4294967296 bytes (4.3 GB, 4.0 GiB) in 0.0 s, 0.0 MB/s; 0.0 s in all, nothing asked again"}},
 	} {

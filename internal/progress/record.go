@@ -51,6 +51,7 @@ type ClientRecord struct {
 	StreamingSeconds float64  `json:"streaming_seconds"`     // since the first block, until the last one was in
 	AlteredBytes     uint64   `json:"altered_bytes"`         // of the target by --wipe-rest, --fit-gpt and --truncate-unused, after it was verified
 	CutBytes         uint64   `json:"cut_bytes"`             // of the image's end, left out by --truncate-unused
+	Discarded        bool     `json:"discarded"`             // the target is the null device: verified, and nothing is kept
 	AskedAgainBytes  uint64   `json:"asked_again_bytes"`     // of the image, after the first request, each time; 0 with MXB 2
 	PacketsReceived  uint64   `json:"packets_received"`      // of our server's stream, duplicates included
 	Duplicates       uint64   `json:"duplicates"`            // of them, those that told nothing new
@@ -135,7 +136,7 @@ func (c client) record(h RecordHead) ClientRecord {
 		Phase:      c.Phase.String(), Name: c.Name, Output: c.Output,
 		Server: addrText(c.Server), Protocol: c.Protocol, Interface: c.Interface,
 		SizeBytes: c.SizeBytes, BytesDone: c.BytesDone,
-		BytesKept: c.BytesKept, BytesVerified: c.BytesVerified, Verified: c.Verified, AlteredBytes: c.AlteredBytes, CutBytes: c.CutBytes,
+		BytesKept: c.BytesKept, BytesVerified: c.BytesVerified, Verified: c.Verified, AlteredBytes: c.AlteredBytes, CutBytes: c.CutBytes, Discarded: c.Discarded,
 		BytesPerSecond: uint64(rate), ETASeconds: eta,
 		ElapsedSeconds: seconds(c.Elapsed), StreamingSeconds: seconds(c.Streaming),
 		AskedAgainBytes: c.AskedAgainBytes, PacketsReceived: c.PacketsReceived, Duplicates: c.Duplicates,
