@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -78,6 +79,8 @@ type figures struct {
 	// throttledPeriods is in how many periods clients used up their share of a core.
 	throttledPeriods float64
 
+	packedBytes float64 // of the packed image, if the system sends one
+
 	serverCPUSeconds, clientCPUSeconds float64 // of the clients, the mean
 	serverPeakBytes, clientPeakBytes   float64 // of the clients, the largest
 }
@@ -128,7 +131,13 @@ func (b *bench) measure(ctx context.Context, systems []system) ([]result, error)
 		failed[s.name] = true
 	}
 	for _, s := range systems {
-		if !s.fixedRate {
+		if s.pack != nil {
+			if err := s.pack(ctx, b.image); err != nil {
+				fail(s, err)
+			}
+			defer os.Remove(b.image + packedSuffix)
+		}
+		if !s.fixedRate || failed[s.name] {
 			continue
 		}
 		err := b.search(ctx, s)
@@ -246,6 +255,13 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 			return f, err
 		}
 	}
+	if b.row.crowded {
+		busy := exec.CommandContext(ctx, "taskset", "-c", "0", "sh", "-c", "while :; do :; done")
+		if err := busy.Start(); err != nil {
+			return f, err
+		}
+		defer func() { _ = busy.Process.Kill(); _ = busy.Wait() }()
+	}
 	w, err := newWatch(j.clients())
 	if err != nil {
 		return f, err
@@ -305,6 +321,13 @@ func (b *bench) transfer(ctx context.Context, s system) (f figures, err error) {
 	size := float64(j.sizeBytes)
 	f.wallSeconds = o.ended.Sub(o.started).Seconds()
 	f.goodput = size / w.streaming().Seconds()
+	if s.pack != nil {
+		about, err := os.Stat(j.image + packedSuffix)
+		if err != nil {
+			return f, err
+		}
+		f.packedBytes = float64(about.Size())
+	}
 	f.sent = float64(counters.SentBytes) / size
 	if differing > 0 {
 		f.sentToDiffering = float64(counters.SentBytes) / float64(differing)
@@ -498,7 +521,7 @@ func (f *figures) each() []*float64 {
 		&f.goodput, &f.toBare, &f.sent,
 		&f.startSeconds, &f.endSeconds, &f.rampSeconds, &f.silenceSeconds,
 		&f.sentToDiffering, &f.rest, &f.readBack,
-		&f.packetsPerMessage, &f.tcpShare, &f.throttledPeriods,
+		&f.packetsPerMessage, &f.tcpShare, &f.throttledPeriods, &f.packedBytes,
 		&f.serverCPUSeconds, &f.clientCPUSeconds, &f.serverPeakBytes, &f.clientPeakBytes,
 	}
 }

@@ -56,6 +56,8 @@ type row struct {
 	pipeBytesPerSec []float64
 	during          *event // nil if nothing happens
 	gated           bool   // the image can be kept from being read
+	null            bool   // clients keep nothing of it
+	crowded         bool   // the server has one core only, and a busy loop beside it
 	maxBitrate      string // that udpcastLimited is told
 	// only are the systems that can do it and finish; all if empty.
 	only   []string
@@ -303,6 +305,7 @@ func rows(sizeBytes int64) []row {
 		},
 	}, heldRows(sizeBytes, cut)...)
 	rows = append(rows, congestionRows(sizeBytes, cut, whole)...)
+	rows = append(rows, packedRows(sizeBytes, cut, whole)...)
 	for n := range rows {
 		rows[n].addUsual()
 	}

@@ -42,6 +42,8 @@ type system struct {
 	optional bool
 	// fixedRate: the server is told the best rate, which is searched for before the rounds.
 	fixedRate bool
+	// pack makes what it sends of an image, before the rounds; nil if it sends the image.
+	pack func(ctx context.Context, image string) error
 }
 
 // job is one transfer in a lab of its own.
@@ -83,7 +85,12 @@ func (j *job) pipeBytesPerSec(n int) float64 {
 }
 
 // sameAsImage is the check of all that write files.
-func sameAsImage(j *job, n int, _ []byte) error { return sameData(j.image, j.output(n)) }
+func sameAsImage(j *job, n int, _ []byte) error {
+	if j.row.null {
+		return nil
+	}
+	return sameData(j.image, j.output(n))
+}
 
 // systems returns those that are there, and notes about the rest.
 func (o *options) systems() (there []system, notes []string, err error) {
@@ -102,7 +109,7 @@ func (o *options) systems() (there []system, notes []string, err error) {
 	for _, s := range []system{
 		bareSystem(bareLoop, barePackets), bareSystem(bareLoop+", packet by packet", 1),
 		multiserverSystem(ours, programs), multiserverSystem(oursMXB1, programs, "--mxb1"),
-		bestRateSystem(programs), freshSystem(programs), udpcastSystem(), udpcastLimitedSystem(), uftpSystem(),
+		bestRateSystem(programs), freshSystem(programs), packedSystem(programs), neverSystem(programs), udpcastSystem(), udpcastLimitedSystem(), uftpSystem(),
 	} {
 		if !o.by.MatchString(s.name) {
 			continue
@@ -148,11 +155,17 @@ func multiserverSystem(name string, programs lab.Programs, clientFlags ...string
 				flags = append(flags, "--rate", fmt.Sprint(j.rateBitsPerSec))
 			}
 			c := j.lab.Hosts[0].Command(j.ctx, programs.Server, flags...)
+			if j.row.crowded {
+				c = j.lab.Hosts[0].Command(j.ctx, "taskset", append([]string{"-c", "0", programs.Server}, flags...)...)
+			}
 			c.Env = append(os.Environ(), "XDG_CACHE_HOME="+j.cache)
 			return c
 		},
 		client: func(j *job, n int) *lab.Cmd {
 			output := j.output(n)
+			if j.row.null {
+				output = os.DevNull
+			}
 			if j.pipeBytesPerSec(n) > 0 {
 				output = "-"
 			}
