@@ -188,7 +188,7 @@ func TestRows(t *testing.T) {
 	// Every figure refers to what is measured: with all results there is one.
 	all := table{}
 	for _, r := range rows(256 << 20) {
-		for _, name := range []string{bareLoop, ours, oursMXB1, oursFresh, oursBestRate, "udpcast", udpcastLimited, "UFTP"} {
+		for _, name := range []string{bareLoop, ours, oursMXB1, oursFresh, oursBestRate, oursPacked, oursNever, "udpcast", udpcastLimited, "UFTP"} {
 			if len(r.only) == 0 || slices.Contains(r.only, name) {
 				k := key{r.name, name}
 				all[k] = result{key: k, runs: make([]figures, max(1, r.worstOf))}
