@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 	"internal/startgate":   {"internal/wire"},
 	"internal/guard":       {"internal/wire"},
 	"internal/partition":   {},
-	"internal/usedblocks":  {"internal/image", "internal/partition", "internal/target"},
+	"internal/usedblocks":  {"internal/image", "internal/partition", "internal/quote", "internal/target"},
 	"internal/signature":   {"internal/partition"},
 	"internal/target":      {"internal/block", "internal/codec", "internal/format", "internal/memory", "internal/partition", "internal/quote", "internal/signature"},
 	"internal/progress":    {".", "internal/quote"},

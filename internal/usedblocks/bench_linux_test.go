@@ -10,6 +10,7 @@ import (
 func BenchmarkRead(b *testing.B) {
 	for _, mkfs := range [][]string{
 		{"mkfs.ext4", "-q", "-F"}, {"mkfs.xfs", "-q", "-f", "-K"}, {"mkntfs", "-Q", "-F", "-q"}, {"mkfs.fat", "-F", "32"}, {"mkfs.exfat"},
+		{"mkfs.btrfs", "-q", "-f", "-K"},
 	} {
 		b.Run(mkfs[0], func(b *testing.B) {
 			needs(b, mkfs[0])

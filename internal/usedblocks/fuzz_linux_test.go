@@ -13,12 +13,13 @@ var fuzzed = map[string][]string{
 	"fat":   {"mkfs.fat", "-F", "16", "-s", "1"},
 	"exfat": {"mkfs.exfat"},
 	"ntfs":  {"mkntfs", "-Q", "-F", "-q"},
+	"btrfs": {"mkfs.btrfs", "-q", "-f", "-K", "-m", "single"},
 	"swap":  {"mkswap"},
 	"xfs":   {"mkfs.xfs", "-q", "-f", "-K"},
 }
 
 // mib is how large they are made.
-var fuzzedMiB = map[string]int64{"xfs": 300, "fat": 8}
+var fuzzedMiB = map[string]int64{"xfs": 300, "fat": 8, "btrfs": 128}
 
 // fuzz changes three places of a file system, makes checksums right by mend, and reads it. Nothing
 // may panic, and no byte is freed outside or twice.
@@ -90,6 +91,13 @@ func FuzzExFAT(f *testing.F) {
 func FuzzNTFS(f *testing.F) { fuzz(f, "ntfs", nil, 11, 40, 48, 64, 16384, 16384+22, 16384+3*1024) }
 
 func FuzzSwap(f *testing.F) { fuzz(f, "swap", nil, 1024, 1028, 4086) }
+
+// FuzzBtrfs makes the checksums of the superblock and of the chunk tree's root right.
+func FuzzBtrfs(f *testing.F) {
+	const root = 22036480
+	fuzz(f, "btrfs", func(b []byte) { sumBtrfs(b, root) },
+		btrfsSuperAt+88, btrfsSuperAt+160, btrfsSuperAt+811, btrfsSuperAt+209, root+96, root+btrfsNodeHead+8, root+btrfsNodeHead+17)
+}
 
 // FuzzXFS makes the checksums of the first group right.
 func FuzzXFS(f *testing.F) {

@@ -23,6 +23,8 @@ var kinds = []kind{
 	{"vfat", isFAT, readFAT},
 	{"exfat", isExFAT, readExFAT},
 	{"ntfs", isNTFS, readNTFS},
+	{"btrfs", isBtrfs, readBtrfs},
+	{"LVM2", isLVM, readLVM},
 }
 
 // kindOf is what a volume holds; nil if that is nothing known.

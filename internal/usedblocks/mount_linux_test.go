@@ -375,6 +375,8 @@ type fileSystem struct {
 	// used is how many bytes are used by another program's count, and the size of blocks.
 	used      func(t testing.TB, path string) (used, block uint64)
 	partclone string // which takes 2 s; "": it fails, or is not asked
+	// physical is where extents are in the image, if FIEMAP does not tell.
+	physical func(t testing.TB, path string, logical []extent) []extent
 	// most is what may be used in place of 1.02 x what is.
 	most func(used uint64) uint64
 }
@@ -421,6 +423,9 @@ func (f fileSystem) test(t *testing.T) {
 	}
 	if truth > uint64(f.mib)<<20*3/4 {
 		t.Errorf("%d bytes of %d MiB are used: too many to tell", truth, f.mib)
+	}
+	if f.physical != nil {
+		extents = f.physical(t, path, extents)
 	}
 	for _, x := range extents {
 		if s, bad := overlaps(m.Unused, x.physical, x.physical+x.length); bad {

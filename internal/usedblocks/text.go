@@ -3,6 +3,8 @@ package usedblocks
 import (
 	"errors"
 	"fmt"
+
+	"multiserver/internal/quote"
 )
 
 // Lines tell a person what of the image is used, and what is sent whole and why: one line for
@@ -24,7 +26,7 @@ func (p Part) line() string {
 		name = fmt.Sprintf("partition %d", p.Number)
 	}
 	if p.Volume != "" {
-		name += ", volume " + p.Volume
+		name += ", volume " + quote.Name(p.Volume)
 	}
 	if p.Kind != "" {
 		name += " (" + p.Kind + ")"

@@ -53,14 +53,14 @@ func Read(disk io.ReaderAt, size uint64) *Map {
 	}
 	var unused spanList
 	if table == "" {
-		m.read(&volume{disk: disk, size: size}, Part{Size: size}, &unused)
+		m.read(&volume{disk: disk, size: size}, Part{Size: size}, &unused, 0)
 	} else {
 		if kind := kindOf(&volume{disk: disk, size: size}); kind != nil {
 			m.Whole = fmt.Errorf("it has a partition table and begins like a file system (%s)", kind.name)
 			return m
 		}
 		for _, p := range parts {
-			m.read(&volume{disk: disk, at: p.Lo, size: p.Hi - p.Lo}, Part{Number: p.Number, Size: p.Hi - p.Lo}, &unused)
+			m.read(&volume{disk: disk, at: p.Lo, size: p.Hi - p.Lo}, Part{Number: p.Number, Size: p.Hi - p.Lo}, &unused, 0)
 		}
 	}
 	slices.SortFunc(unused.spans, func(a, b partition.Span) int { return cmp.Compare(a.Lo, b.Lo) })
@@ -68,8 +68,10 @@ func Read(disk io.ReaderAt, size uint64) *Map {
 	return m
 }
 
-// read adds a volume to the map.
-func (m *Map) read(v *volume, p Part, unused *spanList) {
+var errNested = errors.New("it is in a volume that is in a volume")
+
+// read adds a volume to the map, and those within it. depth is how many it is in.
+func (m *Map) read(v *volume, p Part, unused *spanList, depth int) {
 	kind := kindOf(v)
 	if kind == nil {
 		p.Used, p.Why = p.Size, ErrUnknown
@@ -94,6 +96,15 @@ func (m *Map) read(v *volume, p Part, unused *spanList) {
 	}
 	m.witnesses = append(m.witnesses, v.witnesses...)
 	m.Parts = append(m.Parts, p)
+	for _, inner := range v.pieces {
+		q := Part{Number: p.Number, Volume: inner.name, Size: inner.size}
+		if inner.why != nil || depth > 0 {
+			q.Used, q.Why = q.Size, cmp.Or(inner.why, errNested)
+			m.Parts = append(m.Parts, q)
+			continue
+		}
+		m.read(&volume{disk: v.disk, at: v.at + inner.at, size: inner.size}, q, unused, depth+1)
+	}
 }
 
 // UnusedBytes is how many bytes are unused.

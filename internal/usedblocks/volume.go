@@ -51,6 +51,7 @@ type volume struct {
 	at, size  uint64 // in the disk
 	unused    spanList
 	run       partition.Span // free bytes of the volume, that may go on
+	pieces    []piece        // volumes in this one, to be looked into
 	witnesses []witness
 	witnessed int
 }
