@@ -69,7 +69,7 @@ var mayImport = map[string][]string{
 	"internal/simnet":        {},
 	"internal/simnet/matrix": {"internal/simnet/path"},
 	"internal/simnet/path":   {"internal/block", "internal/congestion", "internal/mxb1", "internal/receiver", "internal/sender", "internal/simnet", "internal/wire"},
-	"internal/simnet/room": {"internal/block", "internal/codec", "internal/probe", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
+	"internal/simnet/room": {"internal/block", "internal/codec", "internal/guard", "internal/probe", "internal/reach", "internal/receiver", "internal/roster", "internal/routes",
 		"internal/seed", "internal/sender", "internal/simnet", "internal/startgate", "internal/wire"},
 	"internal/simnet/table":          {"internal/block", "internal/simnet", "internal/simnet/room", "internal/wire"},
 	"internal/lab":                   {},

@@ -43,6 +43,7 @@ const (
 type number struct {
 	at     netip.AddrPort // the only address that it counts from
 	proven bool           // what is sent there arrives at the receiver
+	asked  bool           // its receiver was asked for a proof
 	joined bool           // it counts as one of its address
 	heard  time.Duration  // when its last packet counted
 	next   netip.AddrPort // another address that has offered it
@@ -67,15 +68,18 @@ func NewNumbers() *Numbers {
 	return &Numbers{bound: map[wire.ReceiverID]*number{}, hosts: map[netip.Addr]host{}, fresh: NewBucket(newPerSecond, newAtOnce)}
 }
 
-// Offer records an offer from an address. digest says that it shows that it knows the number's
-// private number. It reports whether the address may be told that private number: not if another
-// address has proved the number.
-func (n *Numbers) Offer(now time.Duration, id wire.ReceiverID, from netip.AddrPort, digest bool) bool {
+// Offer records an offer from an address. asks says that the answer asks for a proof, and digest that
+// the offer shows that its sender knows the number's private number. It reports whether the address
+// may be told that: not if another address has proved the number.
+func (n *Numbers) Offer(now time.Duration, id wire.ReceiverID, from netip.AddrPort, asks, digest bool) bool {
 	b := n.bound[id]
+	if b != nil {
+		b.asked = b.asked || asks
+	}
 	switch {
 	case b == nil:
 		if n.mayOffer(now, from.Addr()) && n.fresh.Take(now) {
-			n.bind(now, id, from)
+			n.bind(now, id, from).asked = asks
 		}
 		return true
 	case b.at == from:
@@ -136,6 +140,13 @@ func (n *Numbers) Prove(now time.Duration, id wire.ReceiverID, from netip.AddrPo
 func (n *Numbers) Proven(id wire.ReceiverID) bool {
 	b := n.bound[id]
 	return b != nil && b.proven
+}
+
+// Owes reports whether a number's receiver was asked for a proof, and none has come: perhaps it is a
+// stranger who speaks.
+func (n *Numbers) Owes(id wire.ReceiverID) bool {
+	b := n.bound[id]
+	return b != nil && b.asked && !b.proven
 }
 
 // Leave records that a receiver has ended. Its number stays bound: its goodbye may come again.

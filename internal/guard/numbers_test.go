@@ -43,13 +43,27 @@ func TestNumbers(t *testing.T) {
 			case "proof", "proof+":
 				got = n.Prove(s.at, id, s.from, s.what == "proof+")
 			default:
-				if n.Offer(s.at, id, s.from, s.what == "offer+") {
+				if n.Offer(s.at, id, s.from, true, s.what == "offer+") {
 					got = Counts
 				}
 			}
 			if got != s.want {
 				t.Errorf("%s, step %d, %s: %d, want %d", name, i, s.what, got, s.want)
 			}
+		}
+	}
+}
+
+// TestOwes: who was asked for a proof, and gave none.
+func TestOwes(t *testing.T) {
+	n := NewNumbers()
+	n.Offer(0, 1, port(1, 5000), false, false)
+	n.Offer(0, 2, port(1, 5001), true, false)
+	n.Offer(0, 3, port(1, 5002), true, false)
+	n.Prove(0, 3, port(1, 5002), false)
+	for id, want := range map[wire.ReceiverID]bool{1: false, 2: true, 3: false, 4: false} {
+		if n.Owes(id) != want {
+			t.Errorf("number %d owes a proof: %v", id, !want)
 		}
 	}
 }
@@ -61,7 +75,7 @@ func TestNumberBounds(t *testing.T) {
 	joined := func(first wire.ReceiverID, count int, from func(i int) netip.AddrPort) (all int) {
 		for i := range count {
 			id := first + wire.ReceiverID(i)
-			n.Offer(0, id, from(i), false)
+			n.Offer(0, id, from(i), false, false)
 			if n.Packet(0, id, from(i), true) == Counts {
 				all++
 			}

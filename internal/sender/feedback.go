@@ -330,10 +330,10 @@ func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 	}
 }
 
-// HandleGoodbye handles a goodbye, and reports whether the receiver was unfinished.
+// HandleGoodbye handles a goodbye, and reports whether the receiver was unfinished. All receivers hear
+// the acknowledgement.
 func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
-	known := e.peers.remove(g.Receiver)
-	e.peers.recordGoodbye(g.Receiver)
+	known := e.EndReceiver(g.Receiver)
 	if e.acks.Len() < wire.MaxGoodbyeAcks {
 		e.acks = e.acks.Append(g.Receiver)
 		if e.ackAt == never {
@@ -343,6 +343,14 @@ func (e *Engine) HandleGoodbye(now time.Duration, g wire.Goodbye) bool {
 			e.ackAt = now
 		}
 	}
+	return known
+}
+
+// EndReceiver ends a receiver whose goodbye the driver acknowledges, and reports whether it was
+// unfinished.
+func (e *Engine) EndReceiver(id wire.ReceiverID) bool {
+	known := e.peers.remove(id)
+	e.peers.recordGoodbye(id)
 	if len(e.peers.list) == 0 {
 		e.clear()
 	}

@@ -123,7 +123,7 @@ func (l *live) handleOffer(in packet, offer wire.Offer) {
 	// The number in a question to all is for the search only, but for receivers of earlier versions,
 	// which do not fill their offers.
 	binds := offer.Private || len(answer) > in.Size
-	if binds && !l.numbers.Offer(now, offer.Receiver, in.From, l.knowsPrivate(offer.Receiver, offer.Digest)) {
+	if binds && !l.numbers.Offer(now, offer.Receiver, in.From, offer.Private, l.knowsPrivate(offer.Receiver, offer.Digest)) {
 		answer = l.describeTaken(offer.Receiver, in)
 	}
 	if err := l.cfg.Conn.Reply(answer, in.Arrival); err != nil {
@@ -184,15 +184,20 @@ func (l *live) handleGoodbye(in packet, p wire.Goodbye) {
 		l.board.countBad() // an acknowledgement would end it
 		return
 	}
+	owes := l.numbers.Owes(p.Receiver)
 	l.numbers.Leave(p.Receiver)
 	for _, st := range l.streams.all { // a late packet must not bring it back in either
-		known = st.engine.HandleGoodbye(now, p) || known
+		if owes { // its receiver might take an acknowledgement to all for its own
+			known = st.engine.EndReceiver(p.Receiver) || known
+		} else {
+			known = st.engine.HandleGoodbye(now, p) || known
+		}
 	}
 	l.streams.done(now, p.Receiver)
 	l.pace.gate.Record(now, p.Receiver)
 	l.streams.recordNetwork(now, in.IfIndex)
 	l.board.goodbye(p, in.From)
-	if known {
+	if known && !owes {
 		return
 	}
 	ack := wire.GoodbyeAck{Session: l.id}

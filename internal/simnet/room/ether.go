@@ -82,6 +82,7 @@ func (p *packet) bytes() int {
 // message is one on its way to the sender.
 type message struct {
 	packet []byte
+	from   origin // of packet
 	offer  *node
 }
 

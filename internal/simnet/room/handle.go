@@ -1,6 +1,7 @@
 package room
 
 import (
+	"net/netip"
 	"time"
 
 	"multiserver/internal/routes"
@@ -24,7 +25,10 @@ func (r *Room) hear(t time.Duration, m message) {
 		r.Result.PerSecond = append(r.Result.PerSecond, 0)
 	}
 	r.Result.PerSecond[second]++
-	if r.server.handle(t, m.packet) && r.cfg.Replays > 0 {
+	if r.cfg.Intruder > 0 {
+		r.intrude(t)
+	}
+	if r.server.handle(t, m.packet, m.from) && r.cfg.Replays > 0 {
 		r.replay(t, m.packet)
 	}
 }
@@ -38,7 +42,7 @@ func parsed[P any](s *server, b []byte, kind wire.Type, parse func([]byte) (P, e
 }
 
 // handle hands a packet to the engines, and tells whether it is one of this session.
-func (s *server) handle(t time.Duration, b []byte) bool {
+func (s *server) handle(t time.Duration, b []byte, from origin) bool {
 	kind, session, err := wire.Peek(b)
 	if err != nil || session != s.id {
 		return false
@@ -46,46 +50,66 @@ func (s *server) handle(t time.Duration, b []byte) bool {
 	switch kind {
 	case wire.TypeReport:
 		parsed(s, b, kind, wire.ParseReport, func(p wire.Report) {
+			if !s.counts(t, p.Receiver, from, true) {
+				return
+			}
 			st := s.of(p.Receiver)
 			if st == s.group && p.Counts.Received > 0 && s.start.prober != nil {
 				s.start.prober.Reached()
 			}
 			st.engine.HandleReport(t, p)
-			s.record(t, p.Receiver)
+			s.record(t, p.Receiver, from)
 			s.board.table.Report(p)
 		})
 	case wire.TypeWanted:
 		parsed(s, b, kind, wire.ParseWanted, func(p wire.Wanted) {
+			if !s.counts(t, p.Receiver, from, true) {
+				return
+			}
 			s.of(p.Receiver).engine.HandleWanted(t, p)
-			s.record(t, p.Receiver)
+			s.record(t, p.Receiver, from)
 		})
 	case wire.TypeWantedSymbols:
 		parsed(s, b, kind, wire.ParseWantedSymbols, func(p wire.WantedSymbols) {
+			if !s.counts(t, p.Receiver, from, true) {
+				return
+			}
 			s.of(p.Receiver).engine.HandleWantedSymbols(t, p)
-			s.record(t, p.Receiver)
+			s.record(t, p.Receiver, from)
 		})
 	case wire.TypeWantedSubblocks:
 		if s.room.cfg.NoSubblocks {
 			break
 		}
 		parsed(s, b, kind, wire.ParseWantedSubblocks, func(p wire.WantedSubblocks) {
+			if !s.counts(t, p.Receiver, from, true) {
+				return
+			}
 			s.of(p.Receiver).engine.HandleWantedSubblocks(t, p)
-			s.record(t, p.Receiver)
+			s.record(t, p.Receiver, from)
 		})
 	case wire.TypeGoodbye:
 		parsed(s, b, kind, wire.ParseGoodbye, func(p wire.Goodbye) {
-			for _, st := range s.streams() {
-				if st != nil {
-					st.engine.HandleGoodbye(t, p)
-				}
+			if !s.counts(t, p.Receiver, from, false) {
+				return
 			}
-			s.record(t, p.Receiver)
-			s.board.table.Goodbye(time.Unix(0, 0).Add(t), p, s.room.nodes[p.Receiver-1].machine.addr)
+			s.handleGoodbye(t, p, from)
+			s.record(t, p.Receiver, from)
+			s.board.table.Goodbye(time.Unix(0, 0).Add(t), p, from.addr)
 		})
 	case wire.TypeUnicastRequest:
-		parsed(s, b, kind, wire.ParseUnicastRequest, func(p wire.UnicastRequest) { s.handleUnicastRequest(t, p) })
+		parsed(s, b, kind, wire.ParseUnicastRequest, func(p wire.UnicastRequest) {
+			if s.counts(t, p.Receiver, from, p.Wanted) {
+				s.handleUnicastRequest(t, p, from.addr)
+			}
+		})
+	case wire.TypeAddressProof:
+		parsed(s, b, kind, wire.ParseAddressProof, func(p wire.AddressProof) { s.handleAddressProof(t, p, from) })
 	case wire.TypeProbeReport:
 		parsed(s, b, kind, wire.ParseProbeReport, func(p wire.ProbeReport) {
+			if !s.counts(t, p.Receiver, from, false) {
+				return
+			}
 			multicast := s.of(p.Receiver) == s.group
 			if s.start.prober != nil && s.start.prober.HandleReport(t, p, multicast, s.knows(p.Receiver)) {
 				s.sendTrain(t)
@@ -96,19 +120,17 @@ func (s *server) handle(t time.Duration, b []byte) bool {
 }
 
 // record keeps account of a receiver that has spoken in the session.
-func (s *server) record(t time.Duration, id wire.ReceiverID) {
+func (s *server) record(t time.Duration, id wire.ReceiverID, from origin) {
 	s.start.gate.Record(t, id)
-	m := s.room.nodes[id-1].machine
-	if s.networks.Record(t, m.network) {
-		s.networks.Add(t, m.network)
+	if s.networks.Record(t, from.network) {
+		s.networks.Add(t, from.network)
 		s.redirectGroup()
 	}
-	s.board.heard(t, id, m.addr)
+	s.board.heard(t, id, from.addr)
 }
 
 // handleUnicastRequest takes in that a receiver wants unicast, or no longer.
-func (s *server) handleUnicastRequest(t time.Duration, p wire.UnicastRequest) {
-	addr := s.room.nodes[p.Receiver-1].machine.addr
+func (s *server) handleUnicastRequest(t time.Duration, p wire.UnicastRequest, addr netip.AddrPort) {
 	switch s.peers.Request(t, p, addr) {
 	case routes.Ended:
 		s.endUnicast(p.Receiver)

@@ -99,7 +99,7 @@ func (r *Room) replay(t time.Duration, b []byte) {
 			return
 		}
 		r.Result.Replayed++
-		r.server.handle(t, s.packet)
+		r.server.handle(t, s.packet, r.nodes[s.receiver-1].origin())
 		if p.gone[s.receiver] && r.server.knows(s.receiver) {
 			r.fail("the sender takes in receiver %d again, which has said goodbye", s.receiver)
 		}
@@ -244,6 +244,6 @@ func (n *node) lie(now time.Duration, b *[]byte) {
 	subblocks := wire.WantedSubblocks{Session: report.Session, Receiver: report.Receiver, Highest: report.Highest}
 	subblocks.Blocks = subblocks.Blocks.Append(wire.Range{Count: min(n.room.cfg.Blocks, wire.MaxSubblockBlocks)})
 	for _, p := range [][]byte{wanted.AppendTo(nil), symbols.AppendTo(nil), subblocks.AppendTo(nil)} {
-		n.room.feedback.Push(now+n.delay, message{packet: p})
+		n.room.feedback.Push(now+n.delay, message{packet: p, from: n.origin()})
 	}
 }

@@ -70,6 +70,7 @@ type search struct {
 type answer struct {
 	receiver.Session
 	token wire.Token
+	proof wire.Token // 0: none is asked for
 }
 
 // disk is a target that takes its time.
@@ -132,12 +133,16 @@ func (n *node) begin(now time.Duration, a answer) {
 		n.hold()
 		n.content.begin(n, now)
 	case n.done != 0:
-		return // the goodbye is to the session before
+		if a.proof != 0 && n.engine.Session() == a.ID {
+			n.tell(now, wire.AddressProof{Session: a.ID, Receiver: n.id, Proof: a.proof}.AppendTo(nil))
+		}
+		return // or the goodbye is to the session before
 	case n.engine.Session() != a.ID:
 		n.forger.begin()
 		n.engine.Restart(now, a.Session)
 		n.content.forget()
 		n.way.restarted(now)
+		n.check(now)
 	default:
 		n.engine.Learn(now, a.Completion)
 		n.engine.SenderAt(now, a.Sequence)
@@ -145,6 +150,9 @@ func (n *node) begin(now time.Duration, a answer) {
 		n.check(now)
 	}
 	n.way.token = a.token
+	if a.proof != 0 {
+		n.tell(now, wire.AddressProof{Session: a.ID, Receiver: n.id, Proof: a.proof}.AppendTo(nil))
+	}
 	n.arm()
 }
 
@@ -455,6 +463,6 @@ func (n *node) tell(now time.Duration, b []byte) {
 		spread = late
 	}
 	for range copies {
-		n.room.feedback.Push(now+n.delay+time.Duration(n.rand.Int64N(int64(spread))), message{packet: b})
+		n.room.feedback.Push(now+n.delay+time.Duration(n.rand.Int64N(int64(spread))), message{packet: b, from: n.origin()})
 	}
 }

@@ -37,6 +37,8 @@ type Config struct {
 	// stale: an old report, a list that a newer one has replaced, or whatever was said
 	// before a goodbye.
 	Replays float64
+	// Intruder is the share of what the sender hears that is preceded by a packet of an intruder.
+	Intruder float64
 	// Start holds the stream until the receivers have come that it waits for, and have
 	// answered probes. nil: it begins at once, without probes.
 	Start   *Start
@@ -120,6 +122,7 @@ type Room struct {
 	sessions []*board // of all sessions so far
 	ether    ether
 	replayer replayer
+	intruder intruder
 
 	nodes []*node
 	wake  []time.Duration // of each node
@@ -264,6 +267,7 @@ func newRoom(cfg Config) *Room {
 			next++
 		}
 	}
+	r.intruder.rand = rand.New(rand.NewPCG(cfg.Seed, 7))
 	r.startServer(0)
 	for _, n := range r.nodes {
 		r.lookout = min(r.lookout, n.delay)

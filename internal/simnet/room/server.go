@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"multiserver/internal/block"
+	"multiserver/internal/guard"
 	"multiserver/internal/probe"
 	"multiserver/internal/receiver"
 	"multiserver/internal/routes"
@@ -39,6 +40,7 @@ type server struct {
 	start    start
 	reader   reader
 	board    *board
+	numbers  *guard.Numbers // nil without an intruder
 
 	awake   bool // it has something to send
 	lapseAt time.Duration
@@ -88,6 +90,9 @@ func newServer(r *Room, now time.Duration) *server {
 	s.group.engine.SetRate(float64(time.Second) / float64(r.cfg.PacketTime))
 	s.networks.Add(now, r.nodes[0].spec.Path.Network) // where the first offer comes from
 	s.redirectGroup()
+	if r.cfg.Intruder > 0 {
+		s.numbers = guard.NewNumbers()
+	}
 	if g := r.cfg.Start; g != nil {
 		s.start.closed = true
 		s.start.gate = startgate.Gate{MinReceivers: g.MinReceivers, MinWait: g.MinWait, MaxWait: g.MaxWait}
@@ -152,7 +157,13 @@ func (s *server) deadline() time.Duration {
 
 // description is what the sender would say of its session to a node.
 func (s *server) description(n *node) answer {
+	proof := wire.Token(0)
+	if s.numbers != nil {
+		s.numbers.Offer(s.room.now, n.id, n.machine.addr, true, false)
+		proof = s.peers.Proof(n.id, n.machine.addr)
+	}
 	return answer{
+		proof: proof,
 		Session: receiver.Session{
 			ID: s.id, ReportInterval: s.group.engine.Interval(), Receivers: uint32(s.unfinished()),
 			Completion: s.reader.completion, Sequence: s.of(n.id).engine.Sequence(), TellsSequence: true,
@@ -187,6 +198,9 @@ func (s *server) tick(t time.Duration) {
 		if p.SeekDue(t, s.group.engine.Receivers()) {
 			s.sendTrain(t)
 		}
+	}
+	if s.numbers != nil {
+		s.numbers.Retain(s.knows)
 	}
 	s.board.table.EndSilent(time.Unix(0, 0).Add(t), clientTimeout, s.knows)
 }
