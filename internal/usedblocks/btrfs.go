@@ -122,6 +122,7 @@ func (b *btrfsFS) readSuper() error {
 	if b.nodeSize < 4096 || b.nodeSize > 64<<10 || b.nodeSize&(b.nodeSize-1) != 0 || b.size < btrfsReserved {
 		return errors.New("its superblock contradicts itself")
 	}
+	b.v.fileSystem = b.size
 	if b.size > b.v.size {
 		return fmt.Errorf("it has %d bytes, and the partition %d", b.size, b.v.size)
 	}

@@ -122,6 +122,26 @@ func TestDiskRefuses(t *testing.T) {
 		}
 	}
 	size := len(ext4)
+	zfs := []change{{130 << 10, []byte("\x0C\xB1\xBA\x00\x00\x00\x00\x00")}}
+	for i := range 3 {
+		zfs = append(zfs, change{(131 + i) << 10, zfs[0].bytes})
+	}
+	three := with(ext4, zfs[:3]...)
+	if m := Read(readerOf(three), uint64(size)); m.Parts[0].Why != nil && strings.Contains(m.Parts[0].Why.Error(), "ZFS") {
+		t.Errorf("three uberblocks: %q", m.Lines())
+	}
+	four := with(ext4, zfs...)
+	whole(t, "ZFS", Read(readerOf(four), uint64(size)), "several at once: ext4, ZFS")
+	for _, magic := range []string{verityMagic, androidVerity} {
+		b := append(with(ext4), make([]byte, 8192)...)
+		only(t, Read(readerOf(b), uint64(len(b))))
+		copy(b[size:], magic)
+		whole(t, "hashes behind it", Read(readerOf(b), uint64(len(b))), "dm-verity")
+	}
+	verity := gptDisk(ext4, append([]byte(verityMagic), make([]byte, 1<<20)[:1<<20-8]...))
+	if m := Read(readerOf(verity), uint64(len(verity))); m.Whole == nil || !strings.Contains(m.Whole.Error(), "partition 2 has hashes") {
+		t.Errorf("hashes in a partition: %q", m.Lines())
+	}
 	for _, test := range []struct {
 		name, want string
 		change     change

@@ -156,6 +156,7 @@ func (e *extFS) geometry() error {
 	if e.blocks > e.v.size/e.blockSize {
 		return fmt.Errorf("it has %d blocks of %d bytes, and the partition %d bytes", e.blocks, e.blockSize, e.v.size)
 	}
+	e.v.fileSystem = e.blocks * e.blockSize
 	e.groups = (e.blocks - e.first + e.perGroup - 1) / e.perGroup
 	if e.groups > maxExtGroups {
 		return fmt.Errorf("it has %d groups of blocks, more than are read", e.groups)

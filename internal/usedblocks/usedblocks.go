@@ -60,6 +60,12 @@ func Read(disk io.ReaderAt, size uint64) *Map {
 			return m
 		}
 		for _, p := range parts {
+			if isVerity(&volume{disk: disk, at: p.Lo, size: p.Hi - p.Lo}) {
+				m.Whole = fmt.Errorf("partition %d has hashes of all blocks of another one (dm-verity)", p.Number)
+				return m
+			}
+		}
+		for _, p := range parts {
 			m.read(&volume{disk: disk, at: p.Lo, size: p.Hi - p.Lo}, Part{Number: p.Number, Size: p.Hi - p.Lo}, &unused, 0)
 		}
 	}
@@ -78,10 +84,13 @@ func (m *Map) read(v *volume, p Part, unused *spanList, depth int) {
 		m.Parts = append(m.Parts, p)
 		return
 	}
-	p.Kind = kind.name
+	p.Kind, v.fileSystem = kind.name, v.size
 	err := foreign(v)
 	if err == nil {
 		err = kind.read(v, &p)
+	}
+	if err == nil {
+		err = hashed(v)
 	}
 	v.flush()
 	p.Used = p.Size

@@ -47,13 +47,15 @@ func (l *spanList) add(s partition.Span) {
 
 // volume is a partition to its reader: it begins at offset 0.
 type volume struct {
-	disk      io.ReaderAt
-	at, size  uint64 // in the disk
-	unused    spanList
-	run       partition.Span // free bytes of the volume, that may go on
-	pieces    []piece        // volumes in this one, to be looked into
-	witnesses []witness
-	witnessed int
+	disk     io.ReaderAt
+	at, size uint64 // in the disk
+	unused   spanList
+	run      partition.Span // free bytes of the volume, that may go on
+	// fileSystem is how many bytes the file system has of it.
+	fileSystem uint64
+	pieces     []piece // volumes in this one, to be looked into
+	witnesses  []witness
+	witnessed  int
 }
 
 // readAt reads len(p) bytes at an offset, or fails.

@@ -108,6 +108,7 @@ func (x *xfsFS) readSuper() ([]byte, error) {
 	case x.blocks > x.v.size/x.blockSize:
 		return nil, fmt.Errorf("it has %d blocks of %d bytes, and the partition %d bytes", x.blocks, x.blockSize, x.v.size)
 	}
+	x.v.fileSystem = x.blocks * x.blockSize
 	x.uuid = [16]byte(s[32:48])
 	if be32(s, 216)&xfsMetaUUID != 0 {
 		x.uuid = [16]byte(s[248:264])
