@@ -135,7 +135,13 @@ func (e *Engine) admit(w *carousel) {
 		case b.k == 0:
 			e.stalled = true
 			return
+		case !manifest && !w.stragglers && e.flow.on && e.flow.credit <= 0:
+			e.flow.hold(e.flow.at)
+			return
 		default:
+			if !manifest {
+				e.flow.enter(e.sequence)
+			}
 			taken = !b.has(flagSending) // by the other carousel
 			e.served(i)
 		}

@@ -7,9 +7,9 @@ import (
 	"multiserver/internal/wire"
 )
 
-// Deadline is when Poll wants to be called next.
+// Deadline is when Poll wants to be called next, and Next if a block is held back.
 func (e *Engine) Deadline() time.Duration {
-	return min(e.advAt, e.ackAt, e.beatAt, e.checkAt)
+	return min(e.advAt, e.ackAt, e.beatAt, e.checkAt, e.flow.wakeAt)
 }
 
 // Poll appends to dst the next control packet that is due, for all receivers of the engine's
@@ -20,6 +20,9 @@ func (e *Engine) Poll(now time.Duration, dst []byte) ([]byte, bool) {
 	if now >= e.checkAt {
 		e.checkAt = now + peersEvery
 		e.removeSilent(now)
+	}
+	if now >= e.flow.wakeAt {
+		e.flow.wakeAt = now + roomEvery
 	}
 	if now >= e.advAt {
 		e.advAt = never

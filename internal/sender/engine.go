@@ -50,6 +50,7 @@ type Engine struct {
 	jobs          jobs // source symbols by name
 
 	subblocks subblocks
+	flow      flow
 
 	regular, stragglers carousel
 	stragglerJobs       jobs
@@ -118,6 +119,7 @@ func New(now time.Duration, cfg Config) *Engine {
 		roundTrip:     defaultRoundTrip,
 		rate:          10_000,
 		advAt:         never,
+		flow:          flow{wakeAt: never},
 		ackAt:         never,
 		beatAt:        never,
 		checkAt:       now + peersEvery,
@@ -272,7 +274,7 @@ func (e *Engine) Receivers() int { return len(e.peers.list) }
 // Waits reports whether the carousels want a block that is not ready, and how many are under way
 // meanwhile.
 func (e *Engine) Waits() (underWay int, waits bool) {
-	return len(e.regular.members) + len(e.stragglers.members), e.stalled && len(e.peers.list) > 0
+	return len(e.regular.members) + len(e.stragglers.members), e.stalled && !e.flow.held && len(e.peers.list) > 0
 }
 
 // Knows reports whether a receiver is unfinished and sent something lately.

@@ -36,6 +36,7 @@ func (e *Engine) recordReceiver(now time.Duration, id wire.ReceiverID) *peer {
 			return nil
 		}
 		p = e.peers.add(now, id)
+		p.room = e.flow.first(now)
 		p.growth.at, p.growth.time = e.sequence, now
 		e.most = max(e.most, len(e.peers.list))
 		if len(e.peers.list) == 1 {
@@ -68,6 +69,9 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	e.classify(now, p)
 	if r.Highest > e.sequence {
 		return // of no packet that was sent
+	}
+	if e.flow.on {
+		e.flow.handle(now, &p.room, &r)
 	}
 	for k := range r.NACKs.Len() {
 		n := r.NACKs.At(k)

@@ -29,13 +29,16 @@ type Send struct {
 }
 
 // Next returns the next packet of the stream, which the driver sends, however long
-// that takes; or Nothing, until a Handle function, Ready or SetGateClosed was called.
+// that takes; or Nothing, until a Handle function, Ready or SetGateClosed was called, or Deadline
+// has come.
 func (e *Engine) Next(now time.Duration) Send {
 	if len(e.peers.list) == 0 || e.gateClosed || e.over() {
+		e.flow.held, e.flow.wakeAt = false, never
 		e.rest(now)
 		return Send{}
 	}
 	e.stalled, e.regularIdle = false, false
+	e.reckon(now)
 	if e.subblocks.due() {
 		e.wake(now)
 		return e.nextSubblocks(now)

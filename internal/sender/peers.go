@@ -21,6 +21,7 @@ type peer struct {
 	straggler bool
 	noStream  bool // the stream does not reach it
 	limit     wire.Limit
+	room      room
 	caused    float64 // symbols that were pending because of it, fading with
 	streamed  wire.Sequence
 

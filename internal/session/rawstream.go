@@ -56,7 +56,11 @@ func (l lacking) present(now time.Duration, knows func(wire.ReceiverID) bool) bo
 // beginEncoding decides how the image is sent, when the stream is about to begin: raw, if a receiver
 // is there that can do no better.
 func (l *live) beginEncoding(now time.Duration) {
-	if !l.store.Coded() || !l.streams.lacking.present(now, l.streams.knows) {
+	if !l.store.Coded() {
+		return
+	}
+	if !l.streams.lacking.present(now, l.streams.knows) {
+		l.streams.setFlow()
 		return
 	}
 	l.store.SendRaw()

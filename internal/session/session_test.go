@@ -576,7 +576,7 @@ func newComposer(tb testing.TB, blocks int) *composer {
 	rates := congestion.Config{PacketBits: 12304, BlockBits: 727 * 12304, PacketSize: 1472}
 	s := newStreams(&Config{Log: log, Transmitter: transmitter}, rates, &facts{id: 5, geometry: g, origin: time.Now()}, nil, func([]int) {})
 	store, err := blockstore.New(blockstore.Config{
-		Source: source, Geometry: g, SymbolSize: symbolSize, Log: log,
+		Source: source, Geometry: g, SymbolSize: symbolSize, Compress: blockstore.CompressNever, Log: log,
 		Ready: s.ready, Zero: s.zero, Complete: func(wire.Completion) {},
 	})
 	if err != nil {

@@ -106,6 +106,7 @@ type streams struct {
 	changed     func(interfaces []int) // called when the networks change
 	peers       *routes.Unicast
 	peerWays    map[wire.ReceiverID]transmit.Sender
+	flow        bool
 	interleave  int // blocks that are sent side by side
 	silent      int // of the receivers by unicast: they get no symbols
 }
@@ -135,6 +136,15 @@ func (s *streams) setInterleave(blocks int) {
 	s.interleave = blocks
 	for _, st := range s.all {
 		st.engine.SetInterleave(blocks)
+	}
+}
+
+// setFlow lets blocks wait for room at the receivers: compressed ones may come faster than targets
+// write.
+func (s *streams) setFlow() {
+	s.flow = true
+	for _, st := range s.all {
+		st.engine.SetFlow(true)
 	}
 }
 
@@ -394,6 +404,7 @@ func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, to udp.Arr
 			control: newControl(now, s.rates, true),
 		}
 		s.unicast.engine.SetInterleave(s.interleave)
+		s.unicast.engine.SetFlow(s.flow)
 		s.unicast.engine.Learn(s.group.engine)
 		s.unicast.engine.SetCompletion(now, c)
 		s.unicast.engine.SetGateClosed(now, closed)

@@ -42,6 +42,7 @@ type Config struct {
 	// Start holds the stream until the receivers have come that it waits for, and have
 	// answered probes. nil: it begins at once, without probes.
 	Start   *Start
+	Flow    bool          // blocks wait for receivers' room
 	Unicast bool          // a receiver that hears nothing of the group may have the stream by unicast
 	Limit   time.Duration // the room fails after that time
 }

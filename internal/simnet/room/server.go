@@ -87,6 +87,7 @@ func newServer(r *Room, now time.Duration) *server {
 		board:  newBoard(r),
 		reader: reader{known: make([]bool, r.cfg.Blocks), idleAt: now + 100*time.Millisecond},
 	}
+	s.group.engine.SetFlow(r.cfg.Flow)
 	s.group.engine.SetRate(float64(time.Second) / float64(r.cfg.PacketTime))
 	s.networks.Add(now, r.nodes[0].spec.Path.Network) // where the first offer comes from
 	s.redirectGroup()
@@ -325,6 +326,7 @@ func (r *Room) runServer(until time.Duration) {
 		if s.deadline() <= t {
 			s.tick(t)
 			s.poll(t)
+			s.awake = s.awake || s.group.engine.Holds()
 		}
 		if s.awake && r.ether.free <= t {
 			s.next(t)
