@@ -1,5 +1,7 @@
 package block
 
+import "math/bits"
+
 // Bits is a small set of indices, one bit each: index i is bit i%64 of word i/64. Use Set
 // for large sets of long runs.
 type Bits []uint64
@@ -16,4 +18,12 @@ func (b Bits) Add(i uint32) bool {
 	added := *w&bit == 0
 	*w |= bit
 	return added
+}
+
+// Count is how many are in.
+func (b Bits) Count() (n int) {
+	for _, w := range b {
+		n += bits.OnesCount64(w)
+	}
+	return n
 }

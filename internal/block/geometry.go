@@ -84,3 +84,8 @@ func (g Geometry) Find(offset uint64) (id ID, within int) {
 func (g Geometry) MaxK(id ID, symbolSize uint16) int {
 	return Cut{EncodedSize: uint32(g.Size(id)) + MaxOverhead, SymbolSize: symbolSize}.K()
 }
+
+// RawK is the count of source symbols of block id where it is encoded as raw.
+func (g Geometry) RawK(id ID, symbolSize uint16) int {
+	return Cut{EncodedSize: uint32(g.Size(id)) + RawOverhead, SymbolSize: symbolSize}.K()
+}

@@ -2,6 +2,10 @@ package block
 
 import "fmt"
 
+// RawOverhead is the bytes in front of the body of an encoded block: a raw one is so much longer
+// than its plain bytes.
+const RawOverhead = 44
+
 // Limits of symbols.
 const (
 	// MaxOverhead is how many bytes longer than its plain bytes an encoded block may
@@ -59,3 +63,19 @@ func (c Cut) Validate() error {
 func (c Cut) K() int {
 	return (int(c.EncodedSize) + int(c.SymbolSize) - 1) / int(c.SymbolSize)
 }
+
+// proofGroupBytes is how long a group of source symbols is at most, unless one symbol is longer.
+const proofGroupBytes = 16 << 10
+
+// ProofGroup is how many source symbols are proven together, as one group: 11 at MTU 1500.
+func ProofGroup(symbolSize uint16) int { return max(1, proofGroupBytes/int(symbolSize)) }
+
+// ProofGroups is the count of groups of a block of k source symbols.
+func ProofGroups(k int, symbolSize uint16) int {
+	n := ProofGroup(symbolSize)
+	return (k + n - 1) / n
+}
+
+// MaxProofGroups are those of the greatest block: a group that could hold another symbol is longer
+// than half of proofGroupBytes.
+const MaxProofGroups = 2*(MaxBlockSize+MaxOverhead)/proofGroupBytes + 2

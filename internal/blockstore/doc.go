@@ -17,7 +17,7 @@
 //     If blocks are compressed, it goes to an encoder first, and comes back through Loaded. What
 //     becomes of a block is pinned before Ready: it never changes in a session. With Hurry the
 //     owner says that a stream waits: a block that is not encoded by then goes raw.
-//  4. PutSymbol and SubblockDigests read from the cache. A block that has left the cache is read
+//  4. PutSymbol, SubblockDigests and Proof read from the cache. A block that has left the cache is read
 //     from the image again.
 //
 // While there is nothing to send, ReadAhead reads the blocks that have not been read yet, to

@@ -77,6 +77,7 @@ type Store struct {
 	unread   block.ID  // where to look for blocks that no one has read
 	encoder  fec.Encoder
 	subs     []codec.SubblockDigest
+	proofs   proofs
 }
 
 // framed is a Source that stores a zstd frame for each block that is not zeros: a packed image.
@@ -307,25 +308,35 @@ func (s *Store) SubblockDigests(r sender.Ref) (digests []codec.SubblockDigest, k
 	return s.subs, k, nil
 }
 
-// encoded returns a block from the cache, or reads it again.
+// encoded returns a block from the cache, or reads it again. It is not zeros.
 func (s *Store) encoded(r sender.Ref) (*encodedBlock, error) {
+	e, _, err := s.encodedOrZeros(r)
+	return e, err
+}
+
+// encodedOrZeros is encoded for a block that may be zeros.
+func (s *Store) encodedOrZeros(r sender.Ref) (e *encodedBlock, zeros bool, err error) {
 	if e := s.cache.find(r); e != nil {
-		return e, nil
+		return e, false, nil
 	}
 	l := s.newLoad(r)
 	s.read(l)
 	if l.err != nil {
-		return nil, l.err
+		return nil, false, l.err
 	}
 	if err := s.record(l); err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	if l.zero {
+		s.cache.giveBack(l.buf)
+		return nil, true, fmt.Errorf("block %d is zeros: %w", r.Block, image.ErrChanged)
 	}
 	if l.coded && s.encoding != nil {
 		if err := s.encodeNow(l); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return s.cache.keep(l.ref, l.buf), nil
+	return s.cache.keep(l.ref, l.buf), false, nil
 }
 
 // newLoad is how block r is read.

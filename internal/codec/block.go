@@ -9,7 +9,7 @@ import (
 
 // HeaderSize is the bytes in front of an encoded block's body: codec 1, reserved 3, plain
 // size 4, body size 4, and the digest.
-const HeaderSize = 12 + DigestSize
+const HeaderSize = block.RawOverhead
 
 // Codec says how a body holds the plain bytes.
 type Codec uint8

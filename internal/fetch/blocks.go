@@ -28,14 +28,18 @@ type blocks struct {
 	counts  account.Counts
 	output  string       // the target's name
 	roomy   target.Roomy // nil if the target is none
-	log     *slog.Logger
+	inOrder bool         // what is written stays as it is
+
+	gathered map[int]*gathered // by slot
+	redo     []block.Range     // that were written as zeros, and are none by the manifest
+	log      *slog.Logger
 }
 
 // handleSymbol puts a symbol where the engine wants it. It reports whether the symbol can belong
 // to the session.
 func (b *blocks) handleSymbol(now time.Duration, y *wire.Symbol) (valid bool) {
 	size := b.slots.symbolSize
-	if len(y.Data) != size && (len(y.Data) > size || int(y.Symbol) != int(y.K)-1) {
+	if len(y.Data) != size && (len(y.Data) > size || int(y.Symbol) != int(y.K)-1) || y.Object == wire.Image && b.proof.isZero(y.Block) {
 		b.counts.BadPackets++
 		return false
 	}
@@ -60,17 +64,30 @@ func (b *blocks) handleSymbol(now time.Duration, y *wire.Symbol) (valid bool) {
 	}
 	b.slots.add(at.Slot, fec.SymbolID(y.Symbol), y.Data)
 	if at.Complete {
-		b.rebuild(at.Slot)
+		b.complete(at.Slot)
 	}
 	return true
 }
 
-func (b *blocks) openSlot(at int, object wire.Object, id block.ID, k uint16) {
-	g := b.proof.image
-	if object == wire.Manifest {
-		g = b.proof.geometry()
+// complete hands over a block that has all its symbols.
+func (b *blocks) complete(at int) {
+	if p := &b.slots.all[at]; p.groups != nil {
+		for s := range p.have {
+			p.have[s] = 1<<64 - 1
+		}
 	}
-	b.slots.open(at, object, id, k, g.Size(id))
+	b.rebuild(at)
+}
+
+func (b *blocks) openSlot(at int, object wire.Object, id block.ID, k uint16) {
+	b.slots.open(at, object, id, k, b.geometry(object).Size(id))
+}
+
+func (b *blocks) geometry(object wire.Object) block.Geometry {
+	if object == wire.Manifest {
+		return b.proof.geometry()
+	}
+	return b.proof.image
 }
 
 func (b *blocks) rebuild(at int) {
@@ -103,6 +120,8 @@ func (b *blocks) handle(now time.Duration, e event) error {
 		b.engine.BlockFailed(now, e.slot)
 	case blockVerified:
 		return b.handleVerified(now, e.slot)
+	case groupsChecked:
+		return b.handleChecked(now, e)
 	case blockWritten:
 		b.working--
 		b.engine.BlockWritten(now, e.slot)
@@ -110,6 +129,7 @@ func (b *blocks) handle(now time.Duration, e event) error {
 		b.working--
 		b.engine.ZerosWritten(e.blocks)
 		b.disk.zerosWritten()
+		b.redoZeros(now)
 	case prefixWritten:
 		b.engine.PrefixWritten(now, e.blocks)
 	case alreadyPresent:
@@ -128,14 +148,27 @@ func (b *blocks) handle(now time.Duration, e event) error {
 }
 
 // handleVerified compares a block's digest with the manifest, if that has come, and has the
-// block written.
+// block written. A block that is not the manifest's may be somebody else's as a whole.
 func (b *blocks) handleVerified(now time.Duration, at int) error {
-	b.engine.BlockVerified(at)
 	p := &b.slots.all[at]
+	known, suspect := p.object == wire.Image && b.proof.manifest != nil, p.object == wire.Manifest && b.proof.suspect
+	switch {
+	case !known && !suspect, known && b.proof.manifest.Digest(p.id) == p.digest:
+	case suspect && b.engine.IsProven(at): // it is the server's
+	case b.engine.IsProven(at):
+		b.working--
+		b.engine.ProvenWrong(now, at)
+		return nil
+	case b.engine.UsesProofs():
+		b.working--
+		b.engine.BlockFailed(now, at)
+		return nil
+	default:
+		return b.proof.notTheImage(p.id)
+	}
+	b.engine.BlockVerified(at)
 	if p.object == wire.Image {
-		if err := b.proof.addBlock(p.id, p.digest); err != nil {
-			return err
-		}
+		b.proof.addBlock(p.id, p.digest)
 		b.disk.write(at, p)
 		return nil
 	}
@@ -154,8 +187,20 @@ func (b *blocks) checkManifest(now time.Duration) error {
 	if !b.proof.ready() {
 		return nil
 	}
-	if err := b.proof.check(); err != nil {
-		return err
+	wrong, err := b.proof.check()
+	if err != nil {
+		if !b.engine.UsesProofs() || b.proof.suspect {
+			return err
+		}
+		b.log.Warn("the manifest that came is somebody else's; asking the server for it again", "err", err)
+		b.proof.suspectManifest()
+		b.engine.RedoManifest(now)
+		return nil
+	}
+	if len(wrong.blocks)+len(wrong.zeros) > 0 {
+		if err := b.redoWrong(now, wrong); err != nil {
+			return err
+		}
 	}
 	if b.roomy != nil {
 		if err := b.roomy.Lacks(b.proof.dataBytes, b.proof.restBytes); err != nil {
@@ -166,6 +211,32 @@ func (b *blocks) checkManifest(now time.Duration) error {
 	b.content.engine.SetManifest(now, b.proof.manifest, &out)
 	b.handleSeed(now, &out, nil)
 	return nil
+}
+
+// redoWrong has blocks that came before the manifest, and are not what it says, come again.
+func (b *blocks) redoWrong(now time.Duration, wrong wrongBlocks) error {
+	if !b.engine.UsesProofs() || b.inOrder {
+		return b.proof.notTheImage(block.ID(append(wrong.blocks, wrong.zeros...)[0].Lo))
+	}
+	b.log.Warn("blocks came that are not what the manifest says; asking the server for them again", "blocks", len(wrong.blocks)+len(wrong.zeros))
+	for _, r := range wrong.blocks {
+		b.engine.Redo(now, r)
+	}
+	b.redo = wrong.zeros
+	b.redoZeros(now)
+	return nil
+}
+
+// redoZeros has blocks that are no zeros come again, once no run of zeros is on its way to the
+// target.
+func (b *blocks) redoZeros(now time.Duration) {
+	if b.disk.zerosPending() {
+		return
+	}
+	for _, r := range b.redo {
+		b.engine.Redo(now, r)
+	}
+	b.redo = nil
 }
 
 // handleSeed carries out a decision of seed's engine. r is the result that it is about, or nil.
@@ -189,6 +260,6 @@ func (b *blocks) handleSeed(now time.Duration, out *seed.Outcome, r *contentResu
 	}
 	eachSymbol(have, r.buf, b.slots.symbolSize, func(id fec.SymbolID, data []byte) { b.slots.add(at.Slot, id, data) })
 	if at.Complete {
-		b.rebuild(at.Slot)
+		b.complete(at.Slot)
 	}
 }

@@ -43,5 +43,8 @@ func (d *disk) zerosWritten() {
 	d.handZeros()
 }
 
+// zerosPending reports whether a run of zeros is on its way to the target.
+func (d *disk) zerosPending() bool { return d.zerosUnderWay+len(d.zeros) > 0 }
+
 // busy reports whether the target does not keep up.
 func (d *disk) busy() bool { return d.writer.Waiting() >= max(1, d.window/4) }

@@ -11,6 +11,7 @@
 //  3. When K symbols are in, slots rebuilds the block on a goroutine of its own, decodes it and
 //     checks its digest.
 //  4. blocks compares the digest with the manifest (proof), at once or when the manifest comes.
+//     A block that is wrong asks the server for its proof; groups keeps the symbols that are right.
 //  5. writer writes it, on a goroutine of its own, and the slot is free.
 //
 // Receiving begins at the first answer. startLine keeps everything from the target until other

@@ -1,6 +1,9 @@
 package fetch
 
-import "multiserver/internal/udp"
+import (
+	"multiserver/internal/block"
+	"multiserver/internal/udp"
+)
 
 // event is what another goroutine reports to the session.
 type event interface{ isEvent() }
@@ -16,6 +19,13 @@ type (
 	digestFailed struct{ slot int }
 	// blockVerified: a slot's block is rebuilt and has its digest.
 	blockVerified struct{ slot int }
+	// groupsChecked: these source symbols of a slot's block, which is proven, are wrong. failed: none
+	// are, and the block does not have its digest.
+	groupsChecked struct {
+		slot   int
+		wrong  block.Bits
+		failed bool
+	}
 	// blockWritten: a slot's block is with the target.
 	blockWritten struct{ slot int }
 	// zerosWritten: a run of so many zero blocks is with the target, or will be in its turn.
@@ -38,6 +48,7 @@ func (targetPrepared) isEvent()  {}
 func (needMoreSymbols) isEvent() {}
 func (digestFailed) isEvent()    {}
 func (blockVerified) isEvent()   {}
+func (groupsChecked) isEvent()   {}
 func (blockWritten) isEvent()    {}
 func (zerosWritten) isEvent()    {}
 func (prefixWritten) isEvent()   {}

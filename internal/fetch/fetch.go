@@ -161,7 +161,8 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 	}
 	s.blocks = &blocks{
 		engine: s.engine, slots: newSlots(window, g, int(d.SymbolSize)), proof: newProof(g, d.FileName),
-		output: cfg.Target.Name(), log: cfg.Log,
+		output: cfg.Target.Name(), log: cfg.Log, inOrder: target.InOrder(cfg.Target),
+		gathered: map[int]*gathered{},
 	}
 	s.blocks.roomy, _ = cfg.Target.(target.Roomy)
 	s.blocks.content = newOldContent(content, g, int(d.SymbolSize), seed.New(seed.Config{
@@ -204,6 +205,7 @@ func newRand() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint
 
 func sessionOf(d *wire.Description) receiver.Session {
 	return receiver.Session{
+		Raw: d.Codecs == 1<<codec.Raw, Private: d.Answer.Private,
 		ID: d.Session, ReportInterval: d.ReportInterval, Receivers: d.Receivers, Completion: d.Completion,
 		Sequence: d.Answer.Sequence, TellsSequence: d.Answer.Given,
 	}

@@ -151,7 +151,7 @@ func (p *peer) checked() *session {
 	for id := 0; id*blockBytes < len(b); id++ {
 		s.blocks.proof.addManifest(block.ID(id), b[id*blockBytes:min((id+1)*blockBytes, len(b))])
 	}
-	if err := s.blocks.proof.check(); err != nil {
+	if _, err := s.blocks.proof.check(); err != nil {
 		p.t.Fatal(err)
 	}
 	return s

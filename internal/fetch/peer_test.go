@@ -130,6 +130,10 @@ type peer struct {
 	report   func(wire.Report) // if not nil, takes each report
 	atEnd    []string          // what had been done to the target when the goodbye came
 
+	private  wire.PrivateNumber // tells it, and proves blocks
+	damaged  bool               // what it has of the image's blocks
+	proofs   int
+	deaf     bool             // to requests for proofs
 	requests []wire.SessionID // of those for unicast, after the first
 	reports  []wire.ProbeReport
 	// holds reports, at each packet of the client, that it gets nothing yet. nil: it gets all.
@@ -187,7 +191,32 @@ func (p *peer) description() wire.Description {
 	return wire.Description{
 		Session: p.session, Receiver: p.number, Token: 99, Codecs: 1, Geometry: p.g, Identity: wire.Identity{1},
 		SymbolSize: symbolBytes, ReportInterval: time.Second, Receivers: 1, FileName: []byte("the.img"), Completion: p.told,
+		Answer: wire.Answer{Given: p.private != 0, Private: p.private, Sequence: p.sequence},
 	}
+}
+
+// proveBlock answers a request for a proof.
+func (p *peer) proveBlock(w wire.WantedProof) {
+	if p.proofs++; p.deaf || w.Private != p.private {
+		return
+	}
+	var plain []byte
+	if w.Object == wire.Image {
+		plain = p.plain(uint32(w.Block))
+	} else {
+		b := p.manifest.Bytes()
+		plain = b[int(w.Block)*blockBytes : min(int(w.Block+1)*blockBytes, len(b))]
+	}
+	answer := wire.BlockProof{Session: p.session, Private: p.private, Object: w.Object, Block: w.Block}
+	if w.Object == wire.Manifest || !codec.IsZero(plain) {
+		encoded := p.encode(w.Object, plain)
+		answer.K = uint16((len(encoded) + symbolBytes - 1) / symbolBytes)
+		encoded = append(encoded, make([]byte, int(answer.K)*symbolBytes-len(encoded))...)
+		for _, d := range codec.AppendGroupDigests(nil, encoded, symbolBytes) {
+			answer.Digests = answer.Digests.Append(wire.SymbolGroup(d))
+		}
+	}
+	p.send(answer.AppendTo(nil))
 }
 
 // send sends a packet of the stream, or an answer.
@@ -202,11 +231,19 @@ func (p *peer) next() wire.Sequence {
 	return p.sequence
 }
 
+// encode encodes a block.
+func (p *peer) encode(object wire.Object, plain []byte) []byte {
+	encoded := append(make([]byte, codec.HeaderSize), plain...)
+	codec.EncodeHeaderInto(encoded[:codec.HeaderSize], encoded[codec.HeaderSize:])
+	if p.damaged && object == wire.Image {
+		encoded[codec.HeaderSize+5000] ^= 1
+	}
+	return encoded
+}
+
 // symbols are the packets of a block.
 func (p *peer) symbols(object wire.Object, id block.ID, plain []byte) (packets [][]byte) {
-	encoded := make([]byte, codec.HeaderSize, codec.HeaderSize+len(plain))
-	encoded = append(encoded, plain...)
-	codec.EncodeHeaderInto(encoded[:codec.HeaderSize], encoded[codec.HeaderSize:])
+	encoded := p.encode(object, plain)
 	k := (len(encoded) + symbolBytes - 1) / symbolBytes
 	for i := range k {
 		packets = append(packets, wire.Symbol{
@@ -322,6 +359,13 @@ func (p *peer) serve(script func()) {
 					p.sendSubblocks(r.First + block.ID(i))
 				}
 			}
+		case wire.TypeWantedProof:
+			w, err := wire.ParseWantedProof(buf[:n])
+			if err != nil {
+				p.t.Errorf("a request for a proof: %v", err)
+				continue
+			}
+			p.proveBlock(w)
 		case wire.TypeGoodbye:
 			g, err := wire.ParseGoodbye(buf[:n])
 			if err != nil {

@@ -16,6 +16,7 @@ type proof struct {
 	bytes    []byte          // of the manifest; nil while its size is not known
 	missing  uint32          // blocks of it
 	manifest *codec.Manifest // nil until it is complete and verified
+	suspect  bool            // one came that is not the session's: each block of it needs its proof
 
 	// With the manifest: the bytes in blocks that are not all zeros, and those of them that had
 	// not come before it.
@@ -68,6 +69,11 @@ func (p *proof) ready() bool {
 // expected reports whether there is room for the manifest.
 func (p *proof) expected() bool { return p.bytes != nil }
 
+// isZero reports whether a block is zeros by the manifest: no symbol of it is the server's.
+func (p *proof) isZero(id block.ID) bool {
+	return p.manifest != nil && p.image.Has(id) && p.manifest.IsZeroBlock(id)
+}
+
 // mayBeZeros reports whether these blocks can be zeros. Without a manifest, any can.
 func (p *proof) mayBeZeros(z wire.ZeroRun) bool {
 	if p.manifest == nil {
@@ -88,17 +94,12 @@ func (p *proof) addZeros(run block.Range) {
 	}
 }
 
-// addBlock checks the digest of a block, or records it until the manifest comes.
-func (p *proof) addBlock(id block.ID, digest codec.Digest) error {
-	if p.manifest != nil {
-		if p.manifest.Digest(id) != digest {
-			return p.notTheImage(id)
-		}
-		return nil
+// addBlock records the digest of a block until the manifest comes.
+func (p *proof) addBlock(id block.ID, digest codec.Digest) {
+	if p.manifest == nil {
+		p.digests[id] = digest
+		p.known.Add(one(id))
 	}
-	p.digests[id] = digest
-	p.known.Add(block.Range{Lo: uint64(id), Hi: uint64(id) + 1})
-	return nil
 }
 
 // addManifest adds a block of the manifest, each once, and reports whether it was the last.
@@ -108,31 +109,33 @@ func (p *proof) addManifest(id block.ID, plain []byte) (complete bool) {
 	return p.missing == 0
 }
 
+// wrongBlocks are blocks that came before the manifest and are not what it says.
+type wrongBlocks struct {
+	blocks []block.Range
+	zeros  []block.Range // that came as zeros
+}
+
 // check parses the complete manifest and compares everything that has come so far with it.
-func (p *proof) check() error {
+func (p *proof) check() (wrong wrongBlocks, err error) {
 	m, err := codec.ParseManifest(p.bytes, p.image)
 	if err != nil {
-		return failure.New(failure.ErrIntegrity, "the manifest of %s: %w", p.name, err)
+		return wrong, failure.New(failure.ErrIntegrity, "the manifest of %s: %w", p.name, err)
 	}
 	if m.ImageDigest() != p.digest {
-		return failure.New(failure.ErrIntegrity, "the manifest of %s is not that of the session", p.name)
+		return wrong, failure.New(failure.ErrIntegrity, "the manifest of %s is not that of the session", p.name)
 	}
-	err = each(p.zeros, func(id block.ID) error {
+	each(p.zeros, func(id block.ID) {
 		if !m.IsZeroBlock(id) {
-			return p.notTheImage(id)
+			wrong.zeros = append(wrong.zeros, one(id))
 		}
-		return nil
 	})
-	if err == nil {
-		err = each(p.known, func(id block.ID) error {
-			if m.Digest(id) != p.digests[id] {
-				return p.notTheImage(id)
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		return err
+	each(p.known, func(id block.ID) {
+		if m.Digest(id) != p.digests[id] {
+			wrong.blocks = append(wrong.blocks, one(id))
+		}
+	})
+	for _, r := range wrong.blocks {
+		p.known.Remove(r)
 	}
 	for id := range block.ID(p.image.BlockCount()) {
 		if m.IsZeroBlock(id) {
@@ -146,24 +149,30 @@ func (p *proof) check() error {
 	}
 	p.manifest = m
 	p.digests, p.known, p.zeros = nil, nil, nil
-	return nil
+	return wrong, nil
 }
+
+// suspectManifest begins the manifest anew.
+func (p *proof) suspectManifest() {
+	p.suspect = true
+	p.missing = p.geometry().BlockCount()
+}
+
+func one(id block.ID) block.Range { return block.Range{Lo: uint64(id), Hi: uint64(id) + 1} }
 
 func (p *proof) notTheImage(id block.ID) error {
 	return failure.New(failure.ErrIntegrity, "block %d is not what the manifest of %s says: the image changed while it was served", id, p.name)
 }
 
-// each calls f with each block of a set, until one fails.
-func each(set *block.Set, f func(id block.ID) error) error {
+// each calls f with each block of a set.
+func each(set *block.Set, f func(id block.ID)) {
 	for at := uint64(0); ; {
 		run, ok := set.Next(at)
 		if !ok {
-			return nil
+			return
 		}
 		for at = run.Lo; at < run.Hi; at++ {
-			if err := f(block.ID(at)); err != nil {
-				return err
-			}
+			f(block.ID(at))
 		}
 	}
 }

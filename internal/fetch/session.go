@@ -82,6 +82,7 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if err := s.drain(answers); err != nil {
 		return err
 	}
+	s.takeProofs()
 	if s.isBusy() {
 		s.reach.Busy(s.now())
 	}
@@ -95,7 +96,7 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if s.blocks.working > 0 || !s.blocks.ready || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
 		wait = busyTick
 	}
-	if s.reach.Asking() {
+	if s.reach.Asking() || s.engine.AwaitsProof() {
 		wait = busyTick
 	}
 	now := s.now()
@@ -223,6 +224,23 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 	return nil
 }
 
+// takeProofs handles what the server has proven.
+func (s *session) takeProofs() {
+	for range cap(s.streams.proofs) {
+		select {
+		case packet := <-s.streams.proofs:
+			p, err := wire.ParseBlockProof(packet)
+			if err != nil || p.Session != s.description.Session || p.Private != s.description.Answer.Private {
+				s.blocks.counts.Strangers++
+			} else if !s.blocks.handleProof(s.now(), &p) {
+				s.blocks.counts.BadPackets++
+			}
+		default:
+			return
+		}
+	}
+}
+
 // handleEvent handles what another goroutine has to tell.
 func (s *session) handleEvent(e event) error {
 	if n, ok := e.(networkChanged); ok {
@@ -313,6 +331,7 @@ func (s *session) handleAnswer(o *discover.Offer) error {
 		old.Completion = completion
 	}
 	s.engine.Restart(now, sessionOf(old))
+	clear(s.blocks.gathered)
 	s.blocks.content.engine.Forget()
 	s.blocks.proof.expect(old.Completion)
 	s.reach.Restarted(now)

@@ -33,6 +33,10 @@ type slot struct {
 	plainBytes int    // that the block has
 	plain      []byte // once verified, a part of buf
 	digest     codec.Digest
+	// Of a proven block: the digests of its groups, and the source symbols that were in when it was handed
+	// over. Its symbols go into buf, and not through the decoder.
+	groups []codec.GroupDigest
+	have   block.Bits
 }
 
 func newSlots(window int, image block.Geometry, symbolSize int) *slots {
@@ -66,7 +70,7 @@ func (s *slots) close() { close(s.toSolve) }
 // open begins a block of k source symbols, which the engine has checked, and of plainBytes.
 func (s *slots) open(at int, object wire.Object, id block.ID, k uint16, plainBytes int) {
 	p := &s.all[at]
-	p.object, p.id, p.plainBytes = object, id, plainBytes
+	p.object, p.id, p.plainBytes, p.groups = object, id, plainBytes, nil
 	whole := int(k) * s.symbolSize
 	if cap(p.buf) < whole {
 		p.buf = s.memory(whole)
@@ -85,6 +89,11 @@ func (s *slots) memory(least int) []byte {
 
 // add puts a symbol, whose size was checked, into a block.
 func (s *slots) add(at int, id fec.SymbolID, data []byte) {
+	if p := &s.all[at]; p.groups != nil {
+		place := p.buf[int(id)*s.symbolSize:][:s.symbolSize]
+		clear(place[copy(place, data):])
+		return
+	}
 	if _, err := s.all[at].decoder.Add(id, data); err != nil {
 		panic(fmt.Sprintf("fetch: symbol of %d bytes: %v", len(data), err))
 	}
@@ -102,19 +111,32 @@ func (s *slots) solve(done chan<- event) {
 
 func (s *slots) solveSlot(at int) event {
 	p := &s.all[at]
+	if p.groups != nil {
+		wrong, complete := p.checkGroups(s.symbolSize)
+		failed := complete && !s.decode(p)
+		return groupsChecked{at, wrong, failed}
+	}
 	if err := p.decoder.Solve(); err != nil {
 		return needMoreSymbols{at, max(1, p.decoder.Needed())}
 	}
+	if !s.decode(p) {
+		return digestFailed{at}
+	}
+	return blockVerified{at}
+}
+
+// decode decodes and verifies a rebuilt block.
+func (s *slots) decode(p *slot) (ok bool) {
 	if s.spare == nil {
 		s.spare = s.memory(0)
 	}
 	plain, digest, err := s.decoder.Decode(s.spare[:0], p.buf, p.plainBytes)
 	if err != nil {
-		return digestFailed{at}
+		return false
 	}
 	if &plain[0] == &s.spare[0] { // decoded: the encoded block's memory is for the next one
 		p.buf, s.spare = s.spare, p.buf[:cap(p.buf)]
 	}
 	p.plain, p.digest = plain, digest
-	return blockVerified{at}
+	return true
 }

@@ -19,6 +19,8 @@ const (
 	unicastRoom = 4096
 	// acksRoom is for acknowledgements of goodbyes that come by unicast, and for refusals.
 	acksRoom = 8
+	// proofsRoom is for packets of proofs: those of the greatest block are 28.
+	proofsRoom = 256
 	// maxJoined is how many packets the kernel joins to one datagram at most. It drops
 	// such a datagram as one (net/ipv4/udp_offload.c, UDP_GRO_CNT_MAX).
 	maxJoined = 64
@@ -43,6 +45,10 @@ type streams struct {
 	acks    chan wire.GoodbyeAck
 	wanted  atomic.Bool // by unicast
 	dropped atomic.Uint64
+
+	// proofs goes from divert to the session. Packets that do not fit are dropped; they are asked
+	// for again.
+	proofs chan []byte
 }
 
 // newStreams joins the session's group, unless everything comes by unicast.
@@ -51,7 +57,7 @@ func newStreams(cfg *Config, byUnicast bool) (*streams, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &streams{iface: iface, source: cfg.Offer.Source(), conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom), acks: make(chan wire.GoodbyeAck, acksRoom)}
+	s := &streams{iface: iface, source: cfg.Offer.Source(), conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom), acks: make(chan wire.GoodbyeAck, acksRoom), proofs: make(chan []byte, proofsRoom)}
 	s.server.Store(&cfg.Offer.Server)
 	if byUnicast {
 		s.wanted.Store(true)
@@ -89,6 +95,13 @@ func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
 			case s.acks <- a:
 			default:
 			}
+		}
+		return true
+	}
+	if err == nil && kind == wire.TypeBlockProof {
+		select {
+		case s.proofs <- bytes.Clone(packet):
+		default:
 		}
 		return true
 	}

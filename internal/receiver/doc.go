@@ -10,6 +10,9 @@
 //     that the verdict names; with First, whatever the slot held is void;
 //   - after Complete, once it has rebuilt the block, one of BlockVerified, BlockNeedsMore
 //     and BlockFailed; and BlockWritten when a verified block is on the disk;
+//   - Proven, ProvenZero or ProvenWrong when the proof of a block that Proving names has come,
+//     and Checked for a proven block whose symbols were compared with it;
+//   - Redo and RedoManifest for what came before the manifest and is not what that says;
 //   - HandleZeroRun, HandleRepairAdv, HandleHeartbeat and HandleGoodbyeAck;
 //   - MarkUnverified where the target may hold a part of the image, and Confirm for each
 //     block that it has compared; where blocks differ, HandleSubblockDigests, and then

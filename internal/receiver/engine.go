@@ -39,6 +39,10 @@ type Session struct {
 	ReportInterval time.Duration
 	Receivers      uint32
 	Completion     wire.Completion
+	// Private is the number that the sender has told this receiver alone, 0 if none: without one
+	// blocks have no proof. Raw: all blocks are encoded as raw, so their K is known.
+	Private wire.PrivateNumber
+	Raw     bool
 	// Sequence is the last one sent in the receiver's stream. TellsSequence: the sender tells
 	// that when it is asked, and packets far beyond it are not believed.
 	Sequence      wire.Sequence
@@ -94,6 +98,7 @@ type Engine struct {
 
 	want      wantState
 	subblocks subblocksState
+	proving   provingState
 
 	waits    bool // nothing is written yet
 	tight    bool // the window is small: SetWindow
@@ -137,12 +142,13 @@ func New(now time.Duration, cfg Config, s Session) *Engine {
 func (e *Engine) Restart(now time.Duration, s Session) {
 	for p := range e.slots {
 		switch sl := &e.slots[p]; sl.state {
-		case slotFilling:
+		case slotFilling, slotProving:
 			e.drop(p)
 		case slotSolving:
 			sl.stale = true // the driver is at work in it
 		}
 	}
+	e.proving = provingState{} // another program may send them
 	e.begin(now, s)
 }
 
@@ -297,7 +303,7 @@ func (e *Engine) handleSymbol(s *wire.Symbol) Placement {
 	if s.Sequence > sl.last {
 		sl.last = s.Sequence
 	}
-	if sl.state != slotFilling || !sl.addSymbol(s.Symbol) {
+	if sl.state != slotFilling || sl.proven && !s.Symbol.IsSource(int(sl.k)) || !sl.addSymbol(s.Symbol) {
 		return Placement{Verdict: Duplicate}
 	}
 	sl.symbolsNeeded--
@@ -314,7 +320,7 @@ func (e *Engine) openSlot(index uint32, s *wire.Symbol) Placement {
 	if s.Object == wire.Manifest {
 		g.ImageSize = e.manifestSize
 	}
-	if int(s.K) > g.MaxK(id, e.cfg.SymbolSize) {
+	if !e.isK(g, id, s.K) {
 		return Placement{Verdict: Invalid}
 	}
 	if index >= e.horizon() && index < e.image {
@@ -505,24 +511,32 @@ func (e *Engine) BlockVerified(p int) {
 	e.setBlockState(e.slots[p].index, blockVerified)
 }
 
-// BlockFailed records that the block in slot p does not have its digest. All of it is dropped: if
-// symbols came from the target, those may have been wrong.
+// BlockFailed records that the block in slot p does not have its digest. If symbols came from the
+// target, those may have been wrong, and all of it is dropped. Otherwise the sender is asked for
+// the block's proof.
 func (e *Engine) BlockFailed(now time.Duration, p int) {
-	filled := e.slots[p].seeded
-	e.release(p, blockMissing)
-	if !filled {
-		e.failures++
+	switch s := &e.slots[p]; {
+	case s.stale || s.seeded:
+		e.release(p, blockMissing)
+		e.schedule(now)
+	case e.UsesProofs():
+		e.prove(now, p)
+	default:
+		e.failed(now, p)
 	}
-	if e.failures > maxDigestFailures {
-		e.giveUp(now, wire.OutcomeIntegrity, fmt.Sprintf("%d blocks arrived that are not what their digests say", e.failures))
-	}
-	e.schedule(now)
 	e.rearm()
 }
 
 // BlockWritten records that the block in slot p is on the disk, or for a block
 // of the manifest, kept elsewhere. The slot is free.
 func (e *Engine) BlockWritten(now time.Duration, p int) {
+	if s := &e.slots[p]; s.redo {
+		e.verified--
+		e.release(p, blockMissing)
+		e.schedule(now)
+		e.rearm()
+		return
+	}
 	if e.slots[p].index < e.image {
 		e.done++
 	}
@@ -542,9 +556,6 @@ func (e *Engine) BlockWritten(now time.Duration, p int) {
 func (e *Engine) Complete() bool {
 	return e.confirmed && e.written == e.image+e.manifest && (!e.cfg.InOrder || e.prefix == e.image)
 }
-
-// Missing is the count of blocks that are not verified yet, as far as known.
-func (e *Engine) Missing() uint32 { return e.image + e.manifest - e.verified }
 
 // BlocksDone is the count of blocks of the image that are verified and written.
 func (e *Engine) BlocksDone() uint32 { return e.done }

@@ -27,7 +27,7 @@ func (e *Engine) look(now time.Duration) {
 		if s.state != slotFilling {
 			continue
 		}
-		over := e.quiet || s.onlySeeded() || e.stream.highest > s.last+passedGap
+		over := e.quiet || s.onlySeeded() || s.proven || e.stream.highest > s.last+passedGap
 		if s.covered && (e.quiet || e.stream.highest > s.coverEnds || over && s.last > s.coverFrom) {
 			s.covered, s.passed = false, false
 		}
@@ -110,7 +110,7 @@ func (e *Engine) HandleRepairAdv(now time.Duration, o wire.RepairAdv) {
 			continue
 		}
 		s := &e.slots[p]
-		if s.state == slotFilling && s.symbolsNeeded <= n.Symbols && ends > e.stream.highest {
+		if s.state == slotFilling && !s.proven && s.symbolsNeeded <= n.Symbols && ends > e.stream.highest {
 			s.covered, s.coverFrom, s.coverEnds = true, o.Sequence, ends
 		}
 	}
@@ -216,6 +216,9 @@ func (e *Engine) rearm() {
 	if e.subblocks.at != 0 {
 		at = min(at, e.subblocks.at)
 	}
+	if e.proving.at != 0 {
+		at = min(at, e.proving.at)
+	}
 	if e.cfg.SilenceLimit > 0 && !e.gaveUp {
 		at = min(at, e.heard+e.cfg.SilenceLimit)
 	}
@@ -263,6 +266,11 @@ func (e *Engine) poll(now time.Duration, dst []byte) ([]byte, bool) {
 			return dst, true
 		}
 	}
+	if e.proving.at != 0 && now >= e.proving.at {
+		if dst, sent := e.appendWantedProof(now, dst); sent {
+			return dst, true
+		}
+	}
 	if e.subblocks.at != 0 && now >= e.subblocks.at {
 		if dst, sent := e.appendWantedSubblocks(now, dst); sent {
 			return dst, true
@@ -295,12 +303,16 @@ func (e *Engine) collectNACKs(now time.Duration) bool {
 			e.askAt = earliest(e.askAt, s.askAt)
 			continue
 		}
+		if s.tries >= stuckTries && !s.proven && !s.seeded && e.UsesProofs() {
+			e.prove(now, p) // it may be somebody else's symbols that make it lack some
+			continue
+		}
 		if s.incidental() {
 			e.drop(p)
 			dropped = true
 			continue
 		}
-		named := alone || e.large(s)
+		named := alone || s.proven || e.large(s)
 		if !named && e.report.NACKs.Len() == wire.MaxTimedNACKs { // in the next report, at once
 			e.askAt = earliest(e.askAt, max(now, 1))
 			continue
@@ -327,7 +339,7 @@ func (e *Engine) collectNACKs(now time.Duration) bool {
 // until the carousel comes by again. Then it brings what twenty new receivers would otherwise
 // have requested one by one.
 func (e *Engine) mayWait(s *slot) bool {
-	if s.onlySeeded() || s.incidental() {
+	if s.onlySeeded() || s.incidental() || s.proven {
 		return false
 	}
 	passedBy := e.pass != s.pass && e.carouselBlock > s.index
@@ -343,7 +355,7 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 	for ; e.naming > 0 && e.naming <= len(e.slots); e.naming++ {
 		s := &e.slots[e.naming-1]
 		if s.state != slotFilling || !s.passed || s.covered || s.waiting || s.tries == 0 ||
-			!alone && !e.large(s) {
+			!alone && !s.proven && !e.large(s) {
 			continue
 		}
 		if int64(s.index) < after {

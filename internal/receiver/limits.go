@@ -93,6 +93,13 @@ const (
 	subblocksTriesComing = 40
 	subblocksComing      = time.Second
 
+	// proofRetry is how soon a proof is requested again, at least. It doubles up to the report
+	// interval. If no proof at all came after proofTries, the sender knows none. After stuckTries
+	// NACKs without an answer, a block's proof is asked for.
+	proofRetry = 20 * time.Millisecond
+	proofTries = 8
+	stuckTries = 5
+
 	// goodbyeRetry is how soon a goodbye is repeated. It doubles, and after goodbyeTries the
 	// receiver leaves without an answer: after 6 s with few receivers.
 	goodbyeRetry = 50 * time.Millisecond

@@ -194,7 +194,7 @@ func (e *Engine) HandleSubblockDigests(now time.Duration, w wire.SubblockDigests
 	e.heard = now
 	p := &e.subblocks
 	p.arrived, p.arrivedAt = true, now
-	if uint32(w.Block) >= e.image || int(w.K) > e.cfg.Image.MaxK(w.Block, e.cfg.SymbolSize) {
+	if uint32(w.Block) >= e.image || !e.isK(e.cfg.Image, w.Block, w.K) {
 		return false
 	}
 	place := e.blockState[w.Block]
@@ -239,7 +239,7 @@ func (e *Engine) seedSlot(id block.ID, k uint16, have block.Bits) Placement {
 	if place == blockVerified {
 		return Placement{Verdict: Duplicate}
 	}
-	if k == 0 || int(k) > e.cfg.Image.MaxK(id, e.cfg.SymbolSize) || len(have)*64 < int(k) {
+	if !e.isK(e.cfg.Image, id, k) || len(have)*64 < int(k) {
 		e.requestWhole(index)
 		return Placement{Verdict: Invalid}
 	}

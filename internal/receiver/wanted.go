@@ -199,3 +199,6 @@ func (e *Engine) nextWanted() (wire.Range, bool) {
 	}
 	return r, true
 }
+
+// Missing is the count of blocks that are not verified yet, as far as known.
+func (e *Engine) Missing() uint32 { return e.image + e.manifest - e.verified }

@@ -29,6 +29,7 @@ const (
 	slotFilling           // need > 0
 	slotSolving           // K symbols are in; the driver rebuilds and verifies
 	slotWriting           // verified, on its way to the disk
+	slotProving           // wrong; its proof is asked for
 )
 
 // slot is one block in memory. The fields that a symbol touches are in one cache line.
@@ -48,6 +49,8 @@ type slot struct {
 	waiting bool // it is not asked for now (R10)
 	stale   bool // of a session that is over
 	seeded  bool // symbols of it came from the target
+	proven  bool // its proof has come: source symbols only
+	redo    bool // on its way to the disk, and wrong
 	// fallback is the place of its block once the slot is given up.
 	fallback uint16
 	rows     uint32 // repair rows that the sender has made at least
@@ -103,6 +106,15 @@ func (e *Engine) large(s *slot) bool {
 	return s.symbolsNeeded > fewSymbols && float64(s.symbolsNeeded) > float64(s.k)*max(1.0/sourceShare, sourceLoss*e.recentLoss)
 }
 
+// isK reports whether block id of an object can have k source symbols. If it were not held against
+// what is known, the first symbol of a block, which may be anybody's, would decide.
+func (e *Engine) isK(g block.Geometry, id block.ID, k uint16) bool {
+	if e.session.Raw {
+		return int(k) == g.RawK(id, e.cfg.SymbolSize)
+	}
+	return k > 0 && int(k) <= g.MaxK(id, e.cfg.SymbolSize)
+}
+
 // room (R1) finds a slot for a block whose symbol id has come. evicted says that the slot's old
 // block has to be dropped for it.
 func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool) {
@@ -122,7 +134,7 @@ func (e *Engine) room(id block.SymbolID, k uint16) (p int, evicted bool, ok bool
 	p = -1
 	for i := range e.slots {
 		s := &e.slots[i]
-		if s.state != slotFilling || !s.passed || int(s.symbolsNeeded)*sourceShare <= int(s.k) {
+		if s.state != slotFilling || !s.passed || s.proven || int(s.symbolsNeeded)*sourceShare <= int(s.k) {
 			continue
 		}
 		if share := float64(s.symbolsNeeded) / float64(s.k); share > least {

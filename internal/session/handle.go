@@ -29,6 +29,8 @@ func (l *live) dispatch(kind wire.Type, in packet) error {
 		return parsed(in, wire.ParseWantedSubblocks, func(in packet, p wire.WantedSubblocks) {
 			l.handleNeed(in, p.Receiver, func(e *sender.Engine, now time.Duration) { e.HandleWantedSubblocks(now, p) })
 		})
+	case wire.TypeWantedProof:
+		return parsed(in, wire.ParseWantedProof, l.handleWantedProof)
 	case wire.TypeGoodbye:
 		return parsed(in, wire.ParseGoodbye, l.handleGoodbye)
 	case wire.TypeUnicastRequest:

@@ -50,6 +50,7 @@ type live struct {
 	store   *blockstore.Store
 	pace    *pace
 	compose *composer
+	proofs  proofBudget
 
 	packetSize int // bytes of a full packet
 

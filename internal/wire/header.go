@@ -50,6 +50,7 @@ const (
 	TypeGoodbyeAck      Type = 6
 	TypeDescription     Type = 7
 	TypeSubblockDigests Type = 8
+	TypeBlockProof      Type = 9
 
 	TypeReport          Type = 0x81
 	TypeWanted          Type = 0x82
@@ -59,6 +60,7 @@ const (
 	TypeUnicastRequest  Type = 0x86
 	TypeWantedSubblocks Type = 0x87
 	TypeAddressProof    Type = 0x88
+	TypeWantedProof     Type = 0x89
 )
 
 // SessionID is the random number of a session, new at each start of a sender.

@@ -15,6 +15,7 @@ func TestPeek(t *testing.T) {
 		"probe report": 0x84, "goodbye": 0x85, "goodbye of a receiver that tries again": 0x85, "unicast request": 0x86,
 		"address proof": 0x88, "refusal": 6, "answer with a proof": 7,
 		"heartbeat with a sample": 4, "timed report": 0x81, "sub-block digests": 8, "wanted sub-blocks": 0x87,
+		"block proof": 9, "wanted proof": 0x89,
 	}
 	for name, b := range vectors {
 		typ, session, err := Peek(b)

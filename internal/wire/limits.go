@@ -31,7 +31,7 @@ const (
 	MinSampleInterval = time.Microsecond
 
 	// MaxNACKs, MaxTimedNACKs, MaxPending, MaxRanges, MaxSymbolRanges, MaxSubblockRanges,
-	// MaxSubblocks and MaxGoodbyeAcks are what fits MaxControlSize.
+	// MaxSubblocks, MaxSymbolGroups and MaxGoodbyeAcks are what fits MaxControlSize.
 	MaxNACKs          = (MaxControlSize - reportSize) / symbolCountSize
 	MaxTimedNACKs     = (MaxControlSize - reportSize - arrivalSize) / symbolCountSize
 	MaxPending        = (MaxControlSize - repairAdvSize) / symbolCountSize
@@ -39,6 +39,7 @@ const (
 	MaxSymbolRanges   = (MaxControlSize - wantedSymbolsSize) / symbolRangeSize
 	MaxSubblockRanges = (MaxControlSize - wantedSubblocksSize) / rangeSize
 	MaxSubblocks      = (MaxControlSize - subblockDigestsSize) / subblockDigestSize
+	MaxSymbolGroups   = (MaxControlSize - blockProofSize) / symbolGroupSize
 	MaxGoodbyeAcks    = (MaxControlSize - goodbyeAckSize) / receiverIDSize
 	// MaxSample is how many receivers report in time, at most.
 	MaxSample = 64

@@ -211,6 +211,8 @@ var parsers = map[string]func([]byte) error{
 	"description of a qcow2 disk":       func(b []byte) error { _, err := ParseDescription(b); return err },
 	"description of a partitioned disk": func(b []byte) error { _, err := ParseDescription(b); return err },
 	"announcement":                      func(b []byte) error { _, err := ParseDescription(b); return err },
+	"block proof":                       func(b []byte) error { _, err := ParseBlockProof(b); return err },
+	"wanted proof":                      func(b []byte) error { _, err := ParseWantedProof(b); return err },
 	"symbol":                            func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"manifest symbol":                   func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
 	"twin symbol":                       func(b []byte) error { var s Symbol; return ParseSymbol(b, &s) },
