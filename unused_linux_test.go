@@ -64,6 +64,25 @@ func TestServesUsed(t *testing.T) {
 		if out, err := exec.Command("debugfs", "-R", "cat a", out).Output(); err != nil || !bytes.Equal(out, content) {
 			t.Errorf("%v: the file is another one: %v", test, err)
 		}
+		if test.mxb1 == MXB1Auto { // and what was there before is replaced by zeros, or kept
+			if err := os.WriteFile(out, source, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, stop := r.serve(cfg)
+			client := r.clientConfig(out)
+			client.Update = true
+			c, err := NewClient(client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			if again, err := os.ReadFile(out); err != nil || !bytes.Equal(again, got) {
+				t.Errorf("%v: an update makes another image: %v", test, err)
+			}
+		}
 		if err := os.Remove(out); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package usedblocks
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -113,6 +114,7 @@ func TestExtRefuses(t *testing.T) {
 	}{
 		{"a journal to replay", or32(0x60, extRecover), true, "replayed"},
 		{"not clean", func(b []byte) { b[extSuperAt+0x3A] = 0 }, true, "was not unmounted"},
+		{"orphans of a recovery", func(b []byte) { b[extSuperAt+0x3A] = 5 }, true, "was not unmounted"},
 		{"errors", func(b []byte) { b[extSuperAt+0x3A] = 3 }, true, "errors"},
 		{"orphans", or32(0x64, extOrphanPresent), true, "was not unmounted"},
 		{"a journal device", or32(0x60, extJournalDev), true, "journal of another"},
@@ -128,6 +130,15 @@ func TestExtRefuses(t *testing.T) {
 		{"many groups", func(b []byte) { set32(0x20, 8)(b); set32(0x24, 8)(b); set32(4, 1<<30)(b) }, true, "the partition"},
 		{"64 TiB", set32(0x150, 16), true, "the partition"},
 		{"another size of descriptors", func(b []byte) { binary.LittleEndian.PutUint16(b[extSuperAt+0xFE:], 48) }, true, "contradicts itself"},
+		{"a size of descriptors that is no power", func(b []byte) { binary.LittleEndian.PutUint16(b[extSuperAt+0xFE:], 96) }, true, "contradicts itself"},
+		{"descriptors larger than blocks", func(b []byte) { binary.LittleEndian.PutUint16(b[extSuperAt+0xFE:], 2048) }, true, "contradicts itself"},
+		{"clusters smaller than blocks", func(b []byte) { or32(0x64, extBigalloc)(b); set32(0x18, 1)(b); set32(0x1C, 0)(b) }, true, "contradicts itself"},
+		{"huge clusters", func(b []byte) { or32(0x64, extBigalloc)(b); set32(0x1C, 40)(b) }, true, "contradicts itself"},
+		{"meta groups behind all", func(b []byte) { or32(0x60, extMetaBG)(b); set32(0x104, 1<<20)(b) }, true, "contradicts itself"},
+		{"a first block that is not 0 or 1", set32(0x14, 7), true, "contradicts itself"},
+		{"inodes as small as nothing", func(b []byte) { binary.LittleEndian.PutUint16(b[extSuperAt+0x58:], 16) }, true, "contradicts itself"},
+		{"no inodes", set32(0x28, 0), true, "contradicts itself"},
+		{"another mark against mounting twice", func(b []byte) { b[mmp]++ }, false, "mounting twice"},
 		{"a descriptor that is damaged", func(b []byte) { b[gdt+0xC] ^= 1 }, false, "group descriptor 0"},
 		{"a bitmap that is damaged", func(b []byte) { b[bitmap+500] ^= 1 }, false, "bitmap is wrong"},
 		{"mounted elsewhere", func(b []byte) { binary.LittleEndian.PutUint32(b[mmp+4:], 77) }, false, "mounting twice"},
@@ -161,8 +172,17 @@ func TestExtCounts(t *testing.T) {
 	b[bitmap] ^= 1
 	whole(t, "a bit", Read(readerOf(b), uint64(len(b))), "free clusters")
 	b[bitmap] ^= 1
-	binary.LittleEndian.PutUint32(b[2048:], 1<<30)
-	whole(t, "a bitmap elsewhere", Read(readerOf(b), uint64(len(b))), "outside")
+	for i, name := range []string{"a bitmap", "a bitmap of inodes", "a table of inodes"} {
+		c := with(b)
+		binary.LittleEndian.PutUint32(c[2048+4*i:], 1<<30)
+		whole(t, name+" elsewhere", Read(readerOf(c), uint64(len(c))), "outside")
+	}
+	// 2^21 groups on a disk that says that it is large.
+	c := with(b)
+	for at, v := range map[int]uint32{0x4: 1 << 30, 0x20: 256, 0x24: 256} {
+		binary.LittleEndian.PutUint32(c[extSuperAt+at:], v)
+	}
+	whole(t, "many groups", Read(&longer{bytes.NewReader(c)}, 4<<40), "groups of blocks")
 }
 
 // TestExtMounted: a copy that is made while the file system is mounted is sent whole.

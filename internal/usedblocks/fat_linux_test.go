@@ -3,6 +3,7 @@ package usedblocks
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -164,6 +165,71 @@ func TestFATRefuses(t *testing.T) {
 			b := with(good)
 			b[40], b[fat+8] = 0x81, 0xFF
 			only(t, Read(readerOf(b), uint64(len(b))))
+		}
+	}
+}
+
+// fatBoot is a boot sector: fields of two bytes, of which the one at 13 is one of one byte, and
+// the total of sectors and of a table of FAT32 of four.
+func fatBoot(fields map[int]uint16) []byte {
+	b := make([]byte, 512)
+	for _, at := range []int{11, 13, 14, 16, 17, 19, 22, 32, 36, 40, 42} { // later ones over earlier ones
+		if v, ok := fields[at]; ok && (at == 13 || at == 16) {
+			b[at] = byte(v)
+		} else if ok {
+			binary.LittleEndian.PutUint16(b[at:], v)
+		}
+	}
+	return b
+}
+
+// TestFATGeometry: each number of a boot sector is held against the others.
+func TestFATGeometry(t *testing.T) {
+	fat16 := map[int]uint16{11: 512, 13: 4, 14: 1, 16: 2, 17: 512, 19: 60000, 22: 60}
+	fat32 := map[int]uint16{11: 512, 13: 1, 14: 32, 16: 2, 32: 0xFFFF, 36: 700}
+	large := func(b []byte) []byte { b[34] = 2; return b } // 2 << 16 sectors more
+	if f, err := parseFAT(fatBoot(fat16)); err != nil || f.bits != 16 || f.clusters != (60000-1-120-32)/4 || f.data != 153*512 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	if f, err := parseFAT(large(fatBoot(fat32))); err == nil || f.bits != 0 {
+		t.Fatalf("a table that is too short: %+v, %v", f, err)
+	}
+	fat32[36] = 2000
+	if f, err := parseFAT(large(fatBoot(fat32))); err != nil || f.bits != 32 || f.data != 4032*512 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	for _, test := range []struct {
+		name string
+		of   map[int]uint16
+		at   int
+		v    uint16
+		want error
+	}{
+		{"small sectors", fat16, 11, 256, errNoFAT},
+		{"sectors of no power", fat16, 11, 768, errNoFAT},
+		{"large sectors", fat16, 11, 8192, errNoFAT},
+		{"clusters of nothing", fat16, 13, 0, errNoFAT},
+		{"clusters of no power", fat16, 13, 3, errNoFAT},
+		{"nothing reserved", fat16, 14, 0, errBadFAT},
+		{"no tables", fat16, 16, 0, errBadFAT},
+		{"many tables", fat16, 16, 5, errBadFAT},
+		{"no root folder", fat16, 17, 0, errBadFAT},
+		{"no room for files", fat16, 19, 150, errBadFAT},
+		{"no clusters", fat16, 19, 155, errBadFAT},
+		{"a short table", fat16, 22, 20, errBadFAT},
+		{"no table", fat32, 36, 0, errBadFAT},
+		{"a root folder in FAT32", fat32, 17, 512, errBadFAT},
+		{"a third table that counts", fat32, 40, 0x82, errBadFAT},
+		{"a version to come", fat32, 42, 1, errBadFAT},
+	} {
+		fields := maps.Clone(test.of)
+		fields[test.at] = test.v
+		b := fatBoot(fields)
+		if _, is32 := test.of[36]; is32 {
+			large(b)
+		}
+		if _, err := parseFAT(b); err != test.want {
+			t.Errorf("%s: %v, want %v", test.name, err, test.want)
 		}
 	}
 }

@@ -192,19 +192,97 @@ func TestLVMRefuses(t *testing.T) {
 	}
 }
 
+// lvmText is of a volume group with one volume, of 4 of 8 extents.
+const lvmText = `vg {
+id = "tX912t-b7HG-cyMj-hfZX-JOvP-pwc0-c1T9mQ"
+format = "lvm2"	# informational
+status = ["RESIZEABLE", "READ", "WRITE"]
+flags = []
+extent_size = 8192
+physical_volumes {
+pv0 {
+id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa"
+status = ["ALLOCATABLE"]
+pe_start = 2048
+pe_count = 8
+}
+}
+logical_volumes {
+root {
+status = ["READ", "WRITE", "VISIBLE"]
+segment_count = 1
+segment1 {
+start_extent = 0
+extent_count = 4
+type = "striped"
+stripe_count = 1
+stripes = [
+"pv0", 0
+]
+}
+}
+}
+}
+contents = "Text \"Format\" Volume Group"
+`
+
+// lvmByHand is a physical volume with a text, made without tools.
+func lvmByHand(text string) []byte {
+	b := make([]byte, 1<<20)
+	l := b[lvmSector:]
+	copy(l, "LABELONE")
+	binary.LittleEndian.PutUint64(l[8:], 1)
+	binary.LittleEndian.PutUint32(l[20:], 32)
+	copy(l[24:], "LVM2 001"+strings.Repeat("a", 32))
+	for i, v := range []uint64{40 << 20, 1 << 20, 0, 0, 0, 4096, 1<<20 - 4096} {
+		binary.LittleEndian.PutUint64(l[64+8*i:], v)
+	}
+	binary.LittleEndian.PutUint32(l[16:], lvmSum(l[20:lvmSector]))
+	h := b[4096:]
+	copy(h[4:], lvmAreaMagic)
+	binary.LittleEndian.PutUint32(h[20:], 1)
+	binary.LittleEndian.PutUint64(h[24:], 4096)
+	binary.LittleEndian.PutUint64(h[32:], 1<<20-4096)
+	binary.LittleEndian.PutUint64(h[40:], lvmSector)
+	return editLVM(b, func(string) string { return text })
+}
+
+// TestLVMByHand: a ring that goes round its end, a text with escapes and comments.
+func TestLVMByHand(t *testing.T) {
+	const size = 40 << 20
+	b := lvmByHand(lvmText)
+	m := Read(&longer{bytes.NewReader(b)}, size)
+	if len(m.Parts) != 2 || m.Parts[0].Why != nil || m.Parts[1].Volume != "vg/root" {
+		t.Fatalf("%q", m.Lines())
+	}
+	h := b[4096:]
+	from := uint64(1<<20 - 4096 - 100)
+	binary.LittleEndian.PutUint64(h[40:], from)
+	copy(h[from:], lvmText[:100])
+	copy(h[lvmSector:], lvmText[100:])
+	binary.LittleEndian.PutUint32(h, lvmSum(h[4:lvmSector]))
+	if again := Read(&longer{bytes.NewReader(b)}, size); again.ID() != m.ID() || len(again.Parts) != 2 {
+		t.Errorf("round the ring's end: %q", again.Lines())
+	}
+	for _, bad := range []string{"a", "a =", "a = [", "a = [1", "a = \"b", "a = \"b\\\"", "}", "a = 99999999999999999999", "= 1", "a { } a { }", "a { b = 1"} {
+		if _, err := parseLVM([]byte(bad)); err == nil {
+			t.Errorf("%q is a text", bad)
+		}
+	}
+}
+
 // FuzzLVM changes the text of the metadata.
 func FuzzLVM(f *testing.F) {
-	good := lvmImage(f, "1", lvcreate("root", "16M"), lvcreate("other", "8M"))
-	editLVM(good, func(s string) string { f.Add([]byte(s)); return s })
+	f.Add([]byte(lvmText))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if len(text) > 500<<10 {
 			return
 		}
-		b := editLVM(good[:2<<20], func(string) string { return string(text) })
-		m := Read(&longer{bytes.NewReader(b)}, uint64(len(good)))
+		const size = 40 << 20
+		m := Read(&longer{bytes.NewReader(lvmByHand(string(text)))}, size)
 		last := uint64(0)
 		for _, s := range m.Unused {
-			if s.Lo < last || s.Lo >= s.Hi || s.Hi > uint64(len(good)) {
+			if s.Lo < last || s.Lo >= s.Hi || s.Hi > size {
 				t.Fatalf("unused is %v, behind %d", s, last)
 			}
 			last = s.Hi

@@ -1,6 +1,7 @@
 package usedblocks
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -108,6 +109,27 @@ func TestSkipDevice(t *testing.T) {
 			unix.Unmount(dir, 0)
 		}
 	})
+	if err := src.Changed(); err != nil {
+		t.Error(err)
+	}
+	disk, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	super := make([]byte, extSuperSize)
+	if _, err := disk.ReadAt(super, extSuperAt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := disk.WriteAt([]byte{1, 2, 3}, extSuperAt+0x30); err != nil { // the time of a write
+		t.Error(err)
+	}
+	if err := src.Changed(); !errors.Is(err, image.ErrChanged) {
+		t.Errorf("a device that was written to: %v", err)
+	}
+	if _, err := disk.WriteAt(super, extSuperAt); err != nil {
+		t.Error(err)
+	}
 	src.Close()
 	// In a mount namespace that this test is not in.
 	inMounts(t, func() {
