@@ -12,8 +12,9 @@ const (
 	// sent asks in vain, or makes it up.
 	stuckShare = 64
 	// stuckTime and stuckIntervals are how long that has to last: a receiver tells of its blocks once a
-	// report interval.
-	stuckTime, stuckIntervals = 2 * time.Second, 8
+	// report interval, and a slow machine prepares its target for seconds, while a small image is
+	// sent many times to others.
+	stuckTime, stuckIntervals = 20 * time.Second, 8
 	// stuckPause is how often the list of such a receiver is heard, and Interleave blocks of it: more
 	// than the target takes of one that really is so slow. Of as many blocks it may ask for repair.
 	stuckPause = time.Second

@@ -12,7 +12,7 @@ import (
 // second, until it says that it gets on; and it is a straggler.
 func TestStuck(t *testing.T) {
 	const blocks, k = 4096, 8
-	const packetTime = 10 * time.Microsecond
+	const packetTime = 20 * time.Microsecond
 	run := func(gets func(sent int) uint32, span time.Duration) (sent int, e *Engine) {
 		e = New(0, Config{Session: 1, Image: block.Geometry{ImageSize: blocks << 20, BlockSize: 1 << 20}})
 		for i := range block.ID(blocks) {
@@ -33,7 +33,7 @@ func TestStuck(t *testing.T) {
 		}
 		return sent, e
 	}
-	const pass, seconds = blocks * k, 10
+	const pass, seconds = blocks * k, 40
 	nothing := func(int) uint32 { return 0 }
 	sent, e := run(nothing, seconds*time.Second)
 	if most := int(stuckTime/packetTime) + 2*pass + seconds*Interleave*k; sent > most || sent < pass || !e.Stuck(seconds*time.Second, 7) {
