@@ -181,6 +181,24 @@ func TestSpanList(t *testing.T) {
 	}
 }
 
+// TestVolumeReads: a reader sees its volume and nothing behind it, and hears of a disk that fails.
+func TestVolumeReads(t *testing.T) {
+	disk := readerOf(make([]byte, 8192))
+	v := &volume{disk: disk, at: 1024, size: 4096}
+	for _, test := range []struct {
+		off, n uint64
+		want   string
+	}{{0, 4096, ""}, {4096, 0, ""}, {1, 4096, "reaches"}, {5000, 1, "reaches"}, {^uint64(0), 2, "reaches"}} {
+		if _, err := v.bytes(test.off, test.n); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%d bytes at %d: %v", test.n, test.off, err)
+		}
+	}
+	short := &volume{disk: disk, size: 1 << 20}
+	if _, err := short.bytes(8000, 1000); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Error(err)
+	}
+}
+
 // TestFreeOrder: a reader that frees bytes twice, or others than the volume's, has been lied to.
 func TestFreeOrder(t *testing.T) {
 	for _, second := range [][2]uint64{{0, 5}, {5000, 6000}, {9000, 8999}, {9000, 1 << 20}} {

@@ -101,6 +101,8 @@ func TestNTFSRefuses(t *testing.T) {
 	}{
 		{"dirty", func(b []byte) { b[info+10] |= 1 }, "was not unmounted"},
 		{"under chkdsk", func(b []byte) { b[info+11] |= 0x40 }, "was not unmounted"},
+		{"no information on the volume", func(b []byte) { b[info-24] = 0x60 }, "damaged"},
+		{"short information on the volume", func(b []byte) { b[info-24+16] = 10 }, "damaged"},
 		{"a version to come", func(b []byte) { b[info+8] = 4 }, "version"},
 		{"a client of the log", func(b []byte) { copy(b[logAt:], restart(0, 0)) }, "replayed"},
 		{"the newer page counts", func(b []byte) {

@@ -84,6 +84,19 @@ func TestXFSRefuses(t *testing.T) {
 		damage(good)
 		return good
 	}
+	// agf sets a byte of the first AGF, and node makes a node of its root.
+	agf := func(at int, v byte) func([]byte) {
+		return func(b []byte) { b[512+at] = v; resum(b, 512, 512, 216) }
+	}
+	node := func(records uint16, left uint32) func([]byte) {
+		return func(b []byte) {
+			agf(31, 2)(b)
+			binary.BigEndian.PutUint16(b[root+4:], 1)
+			binary.BigEndian.PutUint16(b[root+6:], records)
+			binary.BigEndian.PutUint32(b[root+8:], left)
+			resum(b, root, int(x.blockSize), 52)
+		}
+	}
 	put := func(at int, v uint32) func([]byte) {
 		return func(b []byte) { binary.BigEndian.PutUint32(b[at:], v) }
 	}
@@ -106,6 +119,8 @@ func TestXFSRefuses(t *testing.T) {
 		{"huge blocks", put(4, 1<<30), "contradicts itself"},
 		{"a log outside", put(52, 1<<31), "nowhere"},
 		{"no log", put(96, 0), "nowhere"},
+		{"a log behind its group", func(b []byte) { binary.BigEndian.PutUint64(b[48:], x.groupBlocks+100) }, "nowhere"},
+		{"another kind to come", put(208, 1), "compat 0x1"},
 	} {
 		b := damaged(test.damage)
 		resum(b, 0, int(x.sector), 224)
@@ -120,6 +135,32 @@ func TestXFSRefuses(t *testing.T) {
 		{"a superblock that is damaged", func(b []byte) { b[200]++ }, "checksum of its superblock"},
 		{"an AGF that is damaged", func(b []byte) { b[512+52]++ }, "checksum of its AGF"},
 		{"an AGF of another group", func(b []byte) { b[512+11]++; resum(b, 512, 512, 216) }, "another group"},
+		{"no AGF", agf(0, 'Y'), "checksum of its AGF"},
+		{"an AGF of another version", agf(7, 2), "checksum of its AGF"},
+		{"an AGF of another size", agf(15, 1), "another group"},
+		{"an AGF of another file system", agf(64, good[512+64]+1), "another group"},
+		{"a tree without levels", agf(31, 0), "another group"},
+		{"a tree of many levels", agf(28, 1), "another group"},
+		{"a node without records", node(0, xfsNullBlock), "damaged"},
+		{"a node with too many records", node(0xFFFF, xfsNullBlock), "damaged"},
+		{"a root with a left neighbour", node(1, 1), "damaged"},
+		{"a leaf with too many records", func(b []byte) {
+			binary.BigEndian.PutUint16(b[root+6:], 0xFFFF)
+			resum(b, root, int(x.blockSize), 52)
+		}, "damaged"},
+		{"extents that overlap", func(b []byte) {
+			binary.BigEndian.PutUint16(b[root+6:], 2)
+			copy(b[root+xfsShortHead+8:], b[root+xfsShortHead:][:8])
+			resum(b, root, int(x.blockSize), 52)
+		}, "contradict"},
+		{"an extent of nothing", func(b []byte) {
+			binary.BigEndian.PutUint32(b[root+xfsShortHead+4:], 0)
+			resum(b, root, int(x.blockSize), 52)
+		}, "contradict"},
+		{"an extent that reaches into the next group", func(b []byte) {
+			binary.BigEndian.PutUint32(b[root+xfsShortHead+4:], uint32(x.groupBlocks)-be32(b, root+xfsShortHead)+10)
+			resum(b, root, int(x.blockSize), 52)
+		}, "contradict"},
 		{"a count that is wrong", func(b []byte) { b[512+55]++; resum(b, 512, 512, 216) }, "free blocks"},
 		{"a root outside", func(b []byte) { b[512+16]++; resum(b, 512, 512, 216) }, "leaves the group"},
 		{"a leaf that is damaged", func(b []byte) { b[root+60]++ }, "damaged"},
@@ -128,6 +169,13 @@ func TestXFSRefuses(t *testing.T) {
 		{"another tree's leaf", func(b []byte) { b[root+51]++; resum(b, root, int(x.blockSize), 52) }, "damaged"},
 		{"a log without an unmount", func(b []byte) { b[logAt+512+9] = 0 }, "replayed"},
 		{"a log with more behind it", func(b []byte) { binary.BigEndian.PutUint32(b[logAt+1024:], 1) }, "replayed"},
+		{"a record of two operations", func(b []byte) { b[logAt+43] = 2 }, "replayed"},
+		{"a record that ends elsewhere", func(b []byte) { b[logAt+13] = 9 }, "replayed"},
+		{"a record that is all headers", func(b []byte) {
+			for at, v := range map[int]uint32{8: 2, 12: 0, 320: 2 * xfsHeaderData} {
+				binary.BigEndian.PutUint32(b[logAt+at:], v)
+			}
+		}, "replayed"},
 		{"a log of zeros", func(b []byte) { clear(b[logAt : logAt+4096]) }, "replayed"},
 		{"the end cut off", nil, "the partition"},
 	} {
@@ -137,6 +185,28 @@ func TestXFSRefuses(t *testing.T) {
 		}
 		whole(t, test.name, Read(readerOf(b), uint64(len(b))), test.want)
 		restored()
+	}
+}
+
+// TestXFSLogCycles: the end of a log has the cycle before that of its beginning, or the same.
+func TestXFSLogCycles(t *testing.T) {
+	good := made(t, 300, "mkfs.xfs", "-q", "-f", "-K")
+	x := &xfsFS{v: &volume{disk: readerOf(good), size: uint64(len(good))}}
+	s, err := x.readSuper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := int((be64(s, 48)>>s[124]*x.groupBlocks + be64(s, 48)&(1<<s[124]-1)) * x.blockSize)
+	end := at + int(uint64(be32(s, 96))*x.blockSize) - xfsLogSector
+	first := be32(good, at+4)
+	if err := x.checkLog(s); err != nil {
+		t.Fatal(err)
+	}
+	for _, cycle := range []uint32{first + 1, first + 7} {
+		binary.BigEndian.PutUint32(good[end:], cycle)
+		if err := x.checkLog(s); err != errXFSLog {
+			t.Errorf("cycle %d at the beginning and %d at the end: %v", first, cycle, err)
+		}
 	}
 }
 
