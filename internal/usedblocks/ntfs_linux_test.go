@@ -104,6 +104,10 @@ func TestNTFSRefuses(t *testing.T) {
 		{"no information on the volume", func(b []byte) { b[info-24] = 0x60 }, "damaged"},
 		{"short information on the volume", func(b []byte) { b[info-24+16] = 10 }, "damaged"},
 		{"a version to come", func(b []byte) { b[info+8] = 4 }, "version"},
+		{"a minor version to come", func(b []byte) { b[info+9] = 2 }, "version"},
+		{"no log", func(b []byte) { b[log] = 0x90 }, "damaged"},
+		{"a log without runs", func(b []byte) { b[log+int(le16(b, log+32))] = 0 }, "damaged"},
+		{"a log of one page", func(b []byte) { at := log + int(le16(b, log+32)); b[at+1], b[at+2] = 1, 0 }, "was not unmounted"},
 		{"a client of the log", func(b []byte) { copy(b[logAt:], restart(0, 0)) }, "replayed"},
 		{"the newer page counts", func(b []byte) {
 			copy(b[logAt:], restart(ntfsNoClient, 0))
@@ -111,6 +115,14 @@ func TestNTFSRefuses(t *testing.T) {
 			b[logAt+4096+64] = 9
 		}, "replayed"},
 		{"a log of another version", func(b []byte) { copy(b[logAt:], restart(ntfsNoClient, 0)); b[logAt+28] = 3 }, "was not unmounted"},
+		{"a log of small pages", func(b []byte) {
+			copy(b[logAt:], restart(ntfsNoClient, 0))
+			binary.LittleEndian.PutUint32(b[logAt+16:], 512)
+		}, "was not unmounted"},
+		{"a torn page of the log", func(b []byte) {
+			copy(b[logAt:], restart(ntfsNoClient, 0))
+			b[logAt+1022] = 1
+		}, "was not unmounted"},
 		{"a log of something", func(b []byte) { b[logAt] = 0 }, "was not unmounted"},
 		{"BitLocker", func(b []byte) { copy(b[3:], "-FVE-FS-") }, "no file system"},
 		{"clusters of 0 bytes", func(b []byte) { b[13] = 0 }, "contradicts itself"},
