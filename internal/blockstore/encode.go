@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"sync"
+	"time"
 
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
@@ -28,8 +29,10 @@ const (
 	// maxEncoders bounds their memory: two blocks and some megabytes each.
 	maxEncoders = 8
 	// hungry: while fewer blocks are under way, and the next one is not ready, those that no
-	// encoder has begun go raw. While fewer than starving are, the others do as well.
-	hungry, starving = 8, 2
+	// encoder has begun go raw. While none is, those go too that an encoder has had for patience: it
+	// takes some 4 ms.
+	hungry   = 3
+	patience = 20 * time.Millisecond
 	// After giveUpAfter blocks in a row that did not compress, only one in probeEvery is tried.
 	giveUpAfter, probeEvery = 4, 32
 )
@@ -135,7 +138,7 @@ func (c *encoding) hand() {
 	for len(c.queue) > 0 && c.busy < c.encoders {
 		l := c.queue[0]
 		c.queue = slices.Delete(c.queue, 0, 1)
-		l.frame = c.memory()
+		l.frame, l.begun = c.memory(), time.Now()
 		c.busy++
 		c.begun = append(c.begun, l)
 		c.jobs <- l
@@ -242,7 +245,7 @@ func (s *Store) Hurry(upcoming []sender.Ref, underWay int) {
 			return
 		}
 		i := slices.IndexFunc(c.begun, func(l *Load) bool { return l.ref == r })
-		if i >= 0 && underWay < starving {
+		if i >= 0 && underWay == 0 && time.Since(c.begun[i].begun) > patience {
 			l := c.begun[i]
 			c.begun = slices.Delete(c.begun, i, i+1)
 			l.released = true // an encoder reads its memory

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+	"time"
 
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
@@ -129,11 +130,14 @@ func TestHurry(t *testing.T) {
 	l := c.queue[at]
 	c.queue = append(c.queue[:at], c.queue[at+1:]...)
 	c.begun = append(c.begun, l)
-	r.Hurry(upcoming[:1], starving)
+	l.begun = time.Now().Add(time.Hour)
+	r.Hurry(upcoming[:1], 0)
+	l.begun = time.Time{}
+	r.Hurry(upcoming[:1], 1)
 	if len(r.k) != 1 {
 		t.Error("a block that an encoder has begun goes raw too early")
 	}
-	r.Hurry(upcoming[:1], starving-1)
+	r.Hurry(upcoming[:1], 0)
 	if len(r.k) != 2 || r.codecOf(plain, 0) != codec.Raw {
 		t.Errorf("ready: %v, want block 0 too", r.k)
 	}

@@ -50,11 +50,12 @@ type Config struct {
 // Load is a block to be read, and the result.
 type Load struct {
 	ref        sender.Ref
-	buf        []byte // room for the encoded block
-	digestOnly bool   // the block itself is not needed
-	coded      bool   // in another way than raw, if that is worth it
-	frame      []byte // the block as an encoder made it; nil before
-	released   bool   // it was sent raw in the meantime
+	buf        []byte    // room for the encoded block
+	digestOnly bool      // the block itself is not needed
+	coded      bool      // in another way than raw, if that is worth it
+	frame      []byte    // the block as an encoder made it; nil before
+	begun      time.Time // when an encoder was given it
+	released   bool      // it was sent raw in the meantime
 	zero       bool
 	digest     codec.Digest
 	err        error
@@ -291,21 +292,22 @@ func (s *Store) PutSymbol(dst []byte, r sender.Ref, y *wire.Symbol) error {
 	return nil
 }
 
-// SubblockDigests returns the digests of an image block's sub-blocks, until the next call,
-// and the block's count of source symbols.
-func (s *Store) SubblockDigests(r sender.Ref) (digests []codec.SubblockDigest, k uint16, err error) {
+// SubblockDigests returns the digests of an image block's sub-blocks, until the next call, and the
+// count of source symbols of its raw encoding. sent is that of the encoding that is sent, if it is
+// another one, or else 0.
+func (s *Store) SubblockDigests(r sender.Ref) (digests []codec.SubblockDigest, k, sent uint16, err error) {
 	e, err := s.encoded(r)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
-	k = s.count(e)
 	if !e.raw() {
+		sent = s.count(e)
 		if e, err = s.encoded(sender.Ref{Object: wire.Twin, Block: r.Block}); err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
 	}
 	s.subs = codec.AppendSubblockDigests(s.subs[:0], e.buf[codec.HeaderSize:][:s.cfg.Geometry.Size(r.Block)])
-	return s.subs, k, nil
+	return s.subs, s.count(e), sent, nil
 }
 
 // encoded returns a block from the cache, or reads it again. It is not zeros.

@@ -184,8 +184,8 @@ func TestSymbols(t *testing.T) {
 				t.Errorf("block %d: the repair symbol of row %d is another", id, row)
 			}
 		}
-		digests, k, err := r.SubblockDigests(ref)
-		if err != nil || k != r.k[ref] || len(digests) != len(codec.AppendSubblockDigests(nil, plain)) || digests[0] != codec.AppendSubblockDigests(nil, plain)[0] {
+		digests, k, sent, err := r.SubblockDigests(ref)
+		if err != nil || k != r.k[ref] || sent != 0 || len(digests) != len(codec.AppendSubblockDigests(nil, plain)) || digests[0] != codec.AppendSubblockDigests(nil, plain)[0] {
 			t.Errorf("block %d: %d digests of sub-blocks, K %d, %v", id, len(digests), k, err)
 		}
 	}

@@ -251,7 +251,7 @@ func (b *blocks) handleSeed(now time.Duration, out *seed.Outcome, r *contentResu
 	}
 	// Symbols from the target go into the window as if they had arrived.
 	id, k, have := out.Seed.Block, out.Seed.K, out.Seed.Have
-	at := b.engine.SeedSlot(now, id, k, have)
+	at := b.engine.SeedSlot(now, id, k, out.Seed.Twin, have)
 	if at.Verdict != receiver.Keep {
 		return
 	}

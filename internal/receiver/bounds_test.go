@@ -290,7 +290,7 @@ func TestSeedOfTheWrongSize(t *testing.T) {
 	if !e.HandleSubblockDigests(0, wire.SubblockDigests{Block: 1, K: 100}) {
 		t.Fatal("the sub-blocks are not wanted")
 	}
-	if p := e.SeedSlot(0, 1, 100, []uint64{1<<64 - 1}); p.Verdict != Invalid || !e.IsMissing(1) {
+	if p := e.SeedSlot(0, 1, 100, false, []uint64{1<<64 - 1}); p.Verdict != Invalid || !e.IsMissing(1) {
 		t.Errorf("%+v, missing %v", p, e.IsMissing(1))
 	}
 }

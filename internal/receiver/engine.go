@@ -281,12 +281,13 @@ func (e *Engine) handleSymbol(s *wire.Symbol) Placement {
 		index += e.image
 	} else if index >= e.image {
 		return Placement{Verdict: Invalid}
-	} else if s.Object == wire.Twin {
-		return Placement{Verdict: Duplicate} // for somebody else
 	}
 	p := e.blockState[index]
 	if p == blockVerified {
 		return Placement{Verdict: Duplicate}
+	}
+	if s.Object != wire.Manifest && (p <= MaxWindow && e.slots[p].twin) != (s.Object == wire.Twin) {
+		return Placement{Verdict: Duplicate} // the encoding that somebody else needs
 	}
 	first := false
 	if p > MaxWindow {

@@ -125,14 +125,14 @@ func (e *Engine) slotOf(o wire.Object, id block.ID) (p uint16, ok bool) {
 	switch {
 	case o == wire.Manifest:
 		index += uint64(e.image)
-	case o == wire.Twin || index >= uint64(e.image):
+	case index >= uint64(e.image):
 		return 0, false
 	}
 	if index >= uint64(len(e.blockState)) {
 		return 0, false
 	}
 	p = e.blockState[index]
-	return p, p <= MaxWindow
+	return p, p <= MaxWindow && e.slots[p].twin == (o == wire.Twin)
 }
 
 // HandleHeartbeat records how far the sender is. That the session is over, and what completes the
@@ -326,7 +326,7 @@ func (e *Engine) collectNACKs(now time.Duration) bool {
 			}
 			continue
 		}
-		o, id := e.ref(s.index)
+		o, id := e.slotRef(s)
 		e.report.NACKs = e.report.NACKs.Append(wire.SymbolCount{Object: o, Block: id, Symbols: s.symbolsNeeded})
 	}
 	if dropped {
@@ -358,11 +358,15 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 			!alone && !s.proven && !e.large(s) {
 			continue
 		}
-		if int64(s.index) < after {
+		place := int64(s.index)
+		if s.twin { // behind all others
+			place += 1 << 32
+		}
+		if place < after {
 			break
 		}
 		full := e.appendMissing(s)
-		after = int64(s.index)
+		after = place
 		if full {
 			e.naming++
 			break
@@ -382,7 +386,7 @@ func (e *Engine) appendSymbols(dst []byte) ([]byte, bool) {
 // appendMissing names as many source symbols of s as it needs, and reports whether
 // the packet is full.
 func (e *Engine) appendMissing(s *slot) (full bool) {
-	o, id := e.ref(s.index)
+	o, id := e.slotRef(s)
 	need := int(s.symbolsNeeded)
 	for first := 0; need > 0 && first < int(s.k); {
 		if s.bits.Has(uint32(first)) {
@@ -401,6 +405,14 @@ func (e *Engine) appendMissing(s *slot) (full bool) {
 		first = end
 	}
 	return e.symbols.Len() == wire.MaxSymbolRanges
+}
+
+// slotRef names the encoding of a block that is in a slot.
+func (e *Engine) slotRef(s *slot) (o wire.Object, id block.ID) {
+	if o, id = e.ref(s.index); s.twin {
+		o = wire.Twin
+	}
+	return o, id
 }
 
 // ref is the object and the number of block index.

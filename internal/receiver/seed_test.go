@@ -64,7 +64,7 @@ func TestBlockStateCounts(t *testing.T) {
 			"fill": func(t *rapid.T) {
 				have := []uint64{rapid.Uint64().Draw(t, "have")}
 				asked := have[0]
-				v := e.SeedSlot(now, id(), k, have)
+				v := e.SeedSlot(now, id(), k, false, have)
 				if have[0]&^asked != 0 || v.Verdict == Keep && have[0]>>k != 0 {
 					t.Fatalf("had %x, and %x is to be put in", asked, have[0])
 				}
@@ -172,7 +172,7 @@ func TestUnverifiedAllocatesNothing(t *testing.T) {
 					have[i] = ^uint64(0)
 				}
 				have[0] = 0
-				v := e.SeedSlot(now, id, k, have)
+				v := e.SeedSlot(now, id, k, false, have)
 				now += 2 * time.Millisecond
 				poll()
 				for i := range 64 {
@@ -207,7 +207,7 @@ func TestWrongTarget(t *testing.T) {
 	for id := range block.ID(2 * maxDigestFailures) {
 		e.Confirm(0, id, false)
 		e.HandleSubblockDigests(0, wire.SubblockDigests{Block: id, K: k})
-		v := e.SeedSlot(0, id, k, []uint64{1<<k - 1})
+		v := e.SeedSlot(0, id, k, false, []uint64{1<<k - 1})
 		if !v.Complete {
 			t.Fatalf("block %d: %+v", id, v)
 		}

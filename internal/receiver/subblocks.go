@@ -220,17 +220,17 @@ func (e *Engine) HandleSubblockDigests(now time.Duration, w wire.SubblockDigests
 }
 
 // SeedSlot records that the driver has the source symbols in have of block id of the image, whose
-// sub-blocks were wanted. k is the block's count of source symbols, as its sub-blocks say. With
+// sub-blocks were wanted. k is the block's count of source symbols, as its sub-blocks say; twin: those symbols are of its twin. With
 // Keep, SeedSlot leaves in have the symbols that the driver puts into the slot; with First, the
 // slot's old content is void. The rest of the block is requested at once. With NoRoom, the
 // sub-blocks are requested again later; so it is if they are of a session that is over.
-func (e *Engine) SeedSlot(now time.Duration, id block.ID, k uint16, have block.Bits) Placement {
-	t := e.seedSlot(id, k, have)
+func (e *Engine) SeedSlot(now time.Duration, id block.ID, k uint16, twin bool, have block.Bits) Placement {
+	t := e.seedSlot(id, k, twin, have)
 	e.look(now)
 	return t
 }
 
-func (e *Engine) seedSlot(id block.ID, k uint16, have block.Bits) Placement {
+func (e *Engine) seedSlot(id block.ID, k uint16, twin bool, have block.Bits) Placement {
 	index := uint32(id)
 	if index >= e.image {
 		return Placement{Verdict: Invalid}
@@ -255,11 +255,13 @@ func (e *Engine) seedSlot(id block.ID, k uint16, have block.Bits) Placement {
 		}
 		place = e.takeSlot()
 		e.slots[place].open(index, k, 0, blockDiffers)
-		e.slots[place].pass = e.pass
+		e.slots[place].pass, e.slots[place].twin = e.pass, twin
 		e.setBlockState(index, place)
 	}
 	s := &e.slots[place]
 	switch {
+	case s.twin != twin: // its other encoding is coming
+		return Placement{Verdict: Duplicate}
 	case s.state != slotFilling:
 		return Placement{Verdict: Duplicate}
 	case s.k != k:

@@ -197,7 +197,7 @@ func (s *script) seedSlot(b, k int, ranges []int) string {
 			have[i/64] |= 1 << (i % 64)
 		}
 	}
-	t := s.e.SeedSlot(s.now, block.ID(b), uint16(k), have)
+	t := s.e.SeedSlot(s.now, block.ID(b), uint16(k), false, have)
 	var out strings.Builder
 	printPlacement(&out, t)
 	if t.Verdict == Keep {

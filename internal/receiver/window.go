@@ -51,6 +51,7 @@ type slot struct {
 	seeded  bool // symbols of it came from the target
 	proven  bool // its proof has come: source symbols only
 	redo    bool // on its way to the disk, and wrong
+	twin    bool // its symbols are those of the block's twin
 	// fallback is the place of its block once the slot is given up.
 	fallback uint16
 	rows     uint32 // repair rows that the sender has made at least
@@ -62,7 +63,7 @@ type slot struct {
 	coverEnds wire.Sequence
 	repair    []block.SymbolID // repair symbols that are in, ascending
 	pass      uint32           // of the sender when it was opened, as far as known
-	_         [16]byte         // to two lines
+	_         [8]byte          // to two lines
 }
 
 // addSymbol adds a symbol, and reports whether it is new.

@@ -117,6 +117,7 @@ type Outcome struct {
 type Seed struct {
 	Block block.ID
 	K     uint16
+	Twin  bool // they are those of the block's twin
 	Have  block.Bits
 }
 
@@ -279,15 +280,17 @@ func (e *Engine) differs(now time.Duration, id block.ID, readable bool, out *Out
 	}
 }
 
-// seed decides whether the target holds enough of a block to be used.
+// seed decides whether the target holds enough of a block to be used. Of a block that is sent in
+// another encoding that is so if the rest of its raw one has fewer symbols.
 func (e *Engine) seed(now time.Duration, r *Result, out *Outcome) {
 	id, held := block.ID(r.Blocks.Lo), 0
 	for _, w := range r.Have {
 		held += bits.OnesCount64(w)
 	}
-	if held*seedShare < int(r.Subblocks.k) {
+	k, sent := int(r.Subblocks.k), int(r.Subblocks.sent)
+	if held*seedShare < k && sent == 0 || sent != 0 && k-held >= sent {
 		e.cfg.Receiver.RequestWhole(now, id)
 		return
 	}
-	out.Seed = Seed{Block: id, K: r.Subblocks.k, Have: r.Have}
+	out.Seed = Seed{Block: id, K: r.Subblocks.k, Twin: sent != 0, Have: r.Have}
 }

@@ -282,6 +282,27 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// TestSeedsTwin: of a block that is sent compressed, symbols of its twin are worth it if fewer are to
+// come than of the block.
+func TestSeedsTwin(t *testing.T) {
+	for _, c := range []struct {
+		have uint64
+		sent uint16
+		want bool
+	}{{0b1, 9, true}, {0b1, 8, false}, {0b111111, 3, false}, {0b111111, 4, true}, {0, 9, false}} {
+		b := differing(t, 1)
+		p := digestsOf(0, 9, 0, 2)
+		p.SentK = c.sent
+		b.HandleSubblocks(0, p)
+		job, _ := b.Next(true)
+		var out Outcome
+		b.HandleResult(0, &Result{Job: job, Have: []uint64{c.have}}, &out)
+		if (out.Seed.K != 0) != c.want || out.Seed.Twin != c.want {
+			t.Errorf("of symbols %b, with %d of the block, the seed is %+v", c.have, c.sent, out.Seed)
+		}
+	}
+}
+
 // TestForget: another session may encode a block otherwise.
 func TestForget(t *testing.T) {
 	b := differing(t, 2)

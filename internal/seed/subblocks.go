@@ -11,7 +11,8 @@ import (
 
 // Subblocks are the digests of a block's sub-blocks, as they come.
 type Subblocks struct {
-	k       uint16 // source symbols of the block as the session sends it
+	k       uint16 // source symbols of the block's raw encoding
+	sent    uint16 // those of the block as it is sent; 0: raw
 	digests []codec.SubblockDigest
 	known   []bool
 	missing int
@@ -31,7 +32,7 @@ func (e *Engine) HandleSubblocks(now time.Duration, p wire.SubblockDigests) {
 		if len(e.lists) >= maxLists { // their digests come again if they are still wanted
 			maps.DeleteFunc(e.lists, func(_ block.ID, l *Subblocks) bool { return l.missing > 0 })
 		}
-		l = &Subblocks{k: p.K, digests: make([]codec.SubblockDigest, n), known: make([]bool, n), missing: n}
+		l = &Subblocks{k: p.K, sent: p.SentK, digests: make([]codec.SubblockDigest, n), known: make([]bool, n), missing: n}
 		e.lists[p.Block] = l
 	}
 	for i := range p.Digests.Len() {

@@ -51,6 +51,7 @@ type Engine struct {
 
 	subblocks subblocks
 	flow      flow
+	twins     twins
 
 	regular, stragglers carousel
 	stragglerJobs       jobs
@@ -111,7 +112,7 @@ func New(now time.Duration, cfg Config) *Engine {
 		interleave:    Interleave,
 		image:         n,
 		blocks:        make([]state, n),
-		repairPending: newMarks(most),
+		repairPending: newMarks(most + uint64(n)), // and twins
 		subblocks:     newSubblocks(n),
 		regular:       newCarousel(most, false),
 		stragglers:    newCarousel(most, true),
@@ -232,7 +233,7 @@ func (e *Engine) Upcoming(dst []Ref, n int) []Ref {
 	for _, w := range []*carousel{&e.regular, &e.stragglers} {
 		left := n
 		// In the order in which admit takes them.
-		for _, part := range [...]block.Range{{Lo: uint64(e.image), Hi: uint64(len(e.blocks))}, {Lo: w.at, Hi: uint64(e.image)}} {
+		for _, part := range [...]block.Range{{Lo: uint64(e.image), Hi: uint64(e.image) + uint64(e.manifest)}, {Lo: w.at, Hi: uint64(e.image)}} {
 			for at := part.Lo; left > 0; left-- {
 				r, ok := w.todo.Next(at)
 				if !ok || r.Lo >= part.Hi {
@@ -255,13 +256,18 @@ func (e *Engine) index(o wire.Object, id block.ID) (uint32, bool) {
 	switch {
 	case o == wire.Manifest:
 		i += uint64(e.image)
-	case o == wire.Twin || i >= uint64(e.image):
+	case o == wire.Twin:
+		return e.twin(id)
+	case i >= uint64(e.image):
 		return 0, false
 	}
-	return uint32(i), i < uint64(len(e.blocks))
+	return uint32(i), i < uint64(e.image)+uint64(e.manifest)
 }
 
 func (e *Engine) ref(i uint32) Ref {
+	if r, ok := e.refTwin(i); ok {
+		return r
+	}
 	if i >= e.image {
 		return Ref{wire.Manifest, block.ID(i - e.image)}
 	}

@@ -263,7 +263,7 @@ func (e *Engine) coming(seen wire.Sequence, todo *block.Set) []uint32 {
 func (e *Engine) span(r wire.Range) (lo, hi uint64, ok bool) {
 	lo, hi = uint64(r.First), uint64(r.First)+uint64(r.Count)
 	if r.Object == wire.Manifest {
-		lo, hi = lo+uint64(e.image), min(hi+uint64(e.image), uint64(len(e.blocks)))
+		lo, hi = lo+uint64(e.image), min(hi+uint64(e.image), uint64(e.image)+uint64(e.manifest))
 	} else {
 		hi = min(hi, uint64(e.image))
 	}

@@ -52,9 +52,11 @@ type flow struct {
 	list    []int                      // scratch
 }
 
-// SetFlow says whether blocks enter by the room that receivers have.
-func (e *Engine) SetFlow(on bool) {
-	e.flow.on = on
+// SetCoded says that blocks of the image have other encodings than raw: each has a twin, in symbols of
+// symbolSize, and they enter by the room that receivers have.
+func (e *Engine) SetCoded(symbolSize uint16) {
+	e.twins.symbolSize = symbolSize
+	e.flow.on = true
 	e.flow.credit = math.MaxInt
 }
 

@@ -14,7 +14,7 @@ func TestRoom(t *testing.T) {
 	e := ready(blocks, k, 4)
 	w := wire.Wanted{Receiver: 1, Generation: 1, Pages: 1}
 	w.Ranges = w.Ranges.Append(wire.Range{Count: blocks})
-	e.SetFlow(true)
+	e.SetCoded(1444)
 	e.HandleWanted(0, w)
 	began := map[uint32]bool{}
 	send := func(now time.Duration) (entered int) {
@@ -77,7 +77,7 @@ func TestRoom(t *testing.T) {
 // TestRoomForAll: a window that has room for all of the image holds nothing back.
 func TestRoomForAll(t *testing.T) {
 	e := ready(20, 3, 1)
-	e.SetFlow(true)
+	e.SetCoded(1444)
 	w := wire.Wanted{Receiver: 1, Generation: 1, Pages: 1}
 	w.Ranges = w.Ranges.Append(wire.Range{Count: 20})
 	e.HandleWanted(0, w)

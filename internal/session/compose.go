@@ -100,12 +100,16 @@ func (c *composer) fill(now time.Duration, b *transmit.Batch, st *stream) (fille
 // putSubblocks fills an empty batch with the digests of a block's sub-blocks: packets of one
 // size, the last of which may be shorter.
 func (c *composer) putSubblocks(b *transmit.Batch, r sender.Ref) error {
-	all, k, err := c.store.SubblockDigests(r)
+	all, k, sent, err := c.store.SubblockDigests(r)
 	if err != nil {
 		return err
 	}
 	n := len(all)
-	packets := (n + wire.MaxSubblocks - 1) / wire.MaxSubblocks
+	most := wire.MaxSubblocks
+	if sent != 0 { // it stands behind the digests
+		most--
+	}
+	packets := (n + most - 1) / most
 	each := (n + packets - 1) / packets
 	out := b.Buf[:0]
 	for first := 0; first < n; first += each {
@@ -113,7 +117,7 @@ func (c *composer) putSubblocks(b *transmit.Batch, r sender.Ref) error {
 		for _, d := range all[first:min(first+each, n)] {
 			digests = digests.Append(wire.SubblockDigest(d))
 		}
-		out = wire.SubblockDigests{Session: c.session, Block: r.Block, K: k, First: uint16(first), Digests: digests}.AppendTo(out)
+		out = wire.SubblockDigests{Session: c.session, Block: r.Block, K: k, SentK: sent, First: uint16(first), Digests: digests}.AppendTo(out)
 		b.Packets++
 		if first == 0 {
 			b.PacketSize = len(out)

@@ -60,7 +60,7 @@ func (l *live) beginEncoding(now time.Duration) {
 		return
 	}
 	if !l.streams.lacking.present(now, l.streams.knows) {
-		l.streams.setFlow()
+		l.streams.setCoded(uint16(l.compose.symbolSize))
 		return
 	}
 	l.store.SendRaw()

@@ -106,9 +106,9 @@ type streams struct {
 	changed     func(interfaces []int) // called when the networks change
 	peers       *routes.Unicast
 	peerWays    map[wire.ReceiverID]transmit.Sender
-	flow        bool
-	interleave  int // blocks that are sent side by side
-	silent      int // of the receivers by unicast: they get no symbols
+	symbolSize  uint16 // 0: all blocks are raw
+	interleave  int    // blocks that are sent side by side
+	silent      int    // of the receivers by unicast: they get no symbols
 }
 
 func newStreams(cfg *Config, rates congestion.Config, f *facts, secret []byte, changed func([]int)) *streams {
@@ -139,12 +139,11 @@ func (s *streams) setInterleave(blocks int) {
 	}
 }
 
-// setFlow lets blocks wait for room at the receivers: compressed ones may come faster than targets
-// write.
-func (s *streams) setFlow() {
-	s.flow = true
+// setCoded says that blocks of the image have other encodings than raw.
+func (s *streams) setCoded(symbolSize uint16) {
+	s.symbolSize = symbolSize
 	for _, st := range s.all {
-		st.engine.SetFlow(true)
+		st.engine.SetCoded(s.symbolSize)
 	}
 }
 
@@ -404,7 +403,9 @@ func (s *streams) admitUnicast(now time.Duration, id wire.ReceiverID, to udp.Arr
 			control: newControl(now, s.rates, true),
 		}
 		s.unicast.engine.SetInterleave(s.interleave)
-		s.unicast.engine.SetFlow(s.flow)
+		if s.symbolSize != 0 {
+			s.unicast.engine.SetCoded(s.symbolSize)
+		}
 		s.unicast.engine.Learn(s.group.engine)
 		s.unicast.engine.SetCompletion(now, c)
 		s.unicast.engine.SetGateClosed(now, closed)

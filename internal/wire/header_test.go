@@ -14,8 +14,8 @@ func TestPeek(t *testing.T) {
 		"description": 7, "announcement": 7, "description of a qcow2 disk": 7, "description of a partitioned disk": 7, "answer": 7, "answer with a notice": 7, "report": 0x81, "wanted": 0x82, "wanted symbols": 0x83,
 		"probe report": 0x84, "goodbye": 0x85, "goodbye of a receiver that tries again": 0x85, "unicast request": 0x86,
 		"address proof": 0x88, "refusal": 6, "answer with a proof": 7,
-		"heartbeat with a sample": 4, "timed report": 0x81, "sub-block digests": 8, "wanted sub-blocks": 0x87,
 		"block proof": 9, "wanted proof": 0x89,
+		"heartbeat with a sample": 4, "timed report": 0x81, "sub-block digests": 8, "sub-block digests of a compressed block": 8, "wanted sub-blocks": 0x87,
 	}
 	for name, b := range vectors {
 		typ, session, err := Peek(b)

@@ -19,11 +19,14 @@ import (
 //	|               K               |        first sub-block        |
 //	+-------------------------------+-------------------------------+ 24
 //	|  digests, 8 bytes each: SubblockDigest ...
-//	+-------------------------
+//	+-------------------------------+
+//	|         K as it is sent       |
+//	+-------------------------------+
 type SubblockDigests struct {
 	Session SessionID
 	Block   block.ID // of the image
-	K       uint16   // source symbols of the block as it is sent in this session, 1 or more
+	K       uint16   // source symbols of the block's raw encoding, 1 or more
+	SentK   uint16   // those of the block as it is sent; 0, and not sent: raw
 	First   uint16   // sub-block that the first digest is of
 	// Digests are 1 to MaxSubblocks; First and their count are MaxSubblocksPerBlock at most.
 	Digests List[SubblockDigest]
@@ -60,6 +63,10 @@ func (p SubblockDigests) AppendTo(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, p.K)
 	dst = binary.BigEndian.AppendUint16(dst, p.First)
 	dst = appendList(dst, p.Digests, MaxSubblocks)
+	if p.SentK != 0 {
+		must(p.Digests.Len() < MaxSubblocks, "no room for K")
+		dst = binary.BigEndian.AppendUint16(dst, p.SentK)
+	}
 	return seal(dst, start)
 }
 
@@ -79,6 +86,9 @@ func ParseSubblockDigests(b []byte) (SubblockDigests, error) {
 		K:       binary.BigEndian.Uint16(b[20:]),
 		First:   binary.BigEndian.Uint16(b[22:]),
 		Digests: digests,
+	}
+	if behind := b[subblockDigestsSize+digests.Len()*subblockDigestSize:]; len(behind) >= 2 {
+		p.SentK = binary.BigEndian.Uint16(behind)
 	}
 	if !ok || object != Image || !p.bounded() {
 		return SubblockDigests{}, ErrBounds

@@ -12,7 +12,9 @@ func TestSubblockDigests(t *testing.T) {
 		Digests: List[SubblockDigest]{}.Append(0x1122334455667788).Append(0),
 	}
 	checkVector(t, "sub-block digests", p, ParseSubblockDigests)
-	checkCommon(t, "sub-block digests", ParseSubblockDigests)
+	p.SentK = 251
+	checkVector(t, "sub-block digests of a compressed block", p, ParseSubblockDigests)
+	checkCommon(t, "sub-block digests of a compressed block", ParseSubblockDigests)
 	checkRefused(t, "sub-block digests", ParseSubblockDigests, []refused{
 		{"no digests", set16(2, 0), ErrBounds},
 		{"more digests than bytes", set16(2, 3), ErrLength},

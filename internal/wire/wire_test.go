@@ -254,6 +254,7 @@ var parsers = map[string]func([]byte) error{
 		}
 		return err
 	},
+	"sub-block digests of a compressed block": func(b []byte) error { _, err := ParseSubblockDigests(b); return err },
 	"wanted symbols": func(b []byte) error { _, err := ParseWantedSymbols(b); return err },
 	"sub-block digests": func(b []byte) error {
 		p, err := ParseSubblockDigests(b)

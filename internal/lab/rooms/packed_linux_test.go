@@ -123,6 +123,21 @@ func TestPackedImage(t *testing.T) {
 			t.Errorf("%.3f of the image was sent", sent)
 		}
 	})
+	t.Run("update of a page in each block", func(t *testing.T) {
+		t.Parallel()
+		r, packed := packedRoom(t, lab.Config{Hosts: 3, LossPercent: 1}, size)
+		older := r.path("older")
+		r.must(os.WriteFile(older, r.content(r.image), 0o600))
+		for at := int64(0); at < size; at += mib {
+			r.spoil(older, 1, lab.Extent{OffsetBytes: at + 4096*77, SizeBytes: 4096})
+		}
+		s := r.serveImage(0, packed, "--rate", "200M")
+		finish(r.receiveTo(1, older, "--update"))
+		// As whole blocks it would be a third of it.
+		if sent := sentOf(s.stop()); sent > 0.1 {
+			t.Errorf("%.3f of the image was sent", sent)
+		}
+	})
 	t.Run("server interrupted", func(t *testing.T) {
 		t.Parallel()
 		r, packed := packedRoom(t, lab.Config{}, size)

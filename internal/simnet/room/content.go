@@ -245,7 +245,7 @@ func (c *content) handle(n *node, now time.Duration, out *seed.Outcome) {
 
 // seedSlot puts what the target holds of a block into the receiver's window.
 func (c *content) seedSlot(n *node, now time.Duration, s seed.Seed) {
-	t := n.engine.SeedSlot(now, s.Block, s.K, s.Have)
+	t := n.engine.SeedSlot(now, s.Block, s.K, s.Twin, s.Have)
 	if t.Verdict != receiver.Keep {
 		return
 	}

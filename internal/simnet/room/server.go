@@ -87,7 +87,9 @@ func newServer(r *Room, now time.Duration) *server {
 		board:  newBoard(r),
 		reader: reader{known: make([]bool, r.cfg.Blocks), idleAt: now + 100*time.Millisecond},
 	}
-	s.group.engine.SetFlow(r.cfg.Flow)
+	if r.cfg.Flow {
+		s.group.engine.SetCoded(symbolSize)
+	}
 	s.group.engine.SetRate(float64(time.Second) / float64(r.cfg.PacketTime))
 	s.networks.Add(now, r.nodes[0].spec.Path.Network) // where the first offer comes from
 	s.redirectGroup()
