@@ -94,6 +94,7 @@ func TestNTFSRefuses(t *testing.T) {
 		binary.LittleEndian.PutUint32(b[16:], 4096)
 		return b // every sector's number, and what it stands for, is 0
 	}
+	const ntfsStandard, ntfsSecurity = 0x10, 0x50
 	for _, test := range []struct {
 		name   string
 		damage func(b []byte)
@@ -123,6 +124,13 @@ func TestNTFSRefuses(t *testing.T) {
 			copy(b[logAt:], restart(ntfsNoClient, 0))
 			b[logAt+1022] = 1
 		}, "was not unmounted"},
+		{"a log whose page leads elsewhere", func(b []byte) {
+			copy(b[logAt:], restart(ntfsNoClient, 0))
+			binary.LittleEndian.PutUint16(b[logAt+24:], 4090)
+		}, "was not unmounted"},
+		{"a root folder in several records", func(b []byte) { b[attr(b, ntfsRoot, ntfsSecurity)] = ntfsAttributeList }, "several records"},
+		{"no root folder", func(b []byte) { b[attr(b, ntfsRoot, ntfsIndexRoot)] = 0x91 }, "damaged"},
+		{"a bitmap in several records", func(b []byte) { b[attr(b, ntfsBitmap, ntfsStandard)] = ntfsAttributeList }, "several records"},
 		{"a log of something", func(b []byte) { b[logAt] = 0 }, "was not unmounted"},
 		{"BitLocker", func(b []byte) { copy(b[3:], "-FVE-FS-") }, "no file system"},
 		{"clusters of 0 bytes", func(b []byte) { b[13] = 0 }, "contradicts itself"},
@@ -153,6 +161,39 @@ func TestNTFSRefuses(t *testing.T) {
 		b := with(good, change{logAt, page})
 		if only(t, Read(readerOf(b), uint64(len(b)))); t.Failed() {
 			t.Error(name)
+		}
+	}
+}
+
+// TestNTFSIndex: entries of a folder that lead nowhere, or round, are an error.
+func TestNTFSIndex(t *testing.T) {
+	index := func(length, flags uint16) []byte {
+		b := make([]byte, 16+2*96)
+		binary.LittleEndian.PutUint32(b, 16)
+		binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
+		binary.LittleEndian.PutUint16(b[16+8:], length)
+		binary.LittleEndian.PutUint16(b[16+12:], flags)
+		binary.LittleEndian.PutUint16(b[16+96+8:], 16)
+		binary.LittleEndian.PutUint16(b[16+96+12:], 2)
+		return b
+	}
+	n := &ntfsFS{v: &volume{}}
+	for _, good := range [][]byte{index(96, 0), index(16, 2)} {
+		if err := n.scanIndex(good); err != nil {
+			t.Error(err)
+		}
+	}
+	long := index(96, 0)
+	long[16+16+64] = 200 // characters, of a name that has room for less
+	outside, end := index(16, 2), index(96, 0)
+	binary.LittleEndian.PutUint32(outside, 1<<31)
+	binary.LittleEndian.PutUint32(end[4:], 16+96)
+	if err := n.scanIndex(long); err != nil {
+		t.Error(err)
+	}
+	for name, bad := range map[string][]byte{"no length": index(0, 0), "a short one": index(8, 0), "a long one": index(0xFFF0, 0), "outside": outside, "no last one": end} {
+		if err := n.scanIndex(bad); err != errNTFSDamaged {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
