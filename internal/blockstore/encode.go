@@ -33,8 +33,9 @@ const (
 	// takes some 4 ms.
 	hungry   = 3
 	patience = 20 * time.Millisecond
-	// After giveUpAfter blocks in a row that did not compress, only one in probeEvery is tried.
-	giveUpAfter, probeEvery = 4, 32
+	// After giveUpAfter blocks in a row that did not compress, only one in firstProbe is tried, and
+	// after each that fails again one in twice as many, probeEvery at most.
+	giveUpAfter, firstProbe, probeEvery = 4, 4, 32
 )
 
 // What is known of a block's encoding. Everything else is the checksum of its frame.
@@ -119,8 +120,11 @@ func (c *encoding) tries() bool {
 	if c.failed < giveUpAfter {
 		return true
 	}
-	c.skipped++
-	return c.skipped%probeEvery == 0
+	if c.skipped++; c.skipped < min(firstProbe<<min(c.failed-giveUpAfter, 10), probeEvery) {
+		return false
+	}
+	c.skipped = 0
+	return true
 }
 
 // memory returns memory for a frame.
