@@ -18,6 +18,7 @@ import (
 	"multiserver/internal/legacy"
 	"multiserver/internal/quote"
 	"multiserver/internal/reach"
+	"multiserver/internal/statement"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
@@ -26,7 +27,8 @@ import (
 // Client receives one image. Make it by NewClient.
 type Client struct {
 	cfg       ClientConfig
-	selection target.Selection // of cfg.Disk
+	selection target.Selection  // of cfg.Disk
+	trust     *statement.Policy // nil: nothing has to be signed
 	account   account.Client
 }
 
@@ -37,13 +39,19 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		return nil, publicError(err)
 	}
 	c := &Client{cfg: cfg}
+	var err error
+	if c.trust, err = cfg.policy(); err != nil {
+		return nil, publicError(err)
+	}
+	if c.trust != nil {
+		c.cfg.MXB1 = MXB1Never
+	}
 	c.account.OnPhase = func() {
 		if cfg.OnPhase != nil {
 			cfg.OnPhase(c.Stats())
 		}
 	}
 	if cfg.Disk != "" {
-		var err error
 		if c.selection, err = target.ParseSelection(cfg.Disk); err != nil {
 			return nil, publicError(failure.Setting("ClientConfig.Disk", "%w", err))
 		}
@@ -249,7 +257,7 @@ func (c *Client) receive(ctx context.Context, m *meeting) error {
 		m.joins = true
 		return fetch.Run(ctx, fetch.Config{
 			Conn: m.conn, Search: m.search, Offer: m.offer, Target: m.out, Unicast: unicastOf(c.cfg.Unicast),
-			Confirm:      c.confirmation(m),
+			Confirm: c.confirmation(m), Trust: c.trust,
 			SilenceLimit: limitOf(c.cfg.ReceiveTimeout), Update: c.cfg.Update, Fresh: c.cfg.Fresh, Verify: c.cfg.Verify,
 			Account: &c.account, Log: c.cfg.Log,
 		})

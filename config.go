@@ -60,6 +60,9 @@ type ServerConfig struct {
 	// packet: all addresses, and DefaultControlPort.
 	ControlHost netip.Addr
 	ControlPort int // 1 to 65535, or FreePort
+	// Signature is the file with what multiserver sign has signed of the image, its signature beside
+	// it. If empty, that is File with ".mxs", if there is such a file, or inside a packed image.
+	Signature string
 	// Interface is the name of the only interface to use. If empty, requests may come in on every
 	// one that is up and multicast-capable. MXB 2 is served on all interfaces that clients use,
 	// MXB 1 on the one where the first client asked.
@@ -222,6 +225,17 @@ type ClientConfig struct {
 	// TriesAgain tells whether the caller will Run again of itself after that error. A client that
 	// ends before it joins tells so to the server, which then waits for it. nil: it will not.
 	TriesAgain func(error) bool
+	// Trust is whom to believe: a file with public keys of minisign, or such keys, separated by
+	// commas. If not empty, nothing is written that one of them has not signed, and nothing is
+	// received over MXB 1.
+	Trust string
+	// Image is the name that the image must be signed by; empty: any.
+	Image string
+	// MinSerial is the lowest serial number that it may be signed with.
+	MinSerial uint64
+	// TrustState is a file in which the highest serial number of each image is kept: lower ones are
+	// refused. Empty: none are kept.
+	TrustState string
 	// MXB1 says whether an original server may answer.
 	MXB1 MXB1Mode
 	// OnPhase is called each time that Stats.Phase changes, in the phases' order. A goroutine of

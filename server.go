@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +21,7 @@ import (
 	"multiserver/internal/roster"
 	"multiserver/internal/routes"
 	"multiserver/internal/session"
+	"multiserver/internal/signing"
 	"multiserver/internal/startgate"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
@@ -100,6 +99,10 @@ func (s *Server) run(ctx context.Context) error {
 	if len(source.Name()) > mxb1.MaxNameLen {
 		return fmt.Errorf("serve %s: the name is longer than %d bytes", source, mxb1.MaxNameLen)
 	}
+	said, err := signing.Find(source, s.cfg.File, s.cfg.Signature, s.cfg.Log)
+	if err != nil {
+		return err
+	}
 	interfaces, err := awaitInterfaces(ctx, "ServerConfig", &udp.Await{
 		Name: s.cfg.Interface, Group: s.cfg.Group, Limit: limitOf(s.cfg.InterfaceTimeout),
 		Tell: func(waiting string) { s.cfg.Log.Info("waiting for the network: " + waiting) },
@@ -110,7 +113,7 @@ func (s *Server) run(ctx context.Context) error {
 		}
 		return err
 	}
-	run, err := s.open(source, interfaces)
+	run, err := s.open(source, said, interfaces)
 	if err != nil {
 		return err
 	}
@@ -179,7 +182,7 @@ func (s *Server) openSource() (source image.Source, used *usedblocks.Map, err er
 }
 
 // open binds the control socket, and makes the session and the service over MXB 1.
-func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serving, err error) {
+func (s *Server) open(source image.Source, said signing.Found, interfaces []udp.Interface) (run serving, err error) {
 	only := 0
 	if s.cfg.Interface != "" {
 		only = interfaces[0].Index
@@ -198,7 +201,7 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 		return run, err
 	}
 	if s.cfg.MXB1 != MXB1Only {
-		run.session, err = run.host.Serve(s.sessionOf(source, only))
+		run.session, err = run.host.Serve(s.sessionOf(source, said, only))
 	}
 	if err == nil && s.cfg.MXB1 != MXB1Never {
 		run.legacy, err = run.host.ServeLegacy(legacy.ServerConfig{Source: source, Port: s.cfg.Port, Interface: only})
@@ -218,7 +221,7 @@ func (s *Server) open(source image.Source, interfaces []udp.Interface) (run serv
 }
 
 // sessionOf configures the session of a source, on one interface only if only is not 0.
-func (s *Server) sessionOf(source image.Source, only int) session.Config {
+func (s *Server) sessionOf(source image.Source, said signing.Found, only int) session.Config {
 	return session.Config{
 		Source:        source,
 		Port:          s.cfg.Port,
@@ -231,19 +234,12 @@ func (s *Server) sessionOf(source image.Source, only int) session.Config {
 		MaxTime:       s.cfg.MaxTime,
 		Unicast:       routes.Mode(s.cfg.Unicast),
 		Compress:      blockstore.Compress(s.cfg.Compress),
-		CacheFolder:   cacheFolder(),
+		CacheFolder:   blockstore.CacheFolder(),
+		Signed:        said.Signed,
+		SignedDigest:  said.Digest,
 		OnReceiver:    s.cfg.emitReceiver,
 		OnRate:        s.cfg.emitRate,
 	}
-}
-
-// cacheFolder is where manifests are kept for later sessions; "" if there is none.
-func cacheFolder() string {
-	folder, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(folder, "multiserver")
 }
 
 // Stats returns the state at this moment.

@@ -102,6 +102,12 @@ func (o *options) command() *command.Command {
 			"mxb1", "speak the original's MXB 1: never, auto, only")
 		f.Lookup("mxb1").NoOptDefVal = "only"
 	})
+	c.Add("Signed images", func(f *pflag.FlagSet) {
+		f.StringVar(&o.config.Trust, "trust", "", "write only what `KEY`, or a file of keys, signed")
+		f.StringVar(&o.config.Image, "image", "", "only the image that is signed by this `NAME`")
+		f.Var(command.Value(&o.config.MinSerial, command.ParseSerial, "N", ""), "min-serial", "only with serial number N or higher")
+		f.StringVar(&o.config.TrustState, "trust-state", "", "keep serial numbers in `FILE`, refuse lower ones")
+	})
 	c.Add("Time limits", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.config.QuietTime, command.ParsePositive(time.Millisecond), "TIME", seconds(multiserver.DefaultQuietTime)),
 			"timeout", "t", "MXB 1: silence before blocks are asked for")
@@ -141,7 +147,7 @@ func (o *options) validate(c *command.Command, args []string) error {
 	if err := o.output.Check(); err != nil {
 		return err
 	}
-	for flag, value := range map[string]string{"output": o.config.Output, "target": o.config.Disk} {
+	for flag, value := range map[string]string{"output": o.config.Output, "target": o.config.Disk, "trust": o.config.Trust, "image": o.config.Image, "trust-state": o.config.TrustState} {
 		if value == "" && c.Given(flag) { // a variable that is not set, in a script
 			return fmt.Errorf("--%s is given and empty", flag)
 		}

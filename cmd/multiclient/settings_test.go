@@ -16,7 +16,7 @@ import (
 func TestSettingsHaveFlags(t *testing.T) {
 	values := map[reflect.Type]string{
 		reflect.TypeFor[string](): "x", reflect.TypeFor[bool](): "true", reflect.TypeFor[int](): "200",
-		reflect.TypeFor[uint16](): "200", reflect.TypeFor[uint64](): "200M", reflect.TypeFor[time.Duration](): "3s",
+		reflect.TypeFor[uint16](): "200", reflect.TypeFor[uint64](): "200", reflect.TypeFor[time.Duration](): "3s",
 		reflect.TypeFor[netip.Addr](): "239.1.2.3", reflect.TypeFor[multiserver.UnicastMode](): "always",
 		reflect.TypeFor[multiserver.MXB1Mode](): "only",
 	}

@@ -73,6 +73,7 @@ func (o *options) command() *command.Command {
 			"skip-unused", "zero what no file system uses: auto, never")
 		f.Var(command.Value(&o.config.Compress, command.ParseCompress, "WHEN", "auto"),
 			"compress", "compress what is sent: auto, always, never")
+		f.StringVar(&o.config.Signature, "signature", "", "`FILE` that sign made; else IMAGE.mxs, if any")
 	})
 	c.Add("Network", func(f *pflag.FlagSet) {
 		f.VarP(command.Value(&o.config.Group, command.ParseGroup, "ADDRESS", multiserver.DefaultGroup.String()),
@@ -115,6 +116,7 @@ func (o *options) command() *command.Command {
 	c.Add("Messages", o.output.Define)
 	o.addCheck(c)
 	addPack(c)
+	addSign(c)
 	return c
 }
 

@@ -17,6 +17,7 @@ import (
 	"multiserver/internal/packed"
 	"multiserver/internal/progress"
 	"multiserver/internal/quote"
+	"multiserver/internal/statement"
 	"multiserver/internal/usedblocks"
 )
 
@@ -117,12 +118,12 @@ func (o *packOptions) check(args []string, needsOutput bool) (string, error) {
 }
 
 // run carries out a job, shows how it gets on, and returns how the program ends.
-func (o *packOptions) run(job func(context.Context, *progress.Reporter) error) error {
+func run(shown command.Output, job func(context.Context, *progress.Reporter) error) error {
 	command.SurviveReaders()
 	ctx, received, release := command.Signals(context.Background())
 	defer release()
-	report := progress.Options{Program: program, Stderr: os.Stderr, Quiet: o.shown.Quiet}
-	if o.shown.JSON {
+	report := progress.Options{Program: program, Stderr: os.Stderr, Quiet: shown.Quiet}
+	if shown.JSON {
 		report.Records = os.Stdout
 	}
 	reporter := progress.New(report)
@@ -140,7 +141,7 @@ func (o *packOptions) runPack(_ *command.Command, args []string) error {
 	if o.output == "-" {
 		return errors.New("-o -: a packed image is read back, and so is written to a file")
 	}
-	return o.run(func(ctx context.Context, reporter *progress.Reporter) error {
+	return run(o.shown, func(ctx context.Context, reporter *progress.Reporter) error {
 		source, err := packed.OpenSource(path)
 		if err != nil {
 			return err
@@ -182,7 +183,7 @@ func (o *packOptions) runUnpack(_ *command.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return o.run(func(ctx context.Context, reporter *progress.Reporter) error {
+	return run(o.shown, func(ctx context.Context, reporter *progress.Reporter) error {
 		m, err := packed.Open(path)
 		if err != nil {
 			return err
@@ -211,7 +212,9 @@ type infoRecord struct {
 	ZeroBlocks   uint32  `json:"zero_blocks"`
 	UnusedBlocks *uint32 `json:"unused_blocks"` // null: nobody looked
 	ImageDigest  string  `json:"image_digest"`
-	Signed       bool    `json:"signed"`
+	Signed       bool    `json:"signed"` // by whom, and truly, clients check
+	SignedName   string  `json:"signed_name,omitempty"`
+	SignedSerial uint64  `json:"signed_serial,omitempty"`
 	Verified     bool    `json:"verified"`
 }
 
@@ -254,6 +257,13 @@ func (o *packOptions) info(ctx context.Context, path string) error {
 	if i.UnusedKnown {
 		r.UnusedBlocks = &i.UnusedBlocks
 	}
+	if i.Signature.Kind == packed.SignedStatement {
+		if said, err := statement.ParseSigned(i.Signature.Bytes); err == nil {
+			if st, err := statement.Parse(said.Text); err == nil {
+				r.SignedName, r.SignedSerial = st.Name, st.Serial
+			}
+		}
+	}
 	switch {
 	case o.shown.JSON:
 		return json.NewEncoder(os.Stdout).Encode(r)
@@ -262,6 +272,16 @@ func (o *packOptions) info(ctx context.Context, path string) error {
 	}
 	_, err = fmt.Print(r.text())
 	return err
+}
+
+func (r infoRecord) signature() string {
+	switch {
+	case !r.Signed:
+		return "none"
+	case r.SignedSerial == 0:
+		return "there is one, which this version does not know"
+	}
+	return fmt.Sprintf("of %s, serial %d; clients check it with --trust", quote.Name(r.SignedName), r.SignedSerial)
 }
 
 func (r infoRecord) text() string {
@@ -284,6 +304,6 @@ signature  %s
 verified   %s
 `, quote.Name(r.Name), r.SizeBytes, r.PackedBytes, float64(r.SizeBytes)/float64(r.PackedBytes), r.Level,
 		r.Blocks, r.BlockSize, r.ZeroBlocks, unused, r.ImageDigest,
-		yes(r.Signed, "there is one, which this version does not check", "none"),
+		r.signature(),
 		yes(r.Verified, "every block", "no: --verify reads every block"))
 }

@@ -10,6 +10,7 @@ import (
 
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
+	"multiserver/internal/failure"
 	"multiserver/internal/image"
 	"multiserver/internal/wire"
 )
@@ -21,7 +22,8 @@ type digests struct {
 	manifest   *codec.Manifest        // nil before
 	completion wire.Completion        // of the manifest
 	file       manifestFile
-	changed    func() error // of the image's source
+	expected   *codec.Digest // of the image, if that is known before
+	changed    func() error  // of the image's source
 }
 
 // manifested is a Source that knows its manifest: a packed image.
@@ -32,18 +34,33 @@ func newDigests(cfg *Config) (*digests, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &digests{name: cfg.Source.String(), builder: builder, file: newManifestFile(cfg), changed: cfg.Source.Changed}
-	if known, ok := cfg.Source.(manifested); ok && known.Manifest().Geometry() == cfg.Geometry {
-		d.complete(known.Manifest())
-	} else if m := d.file.recall(cfg.Geometry); m != nil {
-		d.complete(m)
+	d := &digests{name: cfg.Source.String(), builder: builder, file: newManifestFile(cfg), expected: cfg.Expected, changed: cfg.Source.Changed}
+	if m := known(cfg.Source, cfg.Geometry, d.file); m != nil {
+		return d, d.complete(m)
 	}
 	return d, nil
 }
 
-func (d *digests) complete(m *codec.Manifest) {
+// Known returns the manifest of an image if it is known without reading the image, or nil.
+func Known(source image.Source, folder string, log *slog.Logger) *codec.Manifest {
+	g := block.Geometry{ImageSize: source.Size(), BlockSize: block.DefaultBlockSize}
+	return known(source, g, newManifestFile(&Config{Source: source, CacheFolder: folder, Log: log}))
+}
+
+func known(source image.Source, g block.Geometry, file manifestFile) *codec.Manifest {
+	if m, ok := source.(manifested); ok && m.Manifest().Geometry() == g {
+		return m.Manifest()
+	}
+	return file.recall(g)
+}
+
+func (d *digests) complete(m *codec.Manifest) error {
+	if d.expected != nil && m.ImageDigest() != *d.expected {
+		return failure.New(failure.ErrIntegrity, "image %s is not what was signed: its digest is another one", d.name)
+	}
 	d.manifest, d.builder = m, nil
 	d.completion = wire.Completion{ManifestSize: uint64(len(m.Bytes())), ImageDigest: m.ImageDigest()}
+	return nil
 }
 
 // has reports whether a block's digest is known.
@@ -80,7 +97,9 @@ func (d *digests) record(id block.ID, zero bool, digest codec.Digest) (completed
 	if err := d.changed(); err != nil {
 		return false, err
 	}
-	d.complete(d.builder.Manifest())
+	if err := d.complete(d.builder.Manifest()); err != nil {
+		return false, err
+	}
 	d.file.remember(d.manifest)
 	return true, nil
 }
@@ -99,6 +118,20 @@ func newManifestFile(cfg *Config) manifestFile {
 		f.path = filepath.Join(cfg.CacheFolder, hex.EncodeToString(sum[:16])+".manifest")
 	}
 	return f
+}
+
+// CacheFolder is where the user's programs keep manifests; "" if there is no such place.
+func CacheFolder() string {
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(folder, "multiserver")
+}
+
+// Remember keeps the manifest of an image that was read whole, for sessions that serve it.
+func Remember(source image.Source, m *codec.Manifest, folder string, log *slog.Logger) {
+	newManifestFile(&Config{Source: source, CacheFolder: folder, Log: log}).remember(m)
 }
 
 // recall returns the manifest that an earlier session kept, or nil if it cannot be used.

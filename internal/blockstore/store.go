@@ -38,6 +38,9 @@ type Config struct {
 	Compress Compress
 	// CacheFolder is where manifests are kept for later sessions; "" keeps none.
 	CacheFolder string
+	// Expected is the image digest that was signed; nil: none. Another one is an error of kind
+	// failure.ErrIntegrity.
+	Expected *codec.Digest
 	// Ready reports that a block can be sent, cut into k source symbols.
 	Ready func(r sender.Ref, k uint16)
 	// Zero reports that a block of the image is zeros.

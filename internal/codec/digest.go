@@ -3,6 +3,8 @@ package codec
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
+	"strings"
 
 	"github.com/zeebo/blake3"
 
@@ -61,4 +63,15 @@ func manifestDigest(b []byte) (sum Digest) {
 	h.Write(b)
 	h.Sum(sum[:0])
 	return sum
+}
+
+// ParseDigest reads what String writes.
+func ParseDigest(s string) (d Digest, err error) {
+	if len(s) != hex.EncodedLen(DigestSize) || strings.ToLower(s) != s {
+		return d, fmt.Errorf("a digest has %d hexadecimal digits in lower case", hex.EncodedLen(DigestSize))
+	}
+	if _, err := hex.Decode(d[:], []byte(s)); err != nil {
+		return Digest{}, fmt.Errorf("a digest: %w", err)
+	}
+	return d, nil
 }

@@ -26,9 +26,10 @@ type blocks struct {
 	stands  time.Duration // since when it is being prepared, 0 before
 	working int           // slots and runs of zeros with the other goroutines
 	counts  account.Counts
-	output  string       // the target's name
-	roomy   target.Roomy // nil if the target is none
-	inOrder bool         // what is written stays as it is
+	begin   func(now time.Duration) // called when the manifest is here; nil: nothing waits for it
+	output  string                  // the target's name
+	roomy   target.Roomy            // nil if the target is none
+	inOrder bool                    // what is written stays as it is
 
 	gathered map[int]*gathered // by slot
 	redo     []block.Range     // that were written as zeros, and are none by the manifest
@@ -184,6 +185,9 @@ func (b *blocks) handleVerified(now time.Duration, at int) error {
 // checkManifest holds everything against the manifest, once all of it is there and the server has
 // told by unicast what completes the image.
 func (b *blocks) checkManifest(now time.Duration) error {
+	if err := b.proof.checkSigned(); err != nil {
+		return err
+	}
 	if !b.proof.ready() {
 		return nil
 	}
@@ -206,6 +210,9 @@ func (b *blocks) checkManifest(now time.Duration) error {
 		if err := b.roomy.Lacks(b.proof.dataBytes, b.proof.restBytes); err != nil {
 			return err
 		}
+	}
+	if b.begin != nil {
+		b.begin(now)
 	}
 	var out seed.Outcome
 	b.content.engine.SetManifest(now, b.proof.manifest, &out)

@@ -17,6 +17,7 @@ import (
 	"multiserver/internal/reach"
 	"multiserver/internal/receiver"
 	"multiserver/internal/seed"
+	"multiserver/internal/statement"
 	"multiserver/internal/target"
 	"multiserver/internal/udp"
 	"multiserver/internal/wire"
@@ -64,6 +65,9 @@ type Config struct {
 	// Confirm, if not nil, is asked once the offer stands, and nothing is done to the target before
 	// it returns. An error ends the session. ctx ends with the session.
 	Confirm func(ctx context.Context) error
+	// Trust, if not nil, is whom to believe: nothing is done to the target, and Confirm is not asked,
+	// before what is signed of the image fits it, and the image's manifest fits what is signed.
+	Trust *statement.Policy
 	// Unicast says when the stream may come by unicast.
 	Unicast reach.Unicast
 	// SilenceLimit ends the reception when nothing has come for that long; 0 is never.
@@ -81,8 +85,9 @@ func Run(ctx context.Context, cfg Config) error {
 	defer cfg.Conn.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	line := newStartLine(&cfg)
-	s, err := newSession(cfg, line.held(), cancel)
+	trust := newTrust(cfg.Trust)
+	line := newStartLine(&cfg, trust.opened())
+	s, err := newSession(cfg, line.held(), trust, cancel)
 	if err != nil {
 		r := Refusal{Conn: cfg.Conn, Offer: cfg.Offer, Cause: err, Log: cfg.Log}
 		r.Send(ctx)
@@ -137,7 +142,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 // newSession puts the parts together. fail ends the session.
-func newSession(cfg Config, content target.ContentReader, fail func(error)) (*session, error) {
+func newSession(cfg Config, content target.ContentReader, trust *trust, fail func(error)) (*session, error) {
 	d := cfg.Offer.Session
 	g := d.Geometry
 	window := max(leastWindow, min(windowBytes/int(g.BlockSize), int(g.BlockCount())+spareSlots))
@@ -150,10 +155,11 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 		reach:    reach.New(reach.Config{Unicast: cfg.Unicast, Multicast: d.Data.IsValid(), Rand: newRand()}),
 		observer: new(probe.Observer),
 		events:   make(chan event, 4*window),
+		trust:    trust,
 	}
 	s.engine = receiver.New(0, receiver.Config{
 		Receiver: d.Receiver, Image: g, SymbolSize: d.SymbolSize, Window: window, InOrder: target.InOrder(cfg.Target),
-		TargetWaits: true, SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
+		TargetWaits: true, ManifestFirst: trust != nil, SilenceLimit: cfg.SilenceLimit, Rand: newRand(), Subblocks: true,
 	}, sessionOf(d))
 	if room.slots < window {
 		s.engine.SetWindow(room.slots)
@@ -163,6 +169,9 @@ func newSession(cfg Config, content target.ContentReader, fail func(error)) (*se
 		engine: s.engine, slots: newSlots(window, g, int(d.SymbolSize)), proof: newProof(g, d.FileName),
 		output: cfg.Target.Name(), log: cfg.Log, inOrder: target.InOrder(cfg.Target),
 		gathered: map[int]*gathered{},
+	}
+	if trust != nil {
+		s.blocks.proof.trusts, s.blocks.begin = true, s.begin
 	}
 	s.blocks.roomy, _ = cfg.Target.(target.Roomy)
 	s.blocks.content = newOldContent(content, g, int(d.SymbolSize), seed.New(seed.Config{
@@ -229,6 +238,9 @@ func (s *session) finish(ctx context.Context, answers <-chan discover.Offer) err
 	for {
 		select {
 		case err := <-finished:
+			if err == nil {
+				s.keepSerial()
+			}
 			return err
 		default:
 			// What the server says now changes nothing.

@@ -142,7 +142,7 @@ func (p *peer) checked() *session {
 	p.t.Helper()
 	cfg := p.config()
 	p.t.Cleanup(func() { cfg.Conn.Close(); p.conn.Close() })
-	s, err := newSession(cfg, nil, func(err error) { p.t.Errorf("it failed: %v", err) })
+	s, err := newSession(cfg, nil, nil, func(err error) { p.t.Errorf("it failed: %v", err) })
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestWatchNetwork(t *testing.T) {
 func (p *peer) standing(since time.Duration) *session {
 	p.t.Helper()
 	cfg := p.config()
-	s, err := newSession(cfg, nil, func(error) {})
+	s, err := newSession(cfg, nil, nil, func(error) {})
 	if err != nil {
 		p.t.Fatal(err)
 	}

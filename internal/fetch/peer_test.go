@@ -132,6 +132,7 @@ type peer struct {
 
 	private  wire.PrivateNumber // tells it, and proves blocks
 	damaged  bool               // what it has of the image's blocks
+	signed   func() []byte      // if not nil, what it answers is signed
 	proofs   int
 	deaf     bool             // to requests for proofs
 	requests []wire.SessionID // of those for unicast, after the first
@@ -366,6 +367,16 @@ func (p *peer) serve(script func()) {
 				continue
 			}
 			p.proveBlock(w)
+		case wire.TypeWantedSignature:
+			w, err := wire.ParseWantedSignature(buf[:n])
+			if err != nil || w.Token != 99 {
+				p.t.Errorf("a request for a signature: %+v, %v", w, err)
+			} else if p.signed != nil {
+				before := p.client // it may ask before it asks for unicast
+				p.client = from
+				p.send(wire.Signature{Session: p.session, Private: p.private, Signed: p.signed()}.AppendTo(nil))
+				p.client = before
+			}
 		case wire.TypeGoodbye:
 			g, err := wire.ParseGoodbye(buf[:n])
 			if err != nil {

@@ -16,6 +16,8 @@ type proof struct {
 	bytes    []byte          // of the manifest; nil while its size is not known
 	missing  uint32          // blocks of it
 	manifest *codec.Manifest // nil until it is complete and verified
+	trusts   bool            // only what is signed counts
+	signed   *codec.Digest   // of the image, if that is known
 	suspect  bool            // one came that is not the session's: each block of it needs its proof
 
 	// With the manifest: the bytes in blocks that are not all zeros, and those of them that had
@@ -63,7 +65,7 @@ func (p *proof) makeRoom(size uint64) {
 
 // ready reports whether check can be called: the manifest is complete, and was not checked yet.
 func (p *proof) ready() bool {
-	return p.told && p.bytes != nil && p.missing == 0 && p.manifest == nil
+	return p.told && p.bytes != nil && p.missing == 0 && p.manifest == nil && (p.signed != nil || !p.trusts)
 }
 
 // expected reports whether there is room for the manifest.
@@ -72,6 +74,15 @@ func (p *proof) expected() bool { return p.bytes != nil }
 // isZero reports whether a block is zeros by the manifest: no symbol of it is the server's.
 func (p *proof) isZero(id block.ID) bool {
 	return p.manifest != nil && p.image.Has(id) && p.manifest.IsZeroBlock(id)
+}
+
+// checkSigned returns an error if the server's image is not the one that was signed. What the
+// manifest is held against is then the signed digest.
+func (p *proof) checkSigned() error {
+	if p.told && p.signed != nil && p.digest != *p.signed {
+		return failure.New(failure.ErrIntegrity, "%s is not what was signed: the server's image has another digest", p.name)
+	}
+	return nil
 }
 
 // mayBeZeros reports whether these blocks can be zeros. Without a manifest, any can.

@@ -32,6 +32,7 @@ type session struct {
 	intake   intake
 	blocks   *blocks
 	room     *room
+	trust    *trust // nil: nothing has to be signed
 
 	// events come from all other goroutines. Nobody closes it, and the session never waits
 	// for a sender.
@@ -82,7 +83,12 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if err := s.drain(answers); err != nil {
 		return err
 	}
-	s.takeProofs()
+	if err := s.takeAnswers(); err != nil {
+		return err
+	}
+	if err := s.askSigned(s.now()); err != nil {
+		return err
+	}
 	if s.isBusy() {
 		s.reach.Busy(s.now())
 	}
@@ -96,7 +102,7 @@ func (s *session) step(answers <-chan discover.Offer) error {
 	if s.blocks.working > 0 || !s.blocks.ready || s.leaving || s.blocks.content.engine.UnderWay() > 0 {
 		wait = busyTick
 	}
-	if s.reach.Asking() || s.engine.AwaitsProof() {
+	if s.reach.Asking() || s.engine.AwaitsProof() || s.trust.waits() {
 		wait = busyTick
 	}
 	now := s.now()
@@ -159,7 +165,7 @@ func (s *session) recordStop(now time.Duration) {
 func (s *session) isBusy() bool {
 	b := s.blocks
 	return b.working > 0 || !b.ready || s.engine.Missing() == 0 || s.engine.Unverified() > 0 ||
-		b.content.engine.NeedsManifest() && !b.proof.expected()
+		(b.content.engine.NeedsManifest() || s.trust != nil) && !b.proof.expected()
 }
 
 // receive waits for packets and handles them.
@@ -224,21 +230,36 @@ func (s *session) drain(answers <-chan discover.Offer) error {
 	return nil
 }
 
-// takeProofs handles what the server has proven.
-func (s *session) takeProofs() {
-	for range cap(s.streams.proofs) {
+// takeAnswers handles what the server has answered this client alone: proofs, and what is signed.
+func (s *session) takeAnswers() error {
+	for range cap(s.streams.answers) {
 		select {
-		case packet := <-s.streams.proofs:
+		case packet := <-s.streams.answers:
+			if kind, _, _ := wire.Peek(packet); kind == wire.TypeSignature {
+				a, err := wire.ParseSignature(packet)
+				if err != nil || !s.isAnswer(a.Session, a.Private) {
+					s.blocks.counts.Strangers++
+				} else if err := s.handleSigned(s.now(), a); err != nil {
+					return err
+				}
+				continue
+			}
 			p, err := wire.ParseBlockProof(packet)
-			if err != nil || p.Session != s.description.Session || p.Private != s.description.Answer.Private {
+			if err != nil || !s.isAnswer(p.Session, p.Private) {
 				s.blocks.counts.Strangers++
 			} else if !s.blocks.handleProof(s.now(), &p) {
 				s.blocks.counts.BadPackets++
 			}
 		default:
-			return
+			return nil
 		}
 	}
+	return nil
+}
+
+// isAnswer reports whether the server alone can have sent a packet with these numbers.
+func (s *session) isAnswer(id wire.SessionID, private wire.PrivateNumber) bool {
+	return id == s.description.Session && private == s.description.Answer.Private
 }
 
 // handleEvent handles what another goroutine has to tell.

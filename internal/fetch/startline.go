@@ -11,9 +11,10 @@ import (
 // and the readers of the old content wait there.
 type startLine struct {
 	cfg      *Config
-	content  *heldContent  // nil if nothing there can be of use
-	prepared chan struct{} // prepare closes it
-	ended    chan struct{} // the session closes it: who still waits then, does nothing
+	content  *heldContent    // nil if nothing there can be of use
+	prepared chan struct{}   // prepare closes it
+	trusted  <-chan struct{} // closed when what arrives is known to be signed; nil: it need not be
+	ended    chan struct{}   // the session closes it: who still waits then, does nothing
 }
 
 // heldContent is what the target held, unless that could not be put on the device.
@@ -31,8 +32,8 @@ func (c *heldContent) ReadAt(p []byte, off uint64) error {
 }
 
 // newStartLine returns the line of cfg's target.
-func newStartLine(cfg *Config) *startLine {
-	l := &startLine{cfg: cfg, prepared: make(chan struct{}), ended: make(chan struct{})}
+func newStartLine(cfg *Config, trusted <-chan struct{}) *startLine {
+	l := &startLine{cfg: cfg, trusted: trusted, prepared: make(chan struct{}), ended: make(chan struct{})}
 	if held := target.Content(cfg.Target); held != nil && !cfg.Fresh {
 		l.content = &heldContent{ContentReader: held}
 	}
@@ -47,7 +48,8 @@ func (l *startLine) held() target.ContentReader {
 	return l.content
 }
 
-// prepare prepares the target once settled is closed and Config.Confirm agrees. An error goes to
+// prepare prepares the target once settled is closed, what arrives is trusted, and Config.Confirm
+// agrees. An error goes to
 // fail. All of it may take long, and the session goes on meanwhile.
 func (l *startLine) prepare(ctx context.Context, settled <-chan struct{}, done chan<- event, fail func(error)) {
 	select {
@@ -55,7 +57,7 @@ func (l *startLine) prepare(ctx context.Context, settled <-chan struct{}, done c
 	case <-l.ended:
 		return
 	}
-	if ctx.Err() != nil {
+	if !l.awaitTrust(ctx) || ctx.Err() != nil {
 		return
 	}
 	if err := l.confirm(ctx); err != nil {

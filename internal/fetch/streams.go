@@ -19,8 +19,8 @@ const (
 	unicastRoom = 4096
 	// acksRoom is for acknowledgements of goodbyes that come by unicast, and for refusals.
 	acksRoom = 8
-	// proofsRoom is for packets of proofs: those of the greatest block are 28.
-	proofsRoom = 256
+	// answersRoom is for packets of proofs: those of the greatest block are 28.
+	answersRoom = 256
 	// maxJoined is how many packets the kernel joins to one datagram at most. It drops
 	// such a datagram as one (net/ipv4/udp_offload.c, UDP_GRO_CNT_MAX).
 	maxJoined = 64
@@ -46,9 +46,9 @@ type streams struct {
 	wanted  atomic.Bool // by unicast
 	dropped atomic.Uint64
 
-	// proofs goes from divert to the session. Packets that do not fit are dropped; they are asked
+	// answers goes from divert to the session. Packets that do not fit are dropped; they are asked
 	// for again.
-	proofs chan []byte
+	answers chan []byte
 }
 
 // newStreams joins the session's group, unless everything comes by unicast.
@@ -57,7 +57,7 @@ func newStreams(cfg *Config, byUnicast bool) (*streams, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &streams{iface: iface, source: cfg.Offer.Source(), conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom), acks: make(chan wire.GoodbyeAck, acksRoom), proofs: make(chan []byte, proofsRoom)}
+	s := &streams{iface: iface, source: cfg.Offer.Source(), conn: cfg.Conn, batch: udp.NewBatch(), unicast: make(chan []byte, unicastRoom), acks: make(chan wire.GoodbyeAck, acksRoom), answers: make(chan []byte, answersRoom)}
 	s.server.Store(&cfg.Offer.Server)
 	if byUnicast {
 		s.wanted.Store(true)
@@ -98,9 +98,9 @@ func (s *streams) divert(from netip.AddrPort, packet []byte) bool {
 		}
 		return true
 	}
-	if err == nil && kind == wire.TypeBlockProof {
+	if err == nil && (kind == wire.TypeBlockProof || kind == wire.TypeSignature) {
 		select {
-		case s.proofs <- bytes.Clone(packet):
+		case s.answers <- bytes.Clone(packet):
 		default:
 		}
 		return true

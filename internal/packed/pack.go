@@ -142,15 +142,9 @@ func (p *packer) pack(ctx context.Context, out io.Writer) error {
 	err = inOrder(ctx, g.BlockCount(), func() *worker {
 		return &worker{codec.NewZstdEncoder(p.header.level, true), make([]byte, g.BlockSize)}
 	}, func(w *worker, id block.ID) (encoded, error) {
-		if p.src.IsHole(g.Offset(id), uint64(g.Size(id))) {
-			return encoded{zero: true}, nil
-		}
-		plain := w.plain[:g.Size(id)]
-		if err := p.src.ReadScattered([][]byte{plain}, g.Offset(id)); err != nil {
-			return encoded{}, err
-		}
-		if codec.IsZero(plain) {
-			return encoded{zero: true}, nil
+		plain, zero, err := readBlock(p.src, g, w.plain, id)
+		if err != nil || zero {
+			return encoded{zero: true}, err
 		}
 		e := encoded{frame: spare.Get().(*[]byte), digest: codec.Sum(plain)}
 		*e.frame = w.encoder.Append((*e.frame)[:0], plain)

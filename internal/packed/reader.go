@@ -34,6 +34,7 @@ type Image struct {
 	index    index
 	frames   []frame
 	sign     Signature
+	slotAt   uint64 // of the signature, in the file
 	packed   uint64 // bytes of the file
 
 	mu     sync.Mutex // guards recent
@@ -160,6 +161,7 @@ func (m *Image) parse() error {
 		}
 		at += sizes[i]
 	}
+	m.slotAt = at - sizes[tailEntries-1]
 	contents, ok := contentsOf(parts[0], manifestFrame)
 	if !ok {
 		return damaged("its manifest is malformed")

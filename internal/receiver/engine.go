@@ -26,6 +26,8 @@ type Config struct {
 	// TargetWaits: nothing is written before TargetReady. What waits until then does not say
 	// that the disk is slow.
 	TargetWaits bool
+	// ManifestFirst: nothing of the image counts before Begin; the manifest does.
+	ManifestFirst bool
 	// SilenceLimit is how long nothing of the sender may come before the receiver
 	// gives up; 0 is for ever.
 	SilenceLimit time.Duration
@@ -209,6 +211,15 @@ func (e *Engine) Learn(now time.Duration, c wire.Completion) {
 	}
 }
 
+// Begin ends Config.ManifestFirst: the blocks of the image are wanted from now on.
+func (e *Engine) Begin(now time.Duration) {
+	if e.cfg.ManifestFirst {
+		e.cfg.ManifestFirst = false
+		e.want.passed = true
+		e.schedule(now)
+	}
+}
+
 // KnowsManifest reports whether the sender has told the manifest's size.
 func (e *Engine) KnowsManifest() bool { return e.confirmed }
 
@@ -281,6 +292,8 @@ func (e *Engine) handleSymbol(s *wire.Symbol) Placement {
 		index += e.image
 	} else if index >= e.image {
 		return Placement{Verdict: Invalid}
+	} else if e.cfg.ManifestFirst {
+		return Placement{Verdict: Duplicate} // of no use yet
 	}
 	p := e.blockState[index]
 	if p == blockVerified {
@@ -457,7 +470,7 @@ func (e *Engine) HandleZeroRun(now time.Duration, z *wire.ZeroRun, dst []block.R
 	if !e.stream.recordArrival(z.Sequence) {
 		return dst
 	}
-	if run := (block.Range{Lo: uint64(z.First), Hi: uint64(z.First) + uint64(z.Count)}); run.Hi <= uint64(e.image) {
+	if run := (block.Range{Lo: uint64(z.First), Hi: uint64(z.First) + uint64(z.Count)}); run.Hi <= uint64(e.image) && !e.cfg.ManifestFirst {
 		dst = e.ConfirmZeros(run, dst)
 	}
 	if e.stream.highest >= e.lookAt {

@@ -173,6 +173,9 @@ func (e *Engine) beginWanted(now time.Duration) bool {
 func (e *Engine) nextWanted() (wire.Range, bool) {
 	w := &e.want
 	end := uint32(len(e.blockState))
+	if e.cfg.ManifestFirst {
+		w.from = max(w.from, e.image)
+	}
 	if horizon := e.horizon(); w.from < e.image {
 		for w.from < horizon && e.blockState[w.from] != blockMissing {
 			w.from++

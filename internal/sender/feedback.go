@@ -67,9 +67,8 @@ func (e *Engine) HandleReport(now time.Duration, r wire.Report) {
 	p.count(r.Counts)
 	p.noStream = e.sequence > max(r.Highest, e.origin)+max(noStreamLag, wire.Sequence(e.rate/4))
 	e.classify(now, p)
-	if r.Highest > e.sequence {
-		return // of no packet that was sent
-	}
+	// Somebody in the sender's place may have told it of packets that were not sent.
+	r.Highest = min(r.Highest, e.sequence)
 	if e.flow.on {
 		e.flow.handle(now, &p.room, &r)
 	}
@@ -147,7 +146,11 @@ func (e *Engine) charge(now time.Duration, p *peer, symbols int) {
 // handleNACK handles a NACK of p for block i. p has seen the stream up to seen (S8).
 func (e *Engine) handleNACK(now time.Duration, p *peer, i uint32, need int, seen wire.Sequence) {
 	b := &e.blocks[i]
-	if b.k == 0 || b.has(flagSending) {
+	if b.k == 0 {
+		e.addUnsent(p, i)
+		return
+	}
+	if b.has(flagSending) {
 		return
 	}
 	need = min(need, int(b.k)) - b.coming(seen, e.sequence)
@@ -207,9 +210,10 @@ func (e *Engine) advertise(now time.Duration, i uint32) {
 // HandleWanted takes a page of the blocks that a receiver wants whole (S10).
 func (e *Engine) HandleWanted(now time.Duration, w wire.Wanted) {
 	p := e.recordReceiver(now, w.Receiver)
-	if p == nil || w.Generation < p.generation || w.Highest > e.sequence {
+	if p == nil || w.Generation < p.generation {
 		return
 	}
+	w.Highest = min(w.Highest, e.sequence)
 	want := p.want
 	if w.Generation > p.generation {
 		p.generation = w.Generation
@@ -305,19 +309,35 @@ func (e *Engine) addWanted(p *peer, ranges []block.Range) {
 	block.AddRanges(e.todo(p), ranges)
 }
 
+// addUnsent adds a block of which a receiver lacks symbols, and which was never sent: what it has
+// is somebody else's, or of a session before.
+func (e *Engine) addUnsent(p *peer, i uint32) {
+	if e.peers.ranges == maxRanges {
+		return
+	}
+	r := []block.Range{{Lo: uint64(i), Hi: uint64(i) + 1}}
+	e.peers.setWant(p, normalize(append(slices.Clone(p.want), r...)))
+	e.addWanted(p, r)
+}
+
 // HandleWantedSymbols takes source symbols that a receiver names (S9).
 func (e *Engine) HandleWantedSymbols(now time.Duration, w wire.WantedSymbols) {
 	p := e.recordReceiver(now, w.Receiver)
-	if p == nil || w.Highest > e.sequence {
+	if p == nil {
 		return
 	}
+	w.Highest = min(w.Highest, e.sequence)
 	for r := range w.Ranges.All() {
 		i, ok := e.index(r.Object, r.Block)
 		if !ok || !e.mayRepair(now, p) {
 			continue
 		}
 		b := &e.blocks[i]
-		if b.k == 0 || b.has(flagSending) || uint32(r.First)+uint32(r.Count) > uint32(b.k) || b.sentAfter(w.Highest, e.sequence) {
+		if b.k == 0 {
+			e.addUnsent(p, i)
+			continue
+		}
+		if b.has(flagSending) || uint32(r.First)+uint32(r.Count) > uint32(b.k) || b.sentAfter(w.Highest, e.sequence) {
 			continue
 		}
 		queue := &e.jobs

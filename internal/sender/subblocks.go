@@ -37,7 +37,7 @@ func (p *subblocks) any() bool { return p.unread.count+p.queued.count > 0 }
 // HandleWantedSubblocks takes the blocks of which a receiver wants the digests of the
 // sub-blocks (S18).
 func (e *Engine) HandleWantedSubblocks(now time.Duration, w wire.WantedSubblocks) {
-	if p := e.recordReceiver(now, w.Receiver); p == nil || w.Highest > e.sequence || e.stuck(now, p) {
+	if p := e.recordReceiver(now, w.Receiver); p == nil || e.stuck(now, p) {
 		return
 	}
 	for r := range w.Blocks.All() {

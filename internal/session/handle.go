@@ -31,6 +31,8 @@ func (l *live) dispatch(kind wire.Type, in packet) error {
 		})
 	case wire.TypeWantedProof:
 		return parsed(in, wire.ParseWantedProof, l.handleWantedProof)
+	case wire.TypeWantedSignature:
+		return parsed(in, wire.ParseWantedSignature, l.handleWantedSignature)
 	case wire.TypeGoodbye:
 		return parsed(in, wire.ParseGoodbye, l.handleGoodbye)
 	case wire.TypeUnicastRequest:
@@ -252,4 +254,21 @@ func (l *live) record(in packet, id wire.ReceiverID, change func(*roster.Table))
 	l.pace.gate.Record(now, id)
 	l.streams.recordNetwork(now, in.IfIndex)
 	l.board.record(id, in.From, change)
+}
+
+// handleWantedSignature answers a receiver with what is signed of the image: the answer is larger
+// than the question, and so goes to an address only that has its token.
+func (l *live) handleWantedSignature(in packet, p wire.WantedSignature) {
+	if p.Token != l.streams.peers.Token(p.Receiver, in.From) {
+		l.board.countBad()
+		return
+	}
+	if !l.counts(in, p.Receiver, true) {
+		return
+	}
+	l.record(in, p.Receiver, nil)
+	answer := wire.Signature{Session: l.id, Private: l.streams.peers.Private(p.Receiver), Signed: l.cfg.Signed}
+	if err := l.cfg.Conn.Reply(answer.AppendTo(nil), in.Arrival); err != nil {
+		l.cfg.Log.Debug("no way to answer", "client", in.From, "err", err)
+	}
 }

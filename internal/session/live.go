@@ -91,7 +91,7 @@ func newLive(cfg *Config, f facts, b *board, busy *atomic.Bool, ifIndex int) (*l
 		PacketBits: packetBits, BlockBits: symbols * packetBits, PacketSize: packetSize,
 	}, &l.facts, secret, b.setNetworks)
 	l.store, err = blockstore.New(blockstore.Config{
-		Source: cfg.Source, Geometry: f.geometry, SymbolSize: symbolSize, CacheFolder: cfg.CacheFolder,
+		Source: cfg.Source, Geometry: f.geometry, SymbolSize: symbolSize, CacheFolder: cfg.CacheFolder, Expected: cfg.SignedDigest,
 		Compress: cfg.Compress,
 		Ready:    l.streams.ready,
 		Zero:     l.streams.zero,

@@ -15,6 +15,7 @@ import (
 
 	"multiserver/internal/block"
 	"multiserver/internal/blockstore"
+	"multiserver/internal/codec"
 	"multiserver/internal/failure"
 	"multiserver/internal/format"
 	"multiserver/internal/image"
@@ -77,7 +78,11 @@ type Config struct {
 	Compress blockstore.Compress
 	// CacheFolder is where manifests are kept for later sessions; "" keeps none.
 	CacheFolder string
-	Log         *slog.Logger
+	// Signed is what is signed of the image, as wire.Signature has it, for receivers that ask; empty:
+	// nothing. SignedDigest is the image digest in it: the session ends if the image has another.
+	Signed       []byte
+	SignedDigest *codec.Digest
+	Log          *slog.Logger
 
 	// OnReceiver is called when a receiver joins or has another outcome; OnRate when the
 	// limit of the rate changes, in bits a second (0: none), with its reason; OnNetworks

@@ -51,6 +51,7 @@ const (
 	TypeDescription     Type = 7
 	TypeSubblockDigests Type = 8
 	TypeBlockProof      Type = 9
+	TypeSignature       Type = 10
 
 	TypeReport          Type = 0x81
 	TypeWanted          Type = 0x82
@@ -61,6 +62,7 @@ const (
 	TypeWantedSubblocks Type = 0x87
 	TypeAddressProof    Type = 0x88
 	TypeWantedProof     Type = 0x89
+	TypeWantedSignature Type = 0x8a
 )
 
 // SessionID is the random number of a session, new at each start of a sender.

@@ -16,6 +16,7 @@ func TestPeek(t *testing.T) {
 		"address proof": 0x88, "refusal": 6, "answer with a proof": 7,
 		"block proof": 9, "wanted proof": 0x89,
 		"heartbeat with a sample": 4, "timed report": 0x81, "sub-block digests": 8, "sub-block digests of a compressed block": 8, "wanted sub-blocks": 0x87,
+		"signature": 10, "signature that is none": 10, "wanted signature": 0x8a,
 	}
 	for name, b := range vectors {
 		typ, session, err := Peek(b)

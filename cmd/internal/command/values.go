@@ -260,3 +260,12 @@ func ParseRate(s string) (bitsPerSec uint64, err error) {
 	}
 	return uint64(bits), nil
 }
+
+// ParseSerial reads the serial number of a signed image: 1 or higher.
+func ParseSerial(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n == 0 {
+		return 0, errors.New("want a number from 1 on")
+	}
+	return n, nil
+}
