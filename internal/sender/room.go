@@ -18,6 +18,9 @@ const (
 	roomEvery = 2 * time.Millisecond
 	// roomAge is for how many report intervals a report tells of room.
 	roomAge = 3
+	// roomStall is how long a receiver that has no room may hold blocks back without a block more on its
+	// target: longer than most disks stall. Whoever claims to have no room holds nothing for longer.
+	roomStall = 3 * time.Second
 	// reserve: one slot in so many is left free. A receiver half of whose window waits for its disk
 	// is a straggler (S16).
 	reserve = 2
@@ -38,6 +41,8 @@ type room struct {
 	entered  uint64        // blocks that the receiver had heard the beginning of
 	drain    float64       // slots a second that become free while any is used
 	reported bool          // drain is known
+	done     uint32        // blocks on the target
+	doneAt   time.Duration // when they last became more, or the receiver came
 }
 
 // flow lets blocks enter by the room that receivers have.
@@ -90,13 +95,16 @@ func (f *flow) handle(now time.Duration, r *room, w *wire.Report) {
 			r.drain, r.reported = rate, true
 		}
 	}
+	if w.BlocksDone > r.done {
+		r.done, r.doneAt = w.BlocksDone, now
+	}
 	r.free, r.used, r.at, r.entered = int(w.Room), int(w.Backlog), now, entered
 	f.at = 0
 }
 
 // first is the room of a receiver that has just come.
 func (f *flow) first(now time.Duration) room {
-	return room{free: firstRoom, at: now, entered: f.entered}
+	return room{free: firstRoom, at: now, entered: f.entered, doneAt: now}
 }
 
 // left is how many blocks a receiver has room for now.
@@ -142,7 +150,11 @@ func (e *Engine) reckon(now time.Duration) {
 
 // reckonPeer adds what a receiver has room for, if it counts. A window for all of the image never fills.
 func (e *Engine) reckonPeer(now time.Duration, p *peer) {
-	if !p.straggler && now-p.room.at <= roomAge*e.Interval() && uint32(p.room.free+p.room.used) < e.image {
-		e.flow.list = append(e.flow.list, e.flow.left(now, &p.room))
+	r := &p.room
+	if p.straggler || now-r.at > roomAge*e.Interval() || uint32(r.free+r.used) >= e.image {
+		return
+	}
+	if left := e.flow.left(now, r); left > 0 || now-r.doneAt <= roomStall {
+		e.flow.list = append(e.flow.list, left)
 	}
 }

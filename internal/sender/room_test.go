@@ -90,3 +90,34 @@ func TestRoomForAll(t *testing.T) {
 		t.Errorf("%d packets are sent, want all 60", sent)
 	}
 }
+
+// TestNoRoomForEver: a receiver that has no room, and never a block more, holds the others back for
+// roomStall, and one that gets on for as long as it does.
+func TestNoRoomForEver(t *testing.T) {
+	for _, getsOn := range []bool{false, true} {
+		const blocks = 200
+		e := ready(blocks, 3, 2)
+		w := wire.Wanted{Receiver: 1, Generation: 1, Pages: 1}
+		w.Ranges = w.Ranges.Append(wire.Range{Count: blocks})
+		e.SetCoded(1444)
+		e.HandleWanted(0, w)
+		entered, number := uint64(0), uint32(0)
+		for now := time.Duration(0); now < roomStall+time.Second; now += 100 * time.Millisecond {
+			number++
+			r := wire.Report{Receiver: 1, Number: number, Highest: e.sequence, Room: 0, Backlog: 64}
+			if getsOn {
+				r.BlocksDone = number
+			}
+			e.HandleReport(now, r)
+			e.HandleReport(now, wire.Report{Receiver: 2, Number: number, Highest: e.sequence, Room: 64, BlocksDone: number})
+			for e.Next(now).Kind != Nothing {
+			}
+			if now == roomStall/2 {
+				entered = e.flow.entered
+			}
+		}
+		if more := e.flow.entered - entered; (more > blocks/2) == getsOn {
+			t.Errorf("gets on %v: %d blocks entered after %v", getsOn, more, roomStall/2)
+		}
+	}
+}

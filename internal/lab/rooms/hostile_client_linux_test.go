@@ -117,6 +117,11 @@ func (h *hostile) symbols(object wire.Object, id block.ID, plain []byte) (packet
 func (h *hostile) livelock() []byte {
 	b := h.heartbeat(func(*wire.Heartbeat) {})
 	binary.BigEndian.PutUint32(b[32:], 1)
+	return resealed(b)
+}
+
+// resealed makes the checksum of a packet right.
+func resealed(b []byte) []byte {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	binary.BigEndian.PutUint32(b[4:], crc32.Update(crc32.Update(0, table, b[:4]), table, b[8:]))
 	return b

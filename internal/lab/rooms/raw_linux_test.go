@@ -47,7 +47,8 @@ type forgedPacket struct {
 	payload  []byte
 }
 
-// inject sends forged packets one after the other, one each so often, until the test ends. sent
+// inject sends forged packets one after the other, one each so often, until the test ends. Those
+// without a payload are left out. sent
 // tells how many went out.
 func (r *room) inject(host int, every time.Duration, next func(n int) forgedPacket) (sent func() int64) {
 	r.Helper()
@@ -62,9 +63,10 @@ func (r *room) inject(host int, every time.Duration, next func(n int) forgedPack
 		defer tick.Stop()
 		for n := 0; ctx.Err() == nil; {
 			for ; time.Duration(n)*every < time.Since(began); n++ { // a tick may be late
-				p := next(n)
-				socket.send(p.from, p.to, p.payload)
-				count.Add(1)
+				if p := next(n); p.payload != nil {
+					socket.send(p.from, p.to, p.payload)
+					count.Add(1)
+				}
 			}
 			select {
 			case <-ctx.Done():
