@@ -9,8 +9,11 @@ const (
 	// answerPause is the pause between two answers to one address, and between two broadcasts, if
 	// they are larger than their question.
 	answerPause = time.Second
-	// maxAsked bounds the addresses that are kept, some 80 bytes each. Those that asked more than
-	// answerPause ago make room; if there are none, nobody else is answered.
+	// answersAtOnce is how many of an address's answers may come at once: a client that searches asks by
+	// multicast and by broadcast, and once more at the end of a short transfer.
+	answersAtOnce = 3
+	// maxAsked bounds the addresses that are kept, some 80 bytes each. Those for which that is made up for
+	// make room; if there are none, nobody else is answered.
 	maxAsked = 4096
 	// farAnswers is how many of such answers a second all addresses together get that are on no
 	// network of the server's own, and how many at once.
@@ -20,7 +23,7 @@ const (
 // Answers decides which questions a server answers: what it sends is never more than what it was
 // sent, but for hosts on its own networks, once a second. The zero value has answered nobody.
 type Answers struct {
-	asked     map[netip.Addr]time.Duration // when each was last answered more than it sent
+	asked     map[netip.Addr]time.Duration // when all that each was answered more than it sent is made up for
 	far       Bucket
 	broadcast time.Duration // when the next one may go out
 }
@@ -31,7 +34,8 @@ func (a *Answers) May(now time.Duration, from netip.Addr, local bool, question, 
 	if answer <= question {
 		return true
 	}
-	if at, ok := a.asked[from]; ok && now-at < answerPause {
+	madeUp := max(now, a.asked[from])
+	if madeUp-now > (answersAtOnce-1)*answerPause {
 		return false
 	}
 	if a.asked == nil {
@@ -39,7 +43,7 @@ func (a *Answers) May(now time.Duration, from netip.Addr, local bool, question, 
 	}
 	if len(a.asked) >= maxAsked {
 		for each, at := range a.asked {
-			if now-at >= answerPause {
+			if now >= at {
 				delete(a.asked, each)
 			}
 		}
@@ -47,7 +51,7 @@ func (a *Answers) May(now time.Duration, from netip.Addr, local bool, question, 
 	if len(a.asked) >= maxAsked || !local && !a.far.Take(now) {
 		return false
 	}
-	a.asked[from] = now
+	a.asked[from] = madeUp + answerPause
 	return true
 }
 

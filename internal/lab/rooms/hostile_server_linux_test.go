@@ -48,7 +48,7 @@ func TestReflection(t *testing.T) {
 		most     func(sent int, seconds float64) float64 // bytes
 	}{
 		{"by an older client", "10.77.0.3:5000", small, func(_ int, seconds float64) float64 { return 300 * (seconds + 2) }},
-		{"by an original client", "10.77.0.3:5000", mxb1.AppendMapRequest(nil, nil), func(_ int, seconds float64) float64 { return 100 * (seconds + 2) }},
+		{"by an original client", "10.77.0.3:5000", mxb1.AppendMapRequest(nil, nil), func(_ int, seconds float64) float64 { return 100 * (seconds + 4) }},
 		{"in full", "10.77.0.3:5000", large, func(sent int, _ float64) float64 { return float64(sent * len(large)) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,7 +3,9 @@ package rooms
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -62,7 +64,7 @@ func (p *process) hasEnded() bool {
 // signal sends a signal to a program that still runs.
 func (p *process) signal(s syscall.Signal) {
 	p.room.Helper()
-	if err := p.Process.Signal(s); err != nil && !p.hasEnded() {
+	if err := p.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.room.Fatalf("%s: send %v: %v", p.title, s, err)
 	}
 }
