@@ -112,7 +112,7 @@ type Decoder struct{ zstd *ZstdDecoder }
 // plain bytes of a raw block are a part of encoded. Those of other blocks begin at the start of
 // dst, if that has room for plainSize bytes. Decode returns ErrShape if the sizes are not those
 // of a block of plainSize bytes, or if a body is not exactly one zstd frame of these; ErrCodec if
-// the codec is not implemented; and ErrDigest if the bytes are wrong.
+// it does not know the codec; and ErrDigest if the bytes are wrong.
 func (d *Decoder) Decode(dst, encoded []byte, plainSize int) (plain []byte, digest Digest, err error) {
 	h, err := ParseHeader(encoded)
 	if err != nil {
