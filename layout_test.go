@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 		"internal/memory", "internal/partition", "internal/probe", "internal/roster", "internal/routes", "internal/sender", "internal/startgate", "internal/transmit", "internal/twins", "internal/udp", "internal/wire"},
 	"internal/legacy": {"internal/account", "internal/block", "internal/discover", "internal/failure", "internal/guard", "internal/image", "internal/mxb1", "internal/quote", "internal/reach",
 		"internal/roster", "internal/target", "internal/transmit", "internal/udp", "internal/writer"},
-	"internal/blockstore": {"internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/image", "internal/memory", "internal/sender", "internal/wire"},
+	"internal/blockstore": {"internal/atomicfile", "internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/image", "internal/memory", "internal/sender", "internal/wire"},
 	"internal/transmit":   {"internal/memory", "internal/udp"},
 	"internal/block":      {},
 	"internal/failure":    {},
@@ -57,7 +57,8 @@ var mayImport = map[string][]string{
 	"internal/startgate":  {"internal/wire"},
 	"internal/guard":      {"internal/wire"},
 	"internal/partition":  {},
-	"internal/statement":  {"internal/block", "internal/codec", "internal/quote"},
+	"internal/atomicfile": {},
+	"internal/statement":  {"internal/atomicfile", "internal/block", "internal/codec", "internal/quote"},
 	"internal/signing": {"internal/block", "internal/blockstore", "internal/codec", "internal/failure", "internal/image", "internal/packed", "internal/partition", "internal/quote",
 		"internal/statement", "internal/usedblocks"},
 	"internal/usedblocks":  {"internal/image", "internal/partition", "internal/quote", "internal/target"},
@@ -65,7 +66,7 @@ var mayImport = map[string][]string{
 	"internal/target":      {"internal/block", "internal/codec", "internal/format", "internal/memory", "internal/partition", "internal/quote", "internal/signature"},
 	"internal/progress":    {".", "internal/quote"},
 	"cmd/internal/command": {".", "internal/memory", "internal/progress", "internal/quote"},
-	"cmd/multiserver": {".", "internal/codec", "internal/format", "internal/image", "internal/packed", "internal/progress", "internal/quote",
+	"cmd/multiserver": {".", "internal/atomicfile", "internal/codec", "internal/format", "internal/image", "internal/packed", "internal/progress", "internal/quote",
 		"internal/signing", "internal/statement", "internal/usedblocks", "cmd/internal/command"},
 	"cmd/multiclient": {".", "internal/progress", "internal/quote", "cmd/internal/command"},
 	// For tests and benchmarks only: no program imports them.
@@ -89,7 +90,7 @@ var mayImport = map[string][]string{
 // layers are those of ARCHITECTURE.md, from the ground up. A package imports none of a
 // layer above its own.
 var layers = [][]string{
-	{"internal/account", "internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/format", "internal/image", "internal/memory", "internal/packed", "internal/partition",
+	{"internal/account", "internal/atomicfile", "internal/block", "internal/codec", "internal/failure", "internal/fec", "internal/format", "internal/image", "internal/memory", "internal/packed", "internal/partition",
 		"internal/quote", "internal/signature", "internal/statement", "internal/target", "internal/target/loopdev", "internal/twins", "internal/udp", "internal/usedblocks", "internal/wire"},
 	engines,
 	{"internal/blockstore", "internal/diagnose", "internal/discover", "internal/fetch", "internal/host", "internal/legacy", "internal/netcheck",

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"multiserver"
 	"multiserver/cmd/internal/command"
+	"multiserver/internal/atomicfile"
 	"multiserver/internal/progress"
 	"multiserver/internal/quote"
 	"multiserver/internal/signing"
@@ -146,30 +146,14 @@ func (o *signOptions) keygen() error {
 	if err != nil {
 		return err
 	}
-	if err := writeSecret(secret, encoded); err != nil {
-		return err
+	if err := atomicfile.Write(secret, encoded, 0o600, true); err != nil {
+		return quote.Error(err)
 	}
-	if err := os.WriteFile(public, statement.EncodePublic(pub), 0o644); err != nil {
+	if err := atomicfile.Write(public, statement.EncodePublic(pub), 0o644, true); err != nil {
 		return quote.Error(err)
 	}
 	_, err = fmt.Printf("%s is secret. Give clients %s, or the key itself: multiclient --trust %s\n", quote.Name(secret), quote.Name(public), pub)
 	return err
-}
-
-// writeSecret writes a file that its owner alone reads, also if it replaces one.
-func writeSecret(path string, b []byte) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return quote.Error(err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return quote.Error(err)
-	}
-	defer f.Close()
-	if _, err = f.Write(b); err == nil {
-		err = f.Sync()
-	}
-	return quote.Error(err)
 }
 
 // newPassword asks twice for a password.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"multiserver/internal/atomicfile"
 	"multiserver/internal/block"
 	"multiserver/internal/codec"
 	"multiserver/internal/failure"
@@ -163,7 +164,8 @@ func (f manifestFile) remember(m *codec.Manifest) {
 	}
 	err := os.MkdirAll(filepath.Dir(f.path), 0o700)
 	if err == nil {
-		err = writeAtomically(f.path, m.Bytes())
+		// Whoever reads it compares it with its digest.
+		err = atomicfile.Write(f.path, m.Bytes(), 0o600, false)
 	}
 	if err != nil {
 		f.log.Debug("the manifest is not kept for the next session", "err", err)
@@ -175,21 +177,4 @@ func (f manifestFile) forget() {
 	if f.path != "" {
 		os.Remove(f.path)
 	}
-}
-
-// writeAtomically lets the file be whole or not there.
-func writeAtomically(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(b); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

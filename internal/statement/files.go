@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
+	"multiserver/internal/atomicfile"
 	"multiserver/internal/quote"
 )
 
@@ -56,22 +56,7 @@ func readBounded(path string, most int) ([]byte, error) {
 }
 
 func writeWhole(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".multiserver-*")
-	if err != nil {
-		return fmt.Errorf("create a file beside %s: %w", quote.Name(path), quote.Error(err))
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if _, err = f.Write(b); err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
+	if err := atomicfile.Write(path, b, 0o644, true); err != nil {
 		return fmt.Errorf("write %s: %w", quote.Name(path), quote.Error(err))
 	}
 	return nil

@@ -60,46 +60,37 @@ func ParseGroup(s string) (netip.Addr, error) {
 
 // ParseUnicast accepts the modes of unicast.
 func ParseUnicast(s string) (multiserver.UnicastMode, error) {
-	modes := map[string]multiserver.UnicastMode{
+	return parseMode(s, "auto, always or never", map[string]multiserver.UnicastMode{
 		"auto": multiserver.UnicastAuto, "always": multiserver.UnicastAlways, "never": multiserver.UnicastNever,
-	}
-	m, ok := modes[s]
-	if !ok {
-		return 0, errors.New("want auto, always or never")
-	}
-	return m, nil
+	})
 }
 
 // ParseCompress accepts the modes of compression.
 func ParseCompress(s string) (multiserver.CompressMode, error) {
-	modes := map[string]multiserver.CompressMode{
-		"auto": multiserver.CompressAuto, "never": multiserver.CompressNever, "always": multiserver.CompressAlways,
-	}
-	m, ok := modes[s]
-	if !ok {
-		return 0, errors.New("want auto, always or never")
-	}
-	return m, nil
+	return parseMode(s, "auto, always or never", map[string]multiserver.CompressMode{
+		"auto": multiserver.CompressAuto, "always": multiserver.CompressAlways, "never": multiserver.CompressNever,
+	})
 }
 
 // ParseSkipUnused accepts the modes of serving only what is used.
 func ParseSkipUnused(s string) (multiserver.SkipUnusedMode, error) {
-	modes := map[string]multiserver.SkipUnusedMode{"auto": multiserver.SkipUnusedAuto, "never": multiserver.SkipUnusedNever}
-	m, ok := modes[s]
-	if !ok {
-		return 0, errors.New("want auto or never")
-	}
-	return m, nil
+	return parseMode(s, "auto or never", map[string]multiserver.SkipUnusedMode{
+		"auto": multiserver.SkipUnusedAuto, "never": multiserver.SkipUnusedNever,
+	})
 }
 
 // ParseMXB1 accepts the modes of MXB 1.
 func ParseMXB1(s string) (multiserver.MXB1Mode, error) {
-	modes := map[string]multiserver.MXB1Mode{
+	return parseMode(s, "never, auto or only", map[string]multiserver.MXB1Mode{
 		"auto": multiserver.MXB1Auto, "never": multiserver.MXB1Never, "only": multiserver.MXB1Only,
-	}
+	})
+}
+
+// parseMode accepts the names of modes, which wanted lists for a person.
+func parseMode[M any](s, wanted string, modes map[string]M) (M, error) {
 	m, ok := modes[s]
 	if !ok {
-		return 0, errors.New("want never, auto or only")
+		return m, errors.New("want " + wanted)
 	}
 	return m, nil
 }
