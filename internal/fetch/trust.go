@@ -18,6 +18,9 @@ const (
 	signatureTries    = 13
 )
 
+// A statement and its signature, with the size between them, fit the packet that carries them.
+const _ = uint(wire.MaxSigned - (2 + statement.MaxTextSize + statement.MaxSignatureSize))
+
 // trust keeps a session from the target until what arrives is known to be signed: first the
 // statement, by the server's answer, and then the manifest, which must have the digest in it. From
 // then on every block is held against the manifest before it is written. nil: nothing is asked.

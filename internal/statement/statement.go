@@ -16,8 +16,8 @@ const (
 	title = "multiserver image 1"
 	// MaxNameSize is how many bytes the name of an image has at most.
 	MaxNameSize = 255
-	// MaxTextSize is how many bytes a statement has at most: the lines below, with the longest
-	// values, have 640.
+	// MaxTextSize is how many bytes a statement has at most, and more than the lines below have with
+	// the longest values.
 	MaxTextSize = 700
 	// digestPrefix names the hash function.
 	digestPrefix = "blake3 "

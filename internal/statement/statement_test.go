@@ -63,6 +63,23 @@ func TestText(t *testing.T) {
 	}
 }
 
+// TestLongest: what is longest in each line can be signed, and fits what both are bounded by.
+func TestLongest(t *testing.T) {
+	_, private := newKey(t)
+	unused := codec.Digest{}
+	s := Statement{
+		Name: strings.Repeat("n", MaxNameSize), SizeBytes: 1 << 49, BlockSize: 1 << 24, Unused: &unused, Serial: 1<<64 - 1,
+		Created: sample().Created, Expires: sample().Expires, Sectors: 1 << 16,
+	}
+	signed, err := Sign(private, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, m := len(signed.Text), len(signed.Signature); n > MaxTextSize || m > MaxSignatureSize {
+		t.Errorf("a text of %d bytes, a signature of %d", n, m)
+	}
+}
+
 // TestParseRefuses: one text for one meaning, and nothing that no image has.
 func TestParseRefuses(t *testing.T) {
 	for _, test := range []struct{ name, from, to string }{
